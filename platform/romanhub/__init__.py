@@ -1,0 +1,31 @@
+"""RomanHub: a science platform for the Nancy Grace Roman Space Telescope.
+
+In a notebook: `from romanhub import archive`, `romanhub.cluster()` and `romanhub.balance()`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from romanhub.client.archive import archive
+    from romanhub.client.balance import balance
+    from romanhub.client.cluster import cluster
+
+__all__ = ["archive", "balance", "cluster"]
+
+__version__ = "0.1.0.dev0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import what a notebook uses when it is first used: the hub's environment lacks its libraries."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"romanhub.client.{name}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,1 @@
+"""Typed models that several layers share. Nothing in this package does I/O."""
