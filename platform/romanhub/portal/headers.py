@@ -1,0 +1,50 @@
+"""The headers that keep the portal's answers from being framed, cached, guessed at or run."""
+
+from __future__ import annotations
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+#: Pages need their own style sheet, their own search form and nothing else.
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+#: Data is never a page: `sandbox` gives it an origin of its own, so that no script that opens it in a
+#: window can read it, not even one from a person's server under the same host name.
+DATA_POLICY = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox"
+
+_EVERYWHERE = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def protect(headers: MutableHeaders) -> None:
+    """Add the headers to an answer's own, which win."""
+    for name, value in _EVERYWHERE.items():
+        headers.setdefault(name, value)
+    is_page = headers.get("content-type", "").startswith("text/html")
+    headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else DATA_POLICY)
+    headers.setdefault("Cache-Control", "no-store")
+
+
+class SecurityHeaders:
+    """ASGI middleware that protects every answer of the application within it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+
+        async def send_protected(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                protect(MutableHeaders(scope=message))
+            await send(message)
+
+        await self._app(scope, receive, send_protected)

@@ -1,0 +1,32 @@
+"""Everything that can go wrong with a request, as one kind of answer.
+
+Programs read an RFC 9457 problem document, people a page in plain words; both say the same.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: The media type of RFC 9457, section 3.
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """Why a request could not be answered (RFC 9457)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str = Field(default="about:blank", description="No type of its own: `status` says which it is.")
+    title: str = Field(description="The problem in a few words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What happened and what to do about it, in full sentences.")
+
+
+class PortalError(Exception):
+    """A request that cannot be answered; `problem` says why."""
+
+    def __init__(self, status: HTTPStatus, detail: str, *, title: str | None = None) -> None:
+        super().__init__(detail)
+        self.problem = Problem(title=title or status.phrase, status=status.value, detail=detail)

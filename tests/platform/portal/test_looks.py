@@ -1,0 +1,190 @@
+"""What a person sees, in a real browser: every page at both widths, in light and dark."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from hubquota.services.ledger import Ledger
+from hubquota.services.tiersfile import TiersFile
+from hubquota.storage.engine import make_engine
+from hubquota.storage.migrate import migrate
+from playwright.sync_api import Browser, Page
+from romanhub.portal.app import create_app
+from romanhub.portal.hub import HubClient
+from romanhub.portal.settings import PortalSettings
+
+from tests.platform.portal.world import PREFIX, ROOT, SERVICE_TOKEN, TIERS, Clock, HubStandIn, tell_story, token_of
+from tests.support.browser import WIDTHS, chromium, take
+from tests.support.platform import free_port
+
+PERSON = ("access:services!service=portal",)
+LONG_NAME = "benjamin-thompson-de-la-cruz@physics.example.edu"
+
+#: Name of the screenshot, who looks, at what, and the status of the answer.
+VIEWS = {
+    "account": ("ada", "", 200),
+    "account-further-back": ("ada", "?before=20", 200),
+    "account-empty": ("cecilia", "", 200),
+    "account-before-first-start": ("newcomer", "", 200),
+    "account-long-name": (LONG_NAME, "", 200),
+    "all-accounts": ("edwin", "admin", 200),
+    "all-accounts-none-found": ("edwin", "admin?q=zebra", 200),
+    "one-account": ("edwin", "admin/accounts/ada", 200),
+    "refused": ("ada", "admin", 403),
+    "not-found": ("ada", "nothing", 404),
+}
+
+
+@dataclass
+class Server:
+    url: str
+    hub: HubStandIn
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    url = f"sqlite:///{tmp_path_factory.mktemp('looks')}/ledger.sqlite"
+    engine = make_engine(url)
+    migrate(engine)
+    clock, hub, tiers = Clock(), HubStandIn(), TiersFile(TIERS)
+    ledger = Ledger(engine, clock)
+    tell_story(ledger, clock, tiers.current())
+    for name in ("ada", "cecilia", "newcomer", LONG_NAME):
+        hub.add(name, scopes=PERSON)
+    hub.add("edwin", scopes=(*PERSON, "admin-ui"))
+    settings = PortalSettings.from_environment(
+        {"JUPYTERHUB_API_TOKEN": SERVICE_TOKEN, "HUBQUOTA_DATABASE_URL": url, "HUBQUOTA_TIERS": str(TIERS)}
+    )
+    http = httpx.AsyncClient(transport=httpx.MockTransport(hub.answer))
+    app = create_app(settings, ledger=ledger, tiers=tiers, hub=HubClient(settings.hub, http), clock=clock)
+    port = free_port()
+    running = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    try:
+        httpx.Client(transport=httpx.HTTPTransport(retries=10), trust_env=False).get(f"http://127.0.0.1:{port}/")
+        yield Server(f"http://127.0.0.1:{port}{PREFIX}", hub)
+    finally:
+        running.should_exit = True
+        thread.join()
+        engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+def open_page(
+    browser: Browser, server: Server, who: str, path: str = "", *, scheme: str = "light", status: int = 200
+) -> tuple[Page, list[str]]:
+    """Open a page as somebody who is signed in; the list fills with what the browser complains of."""
+    context = browser.new_context(color_scheme="dark" if scheme == "dark" else "light")
+    context.add_cookies([{"name": "romanhub-portal", "value": token_of(who), "url": server.url}])
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    answer = page.goto(f"{server.url}{path}")
+    assert answer
+    assert answer.status == status
+    return page, complaints
+
+
+@pytest.mark.parametrize(
+    ("view", "scheme"),
+    [*((view, "light") for view in VIEWS), ("account", "dark"), ("all-accounts", "dark"), ("refused", "dark")],
+)
+def test_every_page_fits_and_the_browser_has_nothing_to_complain_of(
+    browser: Browser, server: Server, view: str, scheme: str
+) -> None:
+    who, path, status = VIEWS[view]
+    page, complaints = open_page(browser, server, who, path, scheme=scheme, status=status)
+
+    take(page, f"portal-{view}-{scheme}")
+
+    # The browser notes a page whose status is 403 or 404 as a failure to load; there is nothing else to note.
+    assert [text for text in complaints if "the server responded with a status of 40" not in text] == []
+    for width in WIDTHS.values():
+        page.set_viewport_size({"width": width, "height": 800})
+        inside, outside = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+        assert inside <= outside, f"at {width} px the page has to be moved sideways"
+    assert page.locator("h1").count() == 1
+    page.context.close()
+
+
+def test_the_style_sheet_is_in_force_and_the_bar_shows_what_is_used(browser: Browser, server: Server) -> None:
+    page, _ = open_page(browser, server, "cecilia")
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+    track, used = (page.locator(f".bar .{name}").bounding_box() for name in ("track", "used"))
+
+    assert track
+    assert used
+    assert used["width"] / track["width"] == pytest.approx(49.975 / 50, abs=0.002)
+    assert page.locator(".band").evaluate("e => getComputedStyle(e).borderBottomStyle") == "solid"
+    page.context.close()
+
+
+def test_the_keyboard_goes_first_to_a_way_past_the_links(browser: Browser, server: Server) -> None:
+    page, _ = open_page(browser, server, "ada")
+
+    page.keyboard.press("Tab")
+    box = page.locator(".skip").bounding_box()
+
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    assert box
+    assert box["x"] >= 0, "the link is in sight while it has the focus"
+    page.context.close()
+
+
+def test_a_notebook_s_script_cannot_read_the_portal_with_the_browser_s_session(
+    browser: Browser, server: Server
+) -> None:
+    """On a hub with one host, a page of a person's server has the portal's origin; this page stands for it."""
+    page, _ = open_page(browser, server, "edwin")
+    origin = server.url.removesuffix(PREFIX)
+    # Its own opener policy keeps a window that it opens within its reach, which without one it is not.
+    policy = {"Cross-Origin-Opener-Policy": "same-origin", "Content-Type": "text/html"}
+    page.route(f"{origin}/user/mallory/", lambda route: route.fulfill(headers=policy, body="<p>hi"))
+    page.goto(f"{origin}/user/mallory/")
+
+    fetched = page.evaluate("path => fetch(path).then(answer => answer.status)", f"{PREFIX}api/accounts")
+    with page.context.expect_page() as opened:
+        page.evaluate("path => { window.other = window.open(path) }", f"{PREFIX}api/accounts")
+    opened.value.wait_for_load_state()
+    read = page.evaluate(
+        "() => { try { return window.other.document.body.innerText } catch (e) { return e.name } }"
+    )
+
+    assert fetched == 401
+    assert "survey-team" in opened.value.locator("body").inner_text(), "the person themselves can read it"
+    assert read == "SecurityError"
+    page.context.close()
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of a colour such as `#1d5a9e` (WCAG 2.2, "relative luminance")."""
+    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(scheme: int) -> None:
+    css = Path(ROOT, "platform", "romanhub", "portal", "static", "portal.css").read_text()
+    palette = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", css.split(":root {")[1 + scheme].split("}")[0]))
+
+    pairs = [(text, ground) for text in ("ink", "muted", "accent", "good") for ground in ("ground", "surface")]
+    pairs += [("ink", "warn-ground"), ("on-accent", "accent")]
+    for text, ground in pairs:
+        lighter, darker = sorted((luminance(palette[text]), luminance(palette[ground])), reverse=True)
+        # WCAG 2.2, success criterion 1.4.3: at least 4.5 to 1.
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5, f"{text} on {ground}"
