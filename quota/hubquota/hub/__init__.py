@@ -1,0 +1,1 @@
+"""What runs inside a JupyterHub, or beside it as its service."""

@@ -1,0 +1,190 @@
+"""The hub's way to the ledger: in threads, with a deadline, and never forgetting what has to be written.
+
+The hub is one event loop. A database that is slow or gone must neither hold that loop up nor lose a
+charge. So a question that is not answered within the deadline counts as not answered, and whatever it
+would have started is undone once it does get through. What only has to be written down (when a lease
+began, when it ended) is owed, and tried again until it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from functools import cache
+from typing import TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from hubquota.models.ledger import Lease
+from hubquota.services.ledger import Ledger, utc_now
+from hubquota.storage.engine import make_engine
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+#: Seconds between a failure and the next try, and between two writings of sightings.
+PAUSE = 5.0
+
+_THREADS = 4
+
+
+class LedgerDownError(Exception):
+    """The ledger's database did not answer in time, or not at all."""
+
+
+class LedgerDesk:
+    """One process's access to the ledger from its event loop."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        deadline: float,
+        clock: Callable[[], datetime] = utc_now,
+        pause: float = PAUSE,
+    ) -> None:
+        """Serve a ledger.
+
+        Args:
+            ledger: the ledger.
+            deadline: seconds within which a question has to be answered.
+            clock: returns the time now, with its time zone.
+            pause: seconds between a failure and the next try.
+        """
+        self.now = clock
+        self._ledger = ledger
+        self._deadline = deadline
+        self._pause = pause
+        # Threads of its own: a database that hangs must not take those that other work needs.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="hubquota")
+        self._owed: deque[tuple[str, Callable[[Ledger], object]]] = deque()
+        self._sightings: dict[str, datetime] = {}
+        self._writer: asyncio.Task[None] | None = None
+
+    async def ask(self, question: Callable[[Ledger], Answer]) -> Answer:
+        """Return the ledger's answer.
+
+        Raises:
+            LedgerDownError: there was none within the deadline.
+        """
+        return await self._ask(question, late=None)
+
+    async def admit(self, question: Callable[[Ledger], Lease]) -> Lease:
+        """Return the lease that the ledger admitted. One that comes too late is cancelled.
+
+        Raises:
+            LedgerDownError: there was no answer within the deadline.
+            Refused: the ledger's answer is no.
+        """
+
+        def undo(lease: Lease) -> None:
+            self.owe(lease.key, lambda ledger: ledger.cancel(lease.id, "Nobody waited for the admission."))
+
+        return await self._ask(question, late=undo)
+
+    async def settle(self, key: str, act: Callable[[Ledger], object]) -> None:
+        """Write something about a lease: now, or if that fails, as soon as it works.
+
+        Args:
+            key: the lease's key. What is written about one key is written in the order of the calls.
+            act: writes it. Has to be harmless when done twice.
+        """
+        if any(owed == key for owed, _ in self._owed):
+            self.owe(key, act)
+            return
+        try:
+            await self.ask(act)
+        except LedgerDownError:
+            self.owe(key, act)
+        except asyncio.CancelledError:
+            self.owe(key, act)
+            raise
+
+    def owe(self, key: str, act: Callable[[Ledger], object]) -> None:
+        """Write something about a lease soon, without waiting for it. As for `settle` otherwise."""
+        self._owed.append((key, act))
+        self._wake(0)
+
+    def sighted(self, key: str, at: datetime) -> None:
+        """Note that what has this key was seen running; written together with other sightings."""
+        self._sightings[key] = at
+        self._wake(self._pause)
+
+    async def _ask(self, question: Callable[[Ledger], Answer], *, late: Callable[[Answer], None] | None) -> Answer:
+        loop = asyncio.get_running_loop()
+        job = self._threads.submit(question, self._ledger)
+
+        def abandon() -> None:
+            if job.cancel() or late is None:
+                return
+
+            def arrived(done: Future[Answer]) -> None:
+                if not done.cancelled() and done.exception() is None:
+                    loop.call_soon_threadsafe(late, done.result())
+
+            job.add_done_callback(arrived)
+
+        answer = asyncio.wrap_future(job)
+        # Whoever gave up never fetches the error; without this the loop complains about it.
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            await asyncio.wait({answer}, timeout=self._deadline)
+        except asyncio.CancelledError:
+            abandon()
+            raise
+        if not answer.done():
+            abandon()
+            raise LedgerDownError(f"The ledger's database did not answer within {self._deadline:g} s.")
+        try:
+            return answer.result()
+        except SQLAlchemyError as error:
+            log.error("The ledger's database failed: %s", error)
+            raise LedgerDownError("The ledger's database failed.") from error
+
+    def _wake(self, delay: float) -> None:
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.get_running_loop().create_task(self._write(delay))
+
+    async def _write(self, delay: float) -> None:
+        while True:
+            await asyncio.sleep(delay)
+            await self._write_sightings()
+            await self._write_owed()
+            if not self._owed and not self._sightings:
+                return
+            delay = self._pause
+
+    async def _write_sightings(self) -> None:
+        sightings, self._sightings = self._sightings, {}
+        if not sightings:
+            return
+        # All of them ran at the earliest of these times; the exact ones stay with the spawners.
+        at = min(sightings.values())
+        try:
+            await self.ask(lambda ledger: ledger.seen(sightings, at))
+        except LedgerDownError:
+            self._sightings = sightings | self._sightings
+
+    async def _write_owed(self) -> None:
+        while self._owed:
+            key, act = self._owed[0]
+            try:
+                await self.ask(act)
+            except LedgerDownError as error:
+                log.warning("Something about %s is still to be written: %s", key, error)
+                return
+            except Exception:
+                log.exception("What was owed about %s cannot be written.", key)
+            self._owed.popleft()
+
+
+@cache
+def desk_for(database_url: str, deadline: float) -> LedgerDesk:
+    """Return this process's desk for a database; all spawners share it."""
+    engine = make_engine(database_url, timeout=deadline)
+    return LedgerDesk(Ledger(engine), deadline=deadline)

@@ -1,0 +1,300 @@
+"""A mixin that makes any spawner ask the ledger before a start, and tell it of the begin and the end.
+
+class QuotaSpawner(QuotaSpawnerMixin, KubeSpawner):
+    pass
+
+c.JupyterHub.spawner_class = QuotaSpawner
+c.Spawner.quota_tiers_file = "/etc/jupyterhub/tiers.yaml"
+c.Spawner.quota_database_url = "postgresql+psycopg://hub@db/quota"
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cache
+from inspect import isawaitable
+from typing import Any
+
+from jupyterhub.spawner import Spawner
+from traitlets import Float, Unicode, default
+
+from hubquota.hub.desk import LedgerDesk, LedgerDownError, desk_for
+from hubquota.hub.form import SIZE, size_form, trouble_form
+from hubquota.hub.keys import SERVER, server_key
+from hubquota.hub.refusal import refusal_error
+from hubquota.models.ledger import Balance, Lease, Refused
+from hubquota.models.tiers import Size, Tiers
+from hubquota.services.ledger import Ledger
+from hubquota.services.tiersfile import TiersFile, TiersFileError
+
+log = logging.getLogger(__name__)
+
+_LEDGER_DOWN = (
+    "The accounts cannot be read at the moment, so no server can be started. Servers that run go on "
+    "running. Please try again in a few minutes."
+)
+_NOT_STARTED = "The server did not start."
+_STOPPED = "The server was stopped."
+_DIED = "The server ended by itself; it was last seen running at the end of the charge."
+_TIERS_BROKEN = (
+    "The platform's tiers cannot be read, so no server can be started. Whoever runs the platform finds "
+    "the reason in the hub's log."
+)
+
+
+class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
+    """Put this before a spawner's class. It overrides public methods of JupyterHub's `Spawner` only."""
+
+    quota_tiers_file = Unicode(
+        help="The tiers file. It is read again when it changes; see `hubquota tiers check`.",
+        config=True,
+    )
+    quota_database_url = Unicode(
+        help="The ledger's database, such as sqlite:////srv/quota/ledger.sqlite. `hubquota migrate` sets it up.",
+        config=True,
+    )
+    quota_deadline = Float(
+        5.0,
+        min=0.1,
+        help="Seconds that a decision of the ledger may take. A start that gets none is refused.",
+        config=True,
+    )
+
+    #: The names of the options that a start may have. A subclass that understands more adds them.
+    quota_options: frozenset[str] = frozenset({SIZE})
+
+    #: The number of the server's lease; kept in the hub's database with the rest of the spawner's state.
+    _lease_id: int | None = None
+    #: When `poll` last found the server running; None before it did, and after a restart of the hub.
+    _alive_at: datetime | None = None
+    #: When `stop` was through; None while nobody asked the server to stop.
+    _stopped_at: datetime | None = None
+
+    # The form ----------------------------------------------------------------------------------------
+
+    @default("options_form")
+    def _default_options_form(self) -> Callable[[Spawner], Any]:
+        return lambda _spawner: self.quota_form()
+
+    @default("options_from_form")
+    def _default_options_from_form(self) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+        return _options_from_form
+
+    @default("apply_user_options")
+    def _default_apply_user_options(self) -> Callable[[Spawner, dict[str, Any]], None]:
+        # They are applied with the admission; without this the hub would warn about each of them.
+        return lambda _spawner, _options: None
+
+    async def quota_form(self) -> str:
+        """Return the choice of sizes as HTML, or the reason why there is none."""
+        name = self.user.name
+
+        def look(ledger: Ledger) -> tuple[str, Balance] | None:
+            account = ledger.account(name)
+            return None if account is None else (account.tier, ledger.balance(name))
+
+        try:
+            tiers = self._tiers()
+            found = await self._desk().ask(look)
+            if found is None:
+                # The account is opened by the first start; until then, what it will be opened with.
+                tier = self._first_tier(tiers)
+                found = tier, Balance(posted=tiers.tiers[tier].budget_units, accrued=0, set_aside=0)
+            _check_tier(tiers, found[0])
+        except Refused as refused:
+            return trouble_form(refused.message)
+        except LedgerDownError:
+            return trouble_form(_LEDGER_DOWN)
+        return size_form(tiers, *found)
+
+    # A start -----------------------------------------------------------------------------------------
+
+    async def run_pre_spawn_hook(self) -> None:
+        """Ask the ledger, set the machine's size, then run the hook that the configuration may have."""
+        self._lease_id = self._alive_at = self._stopped_at = None
+        try:
+            size, lease = await self._admit()
+        except Refused as refused:
+            raise refusal_error(refused) from None
+        except LedgerDownError:
+            raise refusal_error(Refused(limit="unavailable", message=_LEDGER_DOWN)) from None
+        self._lease_id = lease.id
+        self.apply_size(size)
+        await _finished(super().run_pre_spawn_hook())
+
+    def apply_size(self, size: Size) -> None:
+        """Give the server the size's cores and memory for itself alone: the user pays for them."""
+        self.cpu_limit = self.cpu_guarantee = float(size.cores)
+        self.mem_limit = self.mem_guarantee = f"{size.memory_gib}G"
+
+    async def start(self) -> Any:
+        """Start the server; its lease begins when it has started, and ends at once when it has not."""
+        lease_id = self._lease_id
+        started = False
+        try:
+            where = await _finished(super().start())
+            started = True
+        finally:
+            if lease_id is not None and not started:
+                self._desk().owe(self._key, lambda ledger: ledger.close(lease_id, reason=_NOT_STARTED))
+        if lease_id is not None:
+            now = self._alive_at = self._desk().now()
+            await self._desk().settle(self._key, lambda ledger: ledger.begin(lease_id, at=now))
+        return where
+
+    # While it runs -----------------------------------------------------------------------------------
+
+    async def poll(self) -> Any:
+        """Return what the spawner's own poll says, and remember when it found the server running."""
+        status = await _finished(super().poll())
+        if status is None:
+            self._alive_at = self._desk().now()
+            # Of a server that is still starting, the ledger takes no notice.
+            self._desk().sighted(self._key, self._alive_at)
+        return status
+
+    # The end -----------------------------------------------------------------------------------------
+
+    async def stop(self, now: bool = False) -> None:
+        """Stop the server, and remember when it had stopped."""
+        try:
+            await _finished(super().stop(now=now))
+        finally:
+            self._stopped_at = self._desk().now()
+
+    async def run_post_stop_hook(self) -> None:
+        """Close the server's lease, then run the hook that the configuration may have."""
+        try:
+            await self._close()
+        finally:
+            await _finished(super().run_post_stop_hook())
+
+    # State -------------------------------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the spawner's state with the lease's number."""
+        state: dict[str, Any] = super().get_state()
+        if self._lease_id is not None:
+            state["quota_lease"] = self._lease_id
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up the lease of a server that outlived the hub."""
+        super().load_state(state)
+        self._lease_id = state.get("quota_lease")
+
+    def clear_state(self) -> None:
+        """Forget the lease's number. Spawners call this from `poll` too, before the lease is closed."""
+        super().clear_state()
+        self._lease_id = None
+
+    # Parts -------------------------------------------------------------------------------------------
+
+    @property
+    def _key(self) -> str:
+        return server_key(self.user.name, self.name)
+
+    def _desk(self) -> LedgerDesk:
+        return desk_for(self.quota_database_url, self.quota_deadline)
+
+    def _tiers(self) -> Tiers:
+        try:
+            return _tiers_file(self.quota_tiers_file).current()
+        except TiersFileError as error:
+            log.error("The tiers file has mistakes.\n%s", error)
+            raise Refused(limit="unavailable", message=_TIERS_BROKEN) from error
+
+    def _first_tier(self, tiers: Tiers) -> str:
+        return tiers.tier_for({group.name for group in self.user.groups})
+
+    async def _admit(self) -> tuple[Size, Lease]:
+        tiers = self._tiers()
+        name, key = self.user.name, self._key
+        first = self._first_tier(tiers)
+        budget = tiers.tiers[first].budget_units
+        account = await self._desk().ask(
+            lambda ledger: ledger.open_account(name, first, budget, actor="first start")
+        )
+        _check_tier(tiers, account.tier)
+        size = _size_asked_for(tiers, account.tier, self.user_options or {}, self.quota_options)
+        lease = await self._desk().admit(
+            lambda ledger: ledger.admit(
+                name,
+                kind=SERVER,
+                key=key,
+                label=f"{size.title} server",
+                rate=size.rate,
+                ask=tiers.ask,
+                # The hub starts a server only when nothing of that name runs.
+                settle_leftover=True,
+            )
+        )
+        return size, lease
+
+    async def _close(self) -> None:
+        lease_id, key, alive, stopped = self._lease_id, self._key, self._alive_at, self._stopped_at
+
+        def act(ledger: Ledger) -> None:
+            # Without a number (a spawner forgets its state when it finds its server dead) the key says
+            # which lease it is: at most one is open.
+            lease = ledger.open_lease(key) if lease_id is None else ledger.lease(lease_id)
+            if lease is None or not lease.is_open:
+                return
+            if lease.started_at is None:
+                ledger.close(lease.id, reason=_NOT_STARTED)
+            elif stopped is not None:
+                ledger.close(lease.id, reason=_STOPPED, at=stopped)
+            else:
+                sights = [at for at in (alive, lease.last_alive) if at is not None]
+                ledger.close(lease.id, reason=_DIED, at=max(sights))
+
+        await self._desk().settle(key, act)
+
+
+def _options_from_form(form: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a form's fields as options, each one's single value. The start checks them."""
+    return {
+        name: values[0] if isinstance(values, list) and len(values) == 1 else values
+        for name, values in form.items()
+        if name != "_xsrf"
+    }
+
+
+def _check_tier(tiers: Tiers, tier: str) -> None:
+    if tier not in tiers.tiers:
+        raise Refused(
+            limit="tier",
+            message=f"Your account is on the tier '{tier}', which this platform no longer has, so no "
+            f"server can be started. {tiers.ask}",
+        )
+
+
+def _size_asked_for(tiers: Tiers, tier: str, options: Mapping[str, Any], known: frozenset[str]) -> Size:
+    unknown = sorted(str(name) for name in options if name not in known)
+    if unknown:
+        raise Refused(
+            limit="option",
+            message=f"A start has no option named {', '.join(unknown)[:80]}; "
+            f"the options are: {', '.join(sorted(known))}.",
+        )
+    offered = tiers.sizes_of(tier)
+    name = options.get(SIZE, tiers.tiers[tier].default_size)
+    if not isinstance(name, str) or name not in offered:
+        raise Refused(
+            limit="size",
+            message=f"The tier {tiers.tiers[tier].title} does not offer the size '{str(name)[:80]}'; "
+            f"it offers: {', '.join(offered)}. {tiers.ask}",
+        )
+    return offered[name]
+
+
+async def _finished(result: Any) -> Any:
+    """Return what a method of another spawner returns, whether it is a coroutine function or not."""
+    return await result if isawaitable(result) else result
+
+
+@cache
+def _tiers_file(path: str) -> TiersFile:
+    return TiersFile(path)

@@ -1,0 +1,231 @@
+"""What the tiers file says: sizes of machine, tiers, and who starts on which tier.
+
+These models check one file's content. `hubquota.services.tiersfile` reads the file and says on which
+line a mistake is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from hubquota.models.money import InexactAmountError, rate_of, to_units
+
+#: The kind of the pydantic error that carries this module's own checks between keys.
+CROSS_CHECK = "tiers_cross_check"
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise PydanticCustomError(
+            "name",
+            "a name has to be lower-case letters, digits and hyphens, and start with a letter",
+        )
+    return value
+
+
+def _number(value: object) -> object:
+    # YAML's true and yes are whole numbers to Python; in a price they are a mistake.
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "a number is expected")
+    return value
+
+
+def _price(value: Decimal) -> Decimal:
+    try:
+        rate_of(value)
+    except InexactAmountError as error:
+        raise PydanticCustomError("inexact", "{text}", {"text": str(error).rstrip(".")}) from error
+    return value
+
+
+def _credits(value: Decimal) -> Decimal:
+    try:
+        to_units(value)
+    except InexactAmountError as error:
+        raise PydanticCustomError("inexact", "{text}", {"text": str(error).rstrip(".")}) from error
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Text = Annotated[str, Field(min_length=1)]
+Price = Annotated[Decimal, Field(ge=0, le=1_000_000), BeforeValidator(_number), AfterValidator(_price)]
+Credits = Annotated[Decimal, Field(ge=0, le=1_000_000_000), BeforeValidator(_number), AfterValidator(_credits)]
+Count = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
+Positive = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Size(_Model):
+    """One size of machine that a server can have."""
+
+    title: Text = Field(description="The size's name as people read it, such as Medium.")
+    cores: Positive = Field(description="CPU cores that the server may use.")
+    memory_gib: Positive = Field(description="Memory that the server may use, in GiB.")
+    price: Price = Field(description="What it costs while it runs, in credits an hour.")
+
+    @property
+    def rate(self) -> int:
+        """What it costs while it runs, in units a second."""
+        return rate_of(self.price)
+
+
+class Dask(_Model):
+    """What a tier may do with Dask clusters."""
+
+    clusters: Count = Field(description="How many clusters may run at once; 0 for none.")
+    workers: Count = Field(description="How many workers may run at once, over all clusters.")
+    worker_cores: Positive = Field(description="CPU cores of one worker.")
+    worker_memory_gib: Positive = Field(description="Memory of one worker, in GiB.")
+    price: Price = Field(description="What one worker costs while it runs, in credits an hour.")
+    idle_stop_minutes: Positive = Field(description="A cluster without work is stopped after so many minutes.")
+
+    @property
+    def rate(self) -> int:
+        """What one worker costs while it runs, in units a second."""
+        return rate_of(self.price)
+
+
+class Storage(_Model):
+    """How much a tier may keep."""
+
+    home_gib: Positive = Field(description="The home directory's limit, in GiB.")
+    scratch_gib: Count = Field(description="The scratch space's limit, in GiB; 0 for none.")
+
+
+class Tier(_Model):
+    """What the accounts of one tier may use, and for how much."""
+
+    title: Text = Field(description="The tier's name as people read it, such as Explorer.")
+    description: Text = Field(description="One sentence that says whom the tier is for.")
+    budget: Credits = Field(description="Credits that an account of this tier is granted for a term.")
+    term_days: Positive = Field(description="How many days a term lasts.")
+    sizes: tuple[Name, ...] = Field(
+        min_length=1, description="Names of the sizes that the tier offers, in the order of the form."
+    )
+    default_size: Name = Field(description="The size that the form has chosen already.")
+    dask: Dask = Field(description="What the tier may do with Dask clusters.")
+    storage: Storage = Field(description="How much the tier may keep.")
+    idle_stop_minutes: Positive = Field(description="A server without activity is stopped after so many minutes.")
+    longest_session_hours: Positive = Field(description="A server is stopped after so many hours, active or not.")
+
+    @property
+    def budget_units(self) -> int:
+        """The budget in the ledger's units."""
+        return to_units(self.budget)
+
+
+class FirstTier(_Model):
+    """Which tier an account starts on."""
+
+    default: Name = Field(description="The tier of users whom no rule names.")
+    groups: dict[str, Name] = Field(
+        default_factory=dict,
+        description="Hub group to tier. The first rule in the file whose group the user is in decides.",
+    )
+
+
+class Tiers(_Model):
+    """The whole tiers file."""
+
+    ask: Text = Field(
+        description="How to ask for more: a sentence, perhaps with an address. It ends every refusal."
+    )
+    sizes: dict[Name, Size] = Field(min_length=1, description="The sizes of machine, by name.")
+    tiers: dict[Name, Tier] = Field(min_length=1, description="The tiers, by name, smallest first.")
+    first_tier: FirstTier = Field(description="Which tier an account starts on.")
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        mistakes = list(cross_check(self.model_dump()))
+        if mistakes:
+            raise PydanticCustomError(
+                CROSS_CHECK,
+                "{text}",
+                {"text": "; ".join(f"{'.'.join(map(str, m.path))}: {m.text}" for m in mistakes)},
+            )
+        return self
+
+    def tier_for(self, groups: Collection[str]) -> str:
+        """Return the name of the tier that a user of these hub groups starts on.
+
+        The rules are tried in the order of the file; the first whose group is among `groups` decides.
+        """
+        for group, tier in self.first_tier.groups.items():
+            if group in groups:
+                return tier
+        return self.first_tier.default
+
+    def sizes_of(self, tier: str) -> dict[str, Size]:
+        """Return the sizes that a tier offers, by name, in the order of the form.
+
+        Raises:
+            KeyError: there is no such tier.
+        """
+        return {name: self.sizes[name] for name in self.tiers[tier].sizes}
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistake in a tiers file: where, as keys and positions from the top, and what is wrong."""
+
+    path: tuple[str | int, ...]
+    text: str
+
+
+def cross_check(raw: object) -> Iterator[Mistake]:
+    """Yield the mistakes between keys: names that nothing defines, and defaults that are not offered.
+
+    Args:
+        raw: the file's content as plain mappings and lists. Parts of a wrong type are passed over,
+            because the models' own checks name those; so this can run on content that they turned down.
+    """
+    top = _mapping(raw)
+    sizes = _mapping(top.get("sizes"))
+    tiers = _mapping(top.get("tiers"))
+    for name, tier in tiers.items():
+        yield from _check_tier(("tiers", name), _mapping(tier), sizes)
+    first = _mapping(top.get("first_tier"))
+    rules: list[tuple[tuple[str | int, ...], object]] = [(("first_tier", "default"), first.get("default"))]
+    rules += [(("first_tier", "groups", g), tier) for g, tier in _mapping(first.get("groups")).items()]
+    for path, tier in rules:
+        if isinstance(tier, str) and tier not in tiers:
+            yield Mistake(path, f"there is no tier '{tier}'; allowed: {_listed(tiers)}")
+
+
+def _check_tier(
+    path: tuple[str | int, ...], tier: Mapping[Any, Any], sizes: Mapping[Any, Any]
+) -> Iterator[Mistake]:
+    offered = tier.get("sizes")
+    names = [name for name in offered if isinstance(name, str)] if isinstance(offered, list | tuple) else []
+    for position, name in enumerate(names):
+        if name not in sizes:
+            yield Mistake((*path, "sizes", position), f"there is no size '{name}'; allowed: {_listed(sizes)}")
+        elif name in names[:position]:
+            yield Mistake((*path, "sizes", position), f"the size '{name}' is listed twice; name it once")
+    default = tier.get("default_size")
+    allowed = [name for name in dict.fromkeys(names) if name in sizes]
+    if isinstance(default, str) and names and default not in names:
+        yield Mistake(
+            (*path, "default_size"),
+            f"the size '{default}' is not among the tier's sizes; allowed: {_listed(allowed)}",
+        )
+
+
+def _mapping(value: object) -> Mapping[Any, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _listed(names: Collection[Any]) -> str:
+    return ", ".join(str(name) for name in names) or "none is defined"

@@ -1,0 +1,86 @@
+"""Connections to the ledger's database: SQLite on one machine, PostgreSQL in a cluster."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+
+_IMMEDIATE = "hubquota_immediate"
+
+
+def make_engine(url: str, *, timeout: float = 5.0) -> Engine:
+    """Return an engine on the ledger's database. Nothing is connected yet.
+
+    Args:
+        url: a database address, such as ``sqlite:////srv/quota/ledger.sqlite`` or
+            ``postgresql+psycopg://user@host/name``.
+        timeout: seconds that a connection, a lock or one statement may take before it fails.
+
+    Raises:
+        ValueError: the address is neither a SQLite file nor PostgreSQL.
+    """
+    parsed = make_url(url)
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        if parsed.database in (None, "", ":memory:"):
+            raise ValueError("The ledger is shared by processes: give it a SQLite file, not memory.")
+        engine = create_engine(parsed, connect_args={"timeout": timeout}, hide_parameters=True)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if backend == "postgresql":
+        milliseconds = int(timeout * 1000)
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={
+                "connect_timeout": max(2, int(timeout)),
+                "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
+            },
+        )
+    raise ValueError(f"The ledger runs on SQLite or PostgreSQL, not on {backend}.")
+
+
+@contextmanager
+def decision(engine: Engine) -> Iterator[Connection]:
+    """Open the one transaction of a decision: it reads, decides and writes before anybody else writes.
+
+    On SQLite it takes the write lock at once, so that what was read cannot have changed at the write. On
+    PostgreSQL whoever decides locks the account's row first, to the same end.
+    """
+    with engine.execution_options(**{_IMMEDIATE: True}).begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that sees one moment of the database, however many statements it takes."""
+    if engine.dialect.name == "postgresql":
+        engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    with engine.connect() as connection, connection.begin():
+        yield connection
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    # The driver would open transactions by itself, and too late; `_begin_sqlite` does it instead.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    try:
+        # Switching the journal takes a lock, so only the first connection of all does it.
+        if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+    finally:
+        cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get(_IMMEDIATE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -1,0 +1,212 @@
+"""What the quota package's tests share: a clock to turn, patience, a PostgreSQL server and a real hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psycopg
+import pytest
+from hubquota.models.ledger import Lease
+from hubquota.services.ledger import Ledger
+from psycopg import sql
+
+HERE = Path(__file__).parent
+Found = TypeVar("Found")
+
+
+class Clock:
+    """A clock that stands still until somebody turns it."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def turn(self, seconds: int) -> datetime:
+        """Turn the clock; return the time that it shows then."""
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+
+def eventually(look: Callable[[], Found | None], what: str, *, within: float = 20) -> Found:
+    """Return what `look` finds as soon as it finds something; fail if it has not within so many seconds."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.05)
+    pytest.fail(f"Within {within} s there was not: {what}")
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Postgres:
+    """A PostgreSQL server of the tests' own, on a socket in a folder of its own."""
+
+    folder: str
+    user: str
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
+        """Return a connection with every right, in which each statement stands for itself."""
+        return psycopg.connect(host=self.folder, user=self.user, dbname=database, autocommit=True)
+
+    def new_database(self, name: str) -> None:
+        """Make a database."""
+        with self.connect() as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+    def url(self, database: str) -> str:
+        """Return a database's address."""
+        return f"postgresql+psycopg://{self.user}@/{database}?host={self.folder}"
+
+
+@dataclass
+class Hub:
+    """A real JupyterHub with a proxy, the quota spawner and a ledger of its own."""
+
+    folder: Path
+    port: int
+    #: Ports that only the hub and its proxy talk to.
+    inner_ports: tuple[int, int]
+    token: str
+    ledger: Ledger
+    database_url: str
+    process: subprocess.Popen[bytes] | None = None
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """The address of the hub, seen through its proxy."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def tiers_file(self) -> Path:
+        """The tiers file that the hub uses."""
+        return self.folder / "tiers.yaml"
+
+    def api(self, token: str | None = None) -> httpx.Client:
+        """Return a client of the hub's REST API, by default with every right."""
+        return self._client(
+            base_url=f"{self.url}/hub/api/", headers={"Authorization": f"token {token or self.token}"}
+        )
+
+    def browser(self, user: str) -> httpx.Client:
+        """Return a client that has logged in as a user, and follows redirects as a browser does."""
+        client = self._client(base_url=self.url, follow_redirects=True)
+        client.get("/hub/login").raise_for_status()
+        form = {"username": user, "password": "any", "_xsrf": client.cookies["_xsrf"]}
+        client.post("/hub/login", data=form).raise_for_status()
+        return client
+
+    def ready(self, user: str, **options: Any) -> dict[str, Any]:
+        """Start a user's server and return the hub's model of it once it is ready."""
+        api = self.api()
+        api.post(f"users/{user}")
+        api.post(f"users/{user}/server", json=options).raise_for_status()
+        return eventually(lambda: self.server(user, ready=True), f"a server of {user}")
+
+    def server(self, user: str, *, ready: bool = False) -> dict[str, Any] | None:
+        """Return the hub's model of a user's server if there is one (and it is ready)."""
+        model = self.api().get(f"users/{user}").raise_for_status().json()
+        server: dict[str, Any] | None = model["servers"].get("")
+        return server if server and (server["ready"] or not ready) else None
+
+    def stop(self, user: str) -> None:
+        """Stop a user's server and wait until the hub is through with it."""
+        self.api().delete(f"users/{user}/server").raise_for_status()
+        eventually(lambda: self.server(user) is None, f"the end of {user}'s server")
+
+    def last_lease(self, user: str) -> Lease | None:
+        """Return the latest lease of a user's account that has ended."""
+        ended = self.ledger.statement(user).ended
+        return ended[0] if ended else None
+
+    def start(self) -> None:
+        """Start the hub, and wait until it answers."""
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "HUB_TEST": json.dumps(
+                {
+                    "port": self.port,
+                    "inner_ports": self.inner_ports,
+                    "token": self.token,
+                    "database_url": self.database_url,
+                }
+            ),
+        }
+        with (self.folder / "hub.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "jupyterhub", "--config", str(HERE / "configured_hub.py")],
+                cwd=self.folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        process = self.process
+
+        def answers() -> bool:
+            if process.poll() is not None:
+                pytest.fail(f"The hub ended by itself:\n{self.log()}")
+            try:
+                return self.api().get("users").status_code == httpx.codes.OK
+            except httpx.HTTPError:
+                return False
+
+        eventually(answers, "an answer from the hub", within=40)
+
+    def kill(self) -> None:
+        """Kill the hub as a crash would. Its servers and its proxy go on."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def log(self) -> str:
+        """Return what the hub has logged."""
+        return (self.folder / "hub.log").read_text(errors="replace")
+
+    def close(self) -> None:
+        """End the hub and everything that it started."""
+        for client in self.clients:
+            client.close()
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for note in [*self.folder.glob("*.server-pid"), self.folder / "jupyterhub-proxy.pid"]:
+            if note.exists():
+                _end(int(note.read_text()))
+
+    def _client(self, **options: Any) -> httpx.Client:
+        client = httpx.Client(timeout=30, **options)
+        self.clients.append(client)
+        return client
+
+
+def _end(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

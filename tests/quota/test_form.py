@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+from hubquota.hub.form import size_form, trouble_form
+from hubquota.models.ledger import Balance
+from hubquota.models.money import to_units
+from hubquota.services.tiersfile import parse_tiers
+
+from tests.quota.support import HERE
+
+TEXT = (HERE / "hub_tiers.yaml").read_text()
+TIERS = parse_tiers(TEXT, name="tiers.yaml")
+
+
+class Page(HTMLParser):
+    """Notes the tags, and fails on those that are not closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag != "input":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def balance(posted: str, accrued: str = "0") -> Balance:
+    return Balance(posted=to_units(posted), accrued=to_units(accrued), set_aside=0)
+
+
+def test_every_choice_has_its_label_and_one_is_made() -> None:
+    page = Page(size_form(TIERS, "explorer", balance("81")))
+    radios = page.all("input")
+    assert [radio["value"] for radio in radios] == ["small", "medium"]
+    assert {radio["name"] for radio in radios} == {"size"}
+    assert [radio["id"] for radio in radios] == [label["for"] for label in page.all("label")]
+    assert ["checked" in radio for radio in radios] == [False, True]
+    assert len(page.all("fieldset")) == len(page.all("legend")) == 1
+
+
+def test_the_form_brings_nothing_from_elsewhere() -> None:
+    page = Page(size_form(TIERS, "explorer", balance("81")))
+    assert not {"script", "link", "style", "img"} & {tag for tag, _ in page.tags}
+    assert not any({"src", "style", "onclick"} & set(attributes) for _, attributes in page.tags)
+
+
+def test_a_choice_out_of_reach_says_why_to_a_screen_reader_too() -> None:
+    page = Page(size_form(TIERS, "explorer", balance("0.01")))
+    small, medium = page.all("input")
+    assert "disabled" in medium
+    assert medium["aria-describedby"] in {attributes.get("id") for attributes in page.all("div")}
+    assert "checked" in small
+
+
+def test_what_runs_now_is_taken_off() -> None:
+    page = Page(size_form(TIERS, "explorer", balance("81", accrued="1.5")))
+    assert "79.50 credits available (81.00 on the account, 1.50 of it taken by what runs now)" in page.text
+
+
+def test_names_and_sentences_from_the_file_stay_text() -> None:
+    hostile = TEXT.replace("title: Medium", "title: <script>x</script>").replace(
+        "title: Explorer", "title: A & <b>"
+    )
+    page = Page(size_form(parse_tiers(hostile, name="tiers.yaml"), "explorer", balance("0")))
+    assert not page.all("script")
+    assert not page.all("b")
+    assert "<script>x</script>" in page.text
+
+
+def test_trouble_is_told_in_place_of_the_choice() -> None:
+    page = Page(trouble_form("The accounts <cannot> be read."))
+    assert "The accounts <cannot> be read." in page.text
+    assert not page.all("input")
+    assert page.all("div")[1]["role"] == "alert"

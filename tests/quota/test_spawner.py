@@ -1,0 +1,179 @@
+"""The mixin over other spawners, without a hub: what it takes over, and what it leaves alone."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hubquota.hub.spawner import QuotaSpawnerMixin
+from hubquota.models.money import to_units
+from hubquota.services.ledger import Ledger
+from hubquota.storage.engine import make_engine
+from jupyterhub.spawner import Spawner
+from tornado.web import HTTPError
+from traitlets.config import Config
+
+from tests.quota.support import HERE, eventually
+
+
+class OldSpawner(Spawner):  # type: ignore[misc]
+    """A spawner with a default form of its own, and whose methods are no coroutines."""
+
+    def _options_form_default(self) -> str:
+        return "<p>mine</p>"
+
+    def start(self) -> Any:
+        if self.args:
+            raise RuntimeError("no room")
+        return asyncio.get_running_loop().create_task(asyncio.sleep(0, ("127.0.0.1", 1)))
+
+    def poll(self) -> int | None:
+        return None
+
+    async def stop(self, now: bool = False) -> None:
+        pass
+
+
+class QuotaSpawner(QuotaSpawnerMixin, OldSpawner):  # type: ignore[misc]
+    pass
+
+
+@pytest.fixture
+def database(sqlite_template: Path, tmp_path: Path) -> str:
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ledger.sqlite')}"
+
+
+def make(
+    database: str, *, groups: tuple[str, ...] = (), tiers: Path = HERE / "hub_tiers.yaml", **more: Any
+) -> Any:
+    config = Config()
+    config.Spawner.quota_tiers_file = str(tiers)
+    config.Spawner.quota_database_url = database
+    config.Spawner.quota_deadline = 5
+    for name, value in more.items():
+        config.Spawner[name] = value
+    user = SimpleNamespace(name="ada", groups=[SimpleNamespace(name=group) for group in groups])
+    orm = SimpleNamespace(name="", server=None)
+    return QuotaSpawner(config=config, user=user, orm_spawner=orm, user_options={})
+
+
+async def test_the_form_and_its_reading_are_the_mixins_even_where_the_spawner_has_its_own(database: str) -> None:
+    spawner = make(database)
+    assert "about 540 hours left" in await spawner.get_options_form()
+    fields = {"size": ["small"], "_xsrf": ["x"], "odd": ["a", "b"]}
+    assert spawner.run_options_from_form(fields) == {"size": "small", "odd": ["a", "b"]}
+
+
+async def test_a_form_that_the_configuration_sets_is_left_alone(database: str) -> None:
+    assert await make(database, options_form="<p>ours</p>").get_options_form() == "<p>ours</p>"
+
+
+async def test_the_account_starts_on_the_tier_of_the_users_groups(database: str) -> None:
+    spawner = make(database, groups=("the-poor",))
+    spawner.user_options = {"size": "small"}
+    await spawner.run_pre_spawn_hook()
+    ledger = Ledger(make_engine(database))
+    account = ledger.account("ada")
+    assert account is not None
+    assert (account.tier, account.balance) == ("poor", to_units("0.01"))
+    assert (spawner.cpu_limit, spawner.cpu_guarantee) == (1.0, 1.0)
+    assert spawner.mem_limit == spawner.mem_guarantee == 4 * 1024**3
+
+
+async def test_the_configurations_own_hooks_run_too(database: str) -> None:
+    ran: list[str] = []
+
+    async def before(spawner: Any) -> None:
+        ran.append(f"before, {spawner.cpu_limit:g} cores")
+
+    def after(_spawner: Any) -> None:
+        ran.append("after")
+
+    spawner = make(database, pre_spawn_hook=before, post_stop_hook=after)
+    await spawner.run_pre_spawn_hook()
+    await spawner.run_post_stop_hook()
+    assert ran == ["before, 4 cores", "after"]
+    assert Ledger(make_engine(database)).open_leases() == []
+
+
+async def test_a_lease_through_a_start_a_new_spawner_and_a_stop(database: str) -> None:
+    ledger = Ledger(make_engine(database))
+    spawner = make(database)
+    await spawner.run_pre_spawn_hook()
+    (lease,) = ledger.open_leases()
+    assert lease.started_at is None
+    assert await spawner.start() == ("127.0.0.1", 1)
+    assert ledger.open_leases()[0].started_at is not None
+    state = spawner.get_state()
+    assert state == {"quota_lease": lease.id}
+
+    restarted = make(database)  # as after a restart of the hub
+    restarted.load_state(state)
+    assert await restarted.poll() is None
+    await restarted.stop()
+    await restarted.run_post_stop_hook()
+    restarted.clear_state()
+    assert restarted.get_state() == {}
+    ended = ledger.lease(lease.id)
+    assert ended is not None
+    assert ended.reason == "The server was stopped."
+
+
+async def test_a_start_that_the_spawner_cannot_do_leaves_nothing_open(database: str) -> None:
+    ledger = Ledger(make_engine(database))
+    spawner = make(database, args=["--impossible"])
+    await spawner.run_pre_spawn_hook()
+    with pytest.raises(RuntimeError, match="no room"):
+        await spawner.start()
+    await asyncio.to_thread(eventually, lambda: not ledger.open_leases(), "the end of the lease")
+    assert ledger.balance("ada").available == to_units(81)
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing_open(database: str) -> None:
+    ledger = Ledger(make_engine(database))
+    spawner = make(database)
+    await spawner.run_pre_spawn_hook()
+    start = asyncio.create_task(spawner.start())
+    await asyncio.sleep(0)
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    await asyncio.to_thread(eventually, lambda: not ledger.open_leases(), "the end of the lease")
+
+
+async def test_without_a_database_the_form_says_so_and_a_start_is_refused(tmp_path: Path) -> None:
+    spawner = make(f"sqlite:///{tmp_path}/nowhere/ledger.sqlite")
+    form = await spawner.get_options_form()
+    assert "The accounts cannot be read at the moment, so no server can be started." in form
+    assert "<input" not in form
+    with pytest.raises(HTTPError) as refused:
+        await spawner.run_pre_spawn_hook()
+    assert (refused.value.status_code, refused.value.reason) == (503, "quota-unavailable")
+    await spawner.run_post_stop_hook()
+
+
+async def test_without_a_tiers_file_the_form_says_so_and_a_start_is_refused(
+    database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "tiers.yaml").write_text("tiers: 7")
+    spawner = make(database, tiers=tmp_path / "tiers.yaml")
+    assert "tiers cannot be read, so no server can be started." in await spawner.get_options_form()
+    with pytest.raises(HTTPError) as refused:
+        await spawner.run_pre_spawn_hook()
+    assert refused.value.status_code == 503
+    assert "tiers.yaml:1: tiers: a mapping is expected, not 7" in caplog.text
+
+
+async def test_an_account_on_a_tier_that_is_gone_is_told_so(database: str) -> None:
+    Ledger(make_engine(database)).open_account("ada", "gone", 5, actor="test")
+    spawner = make(database)
+    text = "Your account is on the tier &#39;gone&#39;, which this platform no longer has"
+    assert text in await spawner.get_options_form()
+    with pytest.raises(HTTPError) as refused:
+        await spawner.run_pre_spawn_hook()
+    assert refused.value.status_code == 403
+    assert text in refused.value.jupyterhub_html_message  # type: ignore[attr-defined]

@@ -1,0 +1,211 @@
+"""The watch beside a real hub, by a clock that is ahead of the hub's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from hubquota.hub.api import HubApi
+from hubquota.hub.keys import server_key, server_of
+from hubquota.hub.watch import Watch
+from hubquota.models.ledger import Lease
+from hubquota.models.money import to_units
+from hubquota.services.ledger import Ledger
+from hubquota.services.tiersfile import TiersFile
+from hubquota.storage.engine import make_engine
+
+from tests.quota.support import Hub, eventually
+
+RATE = 40_000
+
+
+def watch(
+    hub: Hub, *, ahead: timedelta = timedelta(0), token: str = "a-token-of-the-watch", page: int = 200
+) -> Watch:
+    def clock() -> datetime:
+        return datetime.now(UTC) + ahead
+
+    ledger = Ledger(make_engine(hub.database_url), clock)
+    return Watch(ledger, TiersFile(hub.tiers_file), HubApi(hub.api(token), page=page), clock)
+
+
+def running(hub: Hub, user: str) -> Lease:
+    hub.ready(user, size="small")
+    lease = hub.ledger.open_lease(server_key(user, ""))
+    assert lease is not None
+    return lease
+
+
+def ended(hub: Hub, lease: Lease) -> Lease:
+    def look() -> Lease | None:
+        found = hub.ledger.lease(lease.id)
+        return found if found and not found.is_open else None
+
+    return eventually(look, f"the end of lease {lease.id}")
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs(hub: Hub) -> Iterator[None]:
+    yield
+    for user in hub.api().get("users").json():
+        if user["servers"]:
+            hub.stop(user["name"])
+    for lease in hub.ledger.open_leases():
+        hub.ledger.close(lease.id, reason="The test is over.")
+
+
+def test_what_runs_is_seen_on_every_page_of_the_hubs_list(hub: Hub) -> None:
+    leases = [running(hub, user) for user in ("ada", "bob", "eve")]
+    done = watch(hub, ahead=timedelta(minutes=5), page=1).pass_once()
+    assert (done.seen, done.closed, done.stopped) == (3, 0, 0)
+    for lease in leases:
+        seen = hub.ledger.lease(lease.id)
+        assert seen is not None
+        assert seen.seen_at is not None
+        assert seen.seen_at > datetime.now(UTC) + timedelta(minutes=4)
+
+
+def test_a_lease_without_a_server_is_closed_when_it_was_last_seen(hub: Hub) -> None:
+    hub.api().post("users/stopped")
+    for name in ("stopped", "unknown-to-the-hub"):
+        hub.ledger.open_account(name, "explorer", to_units(81), actor="test")
+        for server in ("ran", "waits"):
+            hub.ledger.admit(name, kind="server", key=server_key(name, server), label="Small server", rate=RATE)
+        lease = hub.ledger.open_lease(server_key(name, "ran"))
+        assert lease is not None
+        hub.ledger.begin(lease.id)
+    hub.ledger.admit("stopped", kind="dask-worker", key="dask-worker:1", label="Worker", rate=RATE)
+
+    done = watch(hub, ahead=timedelta(hours=3)).pass_once()
+    assert done.closed == 4
+    assert [lease.kind for lease in hub.ledger.open_leases()] == ["dask-worker"]
+    for name in ("stopped", "unknown-to-the-hub"):
+        assert {lease.charged for lease in hub.ledger.statement(name).ended} == {0}
+    assert hub.ledger.verify() == []
+
+
+def test_an_idle_server_is_stopped_with_the_reason(hub: Hub) -> None:
+    lease = running(hub, "idle")
+    assert watch(hub, ahead=timedelta(minutes=59)).pass_once().stopped == 0
+    assert watch(hub, ahead=timedelta(minutes=61)).pass_once().stopped == 1
+    assert ended(hub, lease).reason == (
+        "It was without activity for 1 hour, after which the tier Explorer stops a server."
+    )
+
+
+def test_a_server_that_ran_too_long_is_stopped_although_it_is_active(hub: Hub) -> None:
+    lease = running(hub, "marathon")
+    text = hub.tiers_file.read_text()
+    hub.tiers_file.write_text(text.replace("idle_stop_minutes: 60", "idle_stop_minutes: 6000"))
+    try:
+        assert watch(hub, ahead=timedelta(hours=23)).pass_once().stopped == 0
+        assert watch(hub, ahead=timedelta(hours=25)).pass_once().stopped == 1
+    finally:
+        hub.tiers_file.write_text(text)
+    assert ended(hub, lease).reason == "It ran for 24 hours, the longest that the tier Explorer allows."
+
+
+def test_a_stop_that_the_hub_does_not_allow_leaves_no_reason_behind(hub: Hub) -> None:
+    lease = running(hub, "kept")
+    done = watch(hub, ahead=timedelta(hours=2), token="a-token-that-only-reads").pass_once()
+    assert (done.stopped, done.failed) == (0, 1)
+    hub.stop("kept")
+    assert ended(hub, lease).reason == "The server was stopped."
+
+
+def test_a_begin_that_the_hub_could_not_tell_counts_from_now(hub: Hub) -> None:
+    lost = running(hub, "unbegun")
+    hub.ledger.close(lost.id, reason="The test takes its place.")
+    lease = hub.ledger.admit("unbegun", kind="server", key=lost.key, label="Small server", rate=RATE)
+    assert watch(hub, ahead=timedelta(seconds=50)).pass_once().begun == 0
+    assert watch(hub, ahead=timedelta(seconds=70)).pass_once().begun == 1
+    begun = hub.ledger.lease(lease.id)
+    assert begun is not None
+    assert begun.started_at is not None
+    assert begun.started_at > lease.admitted_at + timedelta(seconds=60)
+
+
+def test_a_server_without_a_lease_is_told_of_and_left_alone(hub: Hub) -> None:
+    lease = running(hub, "free")
+    hub.ledger.close(lease.id, reason="The test takes it away.")
+    done = watch(hub, ahead=timedelta(hours=2)).pass_once()
+    assert (done.without_lease, done.stopped) == (1, 0)
+    assert hub.server("free", ready=True)
+
+
+def test_a_list_that_misses_a_server_does_not_close_its_lease(hub: Hub) -> None:
+    lease = running(hub, "missed")
+
+    class Forgetful(HubApi):
+        def servers(self) -> Iterator[object]:  # type: ignore[override]
+            return iter(())
+
+    tested = watch(hub)
+    tested._hub = Forgetful(hub.api("a-token-of-the-watch"))
+    assert tested.pass_once().closed == 0
+    assert hub.ledger.lease(lease.id) == lease
+
+
+def test_the_watch_goes_on_when_the_hub_does_not_answer(hub: Hub) -> None:
+    ghost = _ghost(hub)
+    asked = threading.Event()
+    answers = iter([httpx.Response(503)])
+
+    def hub_is_back(request: httpx.Request) -> httpx.Response:
+        asked.set()
+        found = next(answers, None)
+        return found or hub.api("a-token-of-the-watch").get(
+            str(request.url.raw_path, "ascii").lstrip("/"), headers={"Accept": request.headers["Accept"]}
+        )
+
+    client = httpx.Client(base_url="http://hub/", transport=httpx.MockTransport(hub_is_back))
+    tested = Watch(Ledger(make_engine(hub.database_url)), TiersFile(hub.tiers_file), HubApi(client))
+    stop = threading.Event()
+    thread = threading.Thread(target=tested.run, args=(stop, 0.1))
+    thread.start()
+    try:
+        ended(hub, ghost)
+    finally:
+        stop.set()
+        thread.join()
+    assert asked.is_set()
+
+
+def test_the_command_runs_until_it_is_ended(hub: Hub) -> None:
+    ghost = _ghost(hub)
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "JUPYTERHUB_API_URL": f"{hub.url}/hub/api",
+        "JUPYTERHUB_API_TOKEN": "a-token-of-the-watch",
+        "HUBQUOTA_DATABASE_URL": hub.database_url,
+        "HUBQUOTA_TIERS": str(hub.tiers_file),
+    }
+    command = [sys.executable, "-m", "hubquota", "watch", "--interval", "0.2"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    try:
+        ended(hub, ghost)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        errors = process.communicate(timeout=20)[1].decode()
+    assert process.returncode == 0, errors
+    assert "closed=1" in errors
+
+
+def _ghost(hub: Hub) -> Lease:
+    hub.ledger.open_account("ghost", "explorer", to_units(81), actor="test")
+    key = server_key("ghost", "")
+    return hub.ledger.admit("ghost", kind="server", key=key, label="Small server", rate=RATE)
+
+
+def test_keys_and_names_belong_together() -> None:
+    assert server_of(server_key("ada", "")) == ("ada", "")
+    assert server_of(server_key("a:b", "c/d")) == ("a:b", "c/d")
+    with pytest.raises(ValueError, match="not the key of a server"):
+        server_of("dask-worker:1")
