@@ -87,7 +87,7 @@ def tests(state: layout.State) -> tuple[Environment, Environment]:
 
 def _tools(state: layout.State) -> tuple[Path, Callable[[], Path]]:
     """The interpreter to build from, and uv, which is installed only when it is needed."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  # whoever runs make may have an older one
         found = ".".join(map(str, sys.version_info[:2]))
         raise SetupError(f"RomanHub needs Python 3.11 or later and this is {found}: try make PYTHON=python3.12 …")
     state.make()
@@ -116,7 +116,7 @@ def debian(package: str, *commands: str) -> str | None:
 
 
 def main() -> None:
-    """Set up, then become the command that was asked for: `run`, `test`, `bench`, `clean` or a romanhub command."""
+    """Set up, then become the command asked for: `run`, `test`, `bench`, `clean` or one of romanhub's."""
     state = layout.State(layout.default_state())
     os.environ["ROMANHUB_STATE"] = str(state.root)
     words = sys.argv[1:]
@@ -150,7 +150,7 @@ def main() -> None:
         raise SystemExit(f"\n{error}") from None
     except KeyboardInterrupt:
         raise SystemExit("\nStopped. The next run takes up where this one stopped.") from None
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606
 
 
 if __name__ == "__main__":

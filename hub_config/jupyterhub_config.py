@@ -1,0 +1,83 @@
+"""JupyterHub's configuration on one machine: what is where. What happens is in `platform/` and `quota/`."""
+
+from romanhub.local.ports import HOST
+from romanhub.local.settings import ADMIN, Settings
+from romanhub.local.spawner import LocalServerSpawner
+from romanhub.local.sqlite import write_ahead
+from romanhub.sign_in import oidc
+from romanhub.sign_in.local_accounts import LocalAccountsAuthenticator
+from romanhub.sign_in.settings import load_sign_in
+
+c = get_config()  # noqa: F821
+settings = Settings.load()
+ports, kept = settings.ports, settings.secrets
+
+# The hub and its proxy. The proxy is a part of its own: it and the users' servers outlive the hub.
+write_ahead()
+c.JupyterHub.db_url = f"sqlite:///{settings.state.private / 'hub.sqlite'}"
+c.JupyterHub.cookie_secret = bytes.fromhex(kept.cookie)
+c.JupyterHub.bind_url = settings.url
+c.JupyterHub.hub_bind_url = f"http://{HOST}:{ports.hub}"
+c.JupyterHub.cleanup_proxy = False
+c.ConfigurableHTTPProxy.should_start = False
+c.ConfigurableHTTPProxy.api_url = f"http://{HOST}:{ports.proxy_api}"
+c.ConfigurableHTTPProxy.auth_token = kept.proxy
+
+# Sign-in: an institution's provider where one is configured, else accounts of this machine.
+if provider := load_sign_in():
+    oidc.configure(c, provider)
+else:
+    c.JupyterHub.authenticator_class = LocalAccountsAuthenticator
+    c.LocalAccountsAuthenticator.dbm_path = str(settings.passwords)
+    c.Authenticator.admin_users = {ADMIN}
+    c.Authenticator.allow_all = True
+
+# Users' servers: in the Roman environment, within their tier.
+c.JupyterHub.spawner_class = LocalServerSpawner
+c.LocalServerSpawner.homes = str(settings.state.homes)
+c.LocalServerSpawner.welcome = str(settings.welcome)
+c.LocalServerSpawner.quota_tiers_file = str(settings.tiers_file)
+c.LocalServerSpawner.quota_database_url = settings.ledger_url
+c.Spawner.cmd = [str(settings.roman.bin / "jupyterhub-singleuser")]
+c.Spawner.default_url = "/lab"
+c.Spawner.start_timeout = c.Spawner.http_timeout = 120
+c.Spawner.env_keep = ["LANG", "LC_ALL", "TZ"]
+c.Spawner.environment = {
+    "PATH": f"{settings.roman.bin}:/usr/local/bin:/usr/bin:/bin",
+    "ROMANHUB_PORTAL_URL": f"{settings.url}/services/portal/",
+    "DASK_GATEWAY__ADDRESS": f"{settings.url}/services/dask-gateway/",
+    "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://{HOST}:{ports.gateway_scheduler}",
+    "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
+}
+
+# Services, each with what it may do and no more.
+c.JupyterHub.services = [
+    {
+        "name": "portal",
+        "url": f"http://{HOST}:{ports.portal}",
+        "api_token": kept.portal,
+        "oauth_client_id": "service-portal",
+        "oauth_no_confirm": True,
+        # Only administrators hold this one; their session at the portal carries it.
+        "oauth_client_allowed_scopes": ["admin-ui"],
+        "display": True,
+    },
+    {
+        "name": "dask-gateway",
+        "url": f"http://{HOST}:{ports.gateway_web}",
+        "api_token": kept.gateway,
+        "display": False,
+    },
+    {"name": "watch", "api_token": kept.watch},
+]
+USES = ["access:services!service=portal", "access:services!service=dask-gateway"]
+c.JupyterHub.load_roles = [
+    {"name": "user", "scopes": ["self", *USES]},
+    {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *USES]},
+    {
+        "name": "watch",
+        "services": ["watch"],
+        "scopes": ["list:users", "read:users", "read:servers", "delete:servers"],
+    },
+    {"name": "gateway", "services": ["dask-gateway"], "scopes": ["read:users"]},
+]

@@ -1,0 +1,114 @@
+"""The command line: `romanhub --help`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import click
+
+from romanhub import __version__
+from romanhub.local import environments
+from romanhub.local.environments import SetupError
+from romanhub.local.layout import State, default_state
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def romanhub() -> None:
+    """A science platform for the Nancy Grace Roman Space Telescope.
+
+    `romanhub up` starts the whole platform on this machine. Its users, homes and data live in one folder,
+    which ROMANHUB_STATE names.
+    """
+
+
+@romanhub.command()
+@click.option("--port", envvar="ROMANHUB_PORT", default=8000, show_default=True, help="Where people sign in.")
+@click.option("--full", is_flag=True, help="Give users the whole analysis image, not its core alone.")
+@click.option(
+    "--archive",
+    envvar="ROMANHUB_ARCHIVE",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder made by `romanhub sample`, to be the archive instead of the small one that comes along.",
+)
+def up(port: int, full: bool, archive: Path | None) -> None:
+    """Start the platform; Ctrl-C ends it."""
+    from romanhub.local.sample_archive import SMALL
+    from romanhub.local.screen import Screen
+    from romanhub.local.up import up as start
+
+    start(State(default_state()), port=port, full=full, archive=archive or SMALL, screen=Screen())
+
+
+@romanhub.command()
+@click.argument("user")
+def password(user: str) -> None:
+    """Make a new password for USER's local account, and print it."""
+    from romanhub.local.settings import Settings
+    from romanhub.sign_in.local_accounts import first_password
+
+    try:
+        settings = Settings.load()
+    except FileNotFoundError:
+        raise SetupError("The platform has never been started here: romanhub up") from None
+    click.echo(f"{user}: {first_password(settings.passwords, user, again=True)}")
+
+
+@romanhub.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def sample(arguments: tuple[str, ...]) -> None:
+    """Make a sample archive by simulation: `romanhub sample --help`.
+
+    Runs in the whole analysis image, which is installed first where it is not there yet.
+    """
+    from romanhub.local.screen import Screen
+
+    screen = Screen()
+    state = State(default_state())
+    state.make()
+    full = state.roman_environment(full=True)
+    interpreter = environments.find_python(for_other_users=False)
+    if not full.is_current(interpreter):
+        with screen.step("Roman environment (the whole analysis image, from images/roman)"):
+            uv = environments.find_uv(state.bootstrap_environment())
+            environments.build(full, python=interpreter, uv=uv)
+    command = [str(full.python), "-m", "romanhub.sample", *arguments]
+    source = str(Path(__file__).resolve().parents[1])
+    raise SystemExit(subprocess.run(command, env={**os.environ, "PYTHONPATH": source}).returncode)
+
+
+@romanhub.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def clean(yes: bool) -> None:
+    """Remove the folder of state: users, homes, data and environments."""
+    from romanhub.local.system_users import SystemUsers, can_separate
+    from romanhub.local.up import alone
+
+    state = State(default_state())
+    if not state.root.exists():
+        click.echo(f"Nothing to remove: {state.root} is not there.")
+        return
+    if not (state.private / "secrets.json").exists() and not state.environments.is_relative_to(state.root):
+        raise SetupError(f"{state.root} does not look like a folder of state. Remove it yourself if you are sure.")
+    if not yes:
+        click.confirm(f"Remove {state.root} with every user, home and data in it?", abort=True)
+    with alone(state):
+        gone = SystemUsers(state.homes, separate=can_separate()).remove_all()
+        shutil.rmtree(state.root)
+    users = f" and {len(gone)} system users" if gone else ""
+    click.echo(f"Removed {state.root}{users}.")
+
+
+def main() -> None:
+    """Run the command line; what a person must put right is a line, not a traceback."""
+    try:
+        romanhub()
+    except SetupError as error:
+        raise SystemExit(f"\n{error}") from None
+
+
+if __name__ == "__main__":
+    main()

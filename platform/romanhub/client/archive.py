@@ -1,0 +1,341 @@
+"""The archive as a notebook sees it: searches, images, cutouts and catalogues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from html import escape
+from typing import TYPE_CHECKING, Literal, overload
+
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.table import QTable, Table
+from astropy.time import Time
+from pydantic import ValidationError
+
+from romanhub.client.catalog import read_catalog
+from romanhub.client.connection import Portal
+from romanhub.client.cutout import Cutout, SizeLike, cut
+from romanhub.client.errors import ArchiveUnavailableError
+from romanhub.client.search import Records, TimeLike, not_in_archive
+from romanhub.client.sky import AngleLike, Footprint, PositionLike, as_position, vector_of
+from romanhub.client.storage import ArchiveStorage, StorageAccess
+from romanhub.models.archive import INDEX_KEY, ArchiveIndex, CatalogRecord, ExposureRecord
+
+if TYPE_CHECKING:
+    from roman_datamodels.datamodels import DataModel
+
+
+def _access_from_portal() -> StorageAccess:
+    """Ask the portal for access to the archive's storage."""
+    return Portal.from_environment().get("api/archive", StorageAccess)
+
+
+class Archive:
+    """The platform's archive of Roman images and catalogues.
+
+    Nothing is read before the first question. An archive is picklable: what a Dask worker gets carries
+    the read-only access to the storage, which is never shown.
+
+    :param access: the access to the storage; None asks the portal for it when it is first needed.
+    """
+
+    def __init__(
+        self, access: StorageAccess | None = None, *, ask: Callable[[], StorageAccess] = _access_from_portal
+    ) -> None:
+        self._given = access
+        self._ask = ask
+        self._storage: ArchiveStorage | None = None
+        self._index: ArchiveIndex | None = None
+        self._records: Records | None = None
+
+    def __reduce__(self) -> tuple[type[Archive], tuple[StorageAccess]]:
+        return type(self), (self._connected().access,)
+
+    def __repr__(self) -> str:
+        return "<the platform's archive of Roman images: archive.exposures(position=…) searches it>"
+
+    def exposures(
+        self,
+        position: PositionLike | None = None,
+        radius: AngleLike | None = None,
+        *,
+        filter: str | Iterable[str] | None = None,  # noqa: A002  -- the word that astronomers use
+        after: TimeLike | None = None,
+        before: TimeLike | None = None,
+        level: Literal[2, 3] | None = 2,
+    ) -> ExposureList:
+        """Find images; each condition that is given narrows the search.
+
+        :param position: a SkyCoord, a pair (right ascension, declination) in degrees, or a text with the
+            two. Finds the images whose footprint covers it.
+        :param radius: an angle, or a number of degrees. Finds the images that have any point within it
+            of the position.
+        :param filter: a filter such as "F158", or several.
+        :param after: finds the exposures that started at this moment (UTC) or later.
+        :param before: finds the exposures that started before this moment (UTC).
+        :param level: 2 for exposures of one detector, 3 for mosaics, None for both.
+        :return: the images, the earliest first.
+        :raises ValueError: for a condition that cannot be understood.
+        """
+        found = self._searchable().find(
+            position=position, radius=radius, filter=filter, after=after, before=before, level=level
+        )
+        return ExposureList(Exposure(record, self) for record in found)
+
+    def open(self, name: str | Exposure) -> DataModel:
+        """Open an image as a Roman data model, reading from the storage only what is used.
+
+        Opening reads the description, less than a tenth of a megabyte. An array is read when it is first
+        used, as a whole. Keep the model in a variable for as long as its arrays are used: when it goes, the
+        file is closed.
+
+        :param name: an image's name, or an exposure that a search found.
+        :return: an ImageModel for an exposure, a MosaicModel for a mosaic.
+        :raises NotInArchiveError: for an unknown name.
+        :raises ArchiveUnavailableError: when the storage does not answer or the file cannot be understood.
+        """
+        # roman_datamodels takes a second to import, which a search need not wait for.
+        from roman_datamodels import datamodels
+
+        record = self._record(name)
+        file = self._connected().open(record.key, record.name, record.size)
+        try:
+            model: DataModel = datamodels.open(file)
+        except (ValueError, TypeError, OSError):
+            raise ArchiveUnavailableError(
+                f"The archive's file of {record.name} cannot be understood as a Roman data model. "
+                "Please tell the platform's operators."
+            ) from None
+        return model
+
+    def cutout(self, name: str | Exposure, position: PositionLike, size: SizeLike) -> Cutout:
+        """Cut a piece out of an image around a position.
+
+        :param name: an image's name, or an exposure that a search found.
+        :param position: the centre, in any form that `exposures` takes.
+        :param size: the number of pixels or an astropy angle along both sides, or a pair (rows, columns).
+        :return: the pixels, their uncertainties and their world coordinates. Beyond the image's edge the
+            pixels are NaN.
+        :raises NotCoveredError: where the image does not cover the position.
+        :raises NotInArchiveError: for an unknown name.
+        """
+        center = as_position(position)
+        with self.open(name) as model:
+            return cut(model, self._record(name), center, size)
+
+    def catalog(self, name: str | Exposure) -> Table:
+        """Read a source catalogue.
+
+        :param name: the catalogue's name, or that of the image that its sources were found in.
+        :return: a table with one row for a source.
+        :raises NotInArchiveError: for an unknown name.
+        """
+        record = self._catalog_record(name)
+        data = self._connected().read(record.key, record.name)
+        try:
+            return read_catalog(data)
+        except ValueError:
+            raise ArchiveUnavailableError(
+                f"The archive's file of {record.name} cannot be understood as a catalogue. "
+                "Please tell the platform's operators."
+            ) from None
+
+    def catalogs(self) -> list[str]:
+        """Return the names of the archive's catalogues."""
+        return sorted(record.name for record in self._listed().catalogs)
+
+    def reconnect(self) -> None:
+        """Forget the access to the storage and the archive's index; the next question asks anew."""
+        self._storage = self._index = self._records = None
+
+    def _connected(self) -> ArchiveStorage:
+        if self._storage is None:
+            self._storage = ArchiveStorage(self._given or self._ask())
+        return self._storage
+
+    def _listed(self) -> ArchiveIndex:
+        if self._index is None:
+            data = self._connected().read(INDEX_KEY, "the archive's index")
+            try:
+                self._index = ArchiveIndex.model_validate_json(data)
+            except ValidationError:
+                raise ArchiveUnavailableError(
+                    "The archive's index cannot be understood by this server's software. Restart your "
+                    "server, which brings its software up to date; if it happens again, please tell the "
+                    "platform's operators."
+                ) from None
+        return self._index
+
+    def _searchable(self) -> Records:
+        if self._records is None:
+            self._records = Records(self._listed().exposures)
+        return self._records
+
+    def _record(self, name: str | Exposure) -> ExposureRecord:
+        return name.record if isinstance(name, Exposure) else self._searchable().named(name)
+
+    def _catalog_record(self, name: str | Exposure) -> CatalogRecord:
+        wanted = name.name if isinstance(name, Exposure) else name
+        for record in self._listed().catalogs:
+            if wanted in (record.name, record.image):
+                return record
+        raise not_in_archive(wanted, self.catalogs(), "catalogue")
+
+
+class Exposure:
+    """One image in the archive: a Level 2 exposure of one detector, or a Level 3 mosaic.
+
+    It holds what the archive's index says of the image, not its pixels. It is picklable, so that a Dask
+    worker can open it or cut from it.
+    """
+
+    def __init__(self, record: ExposureRecord, archive: Archive) -> None:
+        self.record = record
+        self._archive = archive
+
+    @property
+    def name(self) -> str:
+        """The image's name in the archive."""
+        return self.record.name
+
+    @property
+    def level(self) -> int:
+        """2 for an exposure of one detector, 3 for a mosaic."""
+        return self.record.level
+
+    @property
+    def filter(self) -> str:
+        """The filter, such as F158."""
+        return self.record.optical_element
+
+    @property
+    def detector(self) -> str | None:
+        """The detector, such as WFI01; None for a mosaic."""
+        return self.record.detector
+
+    @property
+    def start(self) -> datetime:
+        """When the exposure, or the first of a mosaic's, started, in UTC."""
+        return self.record.start
+
+    @property
+    def exposure_time(self) -> float:
+        """The exposure time in seconds."""
+        return self.record.exposure_time
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The image's (rows, columns) in pixels."""
+        return self.record.shape
+
+    @property
+    def footprint(self) -> SkyCoord:
+        """The image's corners on the sky, in order."""
+        ra, dec = np.asarray(self.record.footprint).T
+        return SkyCoord(ra, dec, unit="deg")
+
+    def covers(self, position: PositionLike) -> bool:
+        """Say whether the image's footprint covers a position."""
+        return Footprint(self.record.footprint).contains(vector_of(as_position(position)))
+
+    def open(self) -> DataModel:
+        """Open the image as a Roman data model; see `Archive.open`."""
+        return self._archive.open(self)
+
+    def cutout(self, position: PositionLike, size: SizeLike) -> Cutout:
+        """Cut a piece out of the image; see `Archive.cutout`."""
+        return self._archive.cutout(self, position, size)
+
+    def __repr__(self) -> str:
+        return f"<{_kind(self.level)} {self.name}: {self.filter}, {_moment(self.start)}>"
+
+
+class ExposureList(Sequence[Exposure]):
+    """The images that a search found, in order. A slice is again such a list."""
+
+    def __init__(self, exposures: Iterable[Exposure]) -> None:
+        self._exposures = tuple(exposures)
+
+    @overload
+    def __getitem__(self, place: int) -> Exposure: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> ExposureList: ...
+
+    def __getitem__(self, place: int | slice) -> Exposure | ExposureList:
+        if isinstance(place, slice):
+            return ExposureList(self._exposures[place])
+        return self._exposures[place]
+
+    def __len__(self) -> int:
+        return len(self._exposures)
+
+    def __iter__(self) -> Iterator[Exposure]:
+        return iter(self._exposures)
+
+    @property
+    def names(self) -> list[str]:
+        """The images' names."""
+        return [exposure.name for exposure in self]
+
+    @property
+    def table(self) -> QTable:
+        """A table with a row for each image: name, level, filter, detector, start and exposure time."""
+        starts = [exposure.start.replace(tzinfo=None).isoformat() for exposure in self]
+        return QTable(
+            {
+                "name": np.array(self.names, str),
+                "level": np.array([exposure.level for exposure in self], int),
+                "filter": np.array([exposure.filter for exposure in self], str),
+                "detector": np.array([exposure.detector or "" for exposure in self], str),
+                "start": Time(np.array(starts, str), format="isot", scale="utc"),
+                "exposure_time": np.array([exposure.exposure_time for exposure in self], float) * u.s,
+            }
+        )
+
+    def __repr__(self) -> str:
+        lines = "".join(f"\n  {exposure!r}" for exposure in self)
+        return f"<{self._count()}{':' if lines else ''}{lines}>"
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return "<p>No image in the archive fulfils these conditions.</p>"
+        head = "".join(
+            f"<th style='text-align:left'>{escape(title)}</th>"
+            for title in ("Name", "Filter", "Detector", "Start (UTC)", "Exposure time")
+        )
+        rows = "".join(
+            "<tr>"
+            + "".join(
+                f"<td style='text-align:left'>{escape(cell)}</td>"
+                for cell in (
+                    exposure.name,
+                    exposure.filter,
+                    exposure.detector or "mosaic",
+                    _moment(exposure.start),
+                    f"{exposure.exposure_time:.1f} s",
+                )
+            )
+            + "</tr>"
+            for exposure in self
+        )
+        return f"<p>{escape(self._count())}</p><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+    def _count(self) -> str:
+        levels = {exposure.level for exposure in self}
+        kind = _kind(levels.pop()).lower() if len(levels) == 1 else "image"
+        return f"{len(self)} {kind}{'' if len(self) == 1 else 's'}"
+
+
+def _kind(level: int) -> str:
+    return "Mosaic" if level == 3 else "Exposure"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+#: The archive of the platform that this server belongs to.
+archive = Archive()

@@ -1,0 +1,106 @@
+"""The notebook's connection to the platform's portal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from romanhub.client.errors import NotAllowedError, OutsidePlatformError, PortalUnavailableError
+
+#: The variables that the platform sets in every server: the portal's address and the server's token.
+PORTAL_VARIABLE = "ROMANHUB_PORTAL_URL"
+TOKEN_VARIABLE = "JUPYTERHUB_API_TOKEN"  # noqa: S105  -- a name, not a token
+
+Reply = TypeVar("Reply", bound=BaseModel)
+
+#: How long the portal may take to answer, in seconds.
+TIMEOUT = 20.0
+
+
+class Portal:
+    """Asks the portal's API with the server's own token.
+
+    :param url: the portal's address, ending in a slash.
+    :param token: the hub token to ask with.
+    :param transport: how requests are sent; the network unless a test says otherwise.
+    """
+
+    def __init__(self, url: str, token: SecretStr, *, transport: httpx.BaseTransport | None = None) -> None:
+        self._url = url if url.endswith("/") else f"{url}/"
+        self._token = token
+        self._transport = transport
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Portal:
+        """Return the portal that the server's environment names.
+
+        Raises OutsidePlatformError where the environment is not that of a server of the platform.
+        """
+        environment = os.environ if environment is None else environment
+        url, token = environment.get(PORTAL_VARIABLE), environment.get(TOKEN_VARIABLE)
+        if not url or not token:
+            raise OutsidePlatformError(
+                "This code does not run in a server of the platform, so there is no archive, cluster or "
+                "balance to reach. Start a server on the platform and run it in a notebook there. "
+                "In a Dask worker, use exposures or an archive that the notebook passed to it."
+            )
+        return cls(url, SecretStr(token))
+
+    def __repr__(self) -> str:
+        return "<the platform's portal>"
+
+    @property
+    def path(self) -> str:
+        """The portal's path on the platform, for links from a notebook, which the same host serves."""
+        return urlsplit(self._url).path
+
+    def get(self, path: str, reply: type[Reply]) -> Reply:
+        """Return the portal's answer at `path` as the model `reply`.
+
+        Raises NotAllowedError when the portal refuses the token, and PortalUnavailableError when it does not
+        answer or when its answer cannot be understood.
+        """
+        try:
+            with httpx.Client(transport=self._transport, timeout=TIMEOUT) as client:
+                answer = client.get(
+                    urljoin(self._url, path),
+                    headers={"Authorization": f"Bearer {self._token.get_secret_value()}"},
+                )
+        except httpx.HTTPError:
+            raise PortalUnavailableError(
+                "The platform's portal does not answer. Wait a minute and run the cell again; "
+                "if it happens again, please tell the platform's operators."
+            ) from None
+        if answer.status_code in (401, 403):
+            raise NotAllowedError(
+                "The platform's portal refused this server's token. Restart your server (File, Hub "
+                "Control Panel, Stop My Server, then Start My Server) and run the cell again."
+            )
+        if answer.status_code != 200:
+            raise PortalUnavailableError(_problem(answer))
+        try:
+            return reply.model_validate_json(answer.content)
+        except ValidationError:
+            raise PortalUnavailableError(
+                "The platform's portal gave an answer that this server does not understand. Restart your "
+                "server, which brings its software up to date; if it happens again, please tell the "
+                "platform's operators."
+            ) from None
+
+
+def _problem(answer: httpx.Response) -> str:
+    """Return what went wrong, in the portal's own words if it used any (RFC 9457)."""
+    said = f"The platform's portal could not answer (HTTP status {answer.status_code})."
+    if answer.headers.get("content-type", "").startswith("application/problem+json"):
+        try:
+            detail = answer.json().get("detail")
+        except ValueError:
+            detail = None
+        if isinstance(detail, str) and detail:
+            said = f"The platform's portal could not answer: {detail.rstrip('.')}."
+    return f"{said} Run the cell again in a minute; if it happens again, please tell the platform's operators."

@@ -1,0 +1,186 @@
+"""A small piece of an image, cut out around a position, with its own world coordinates."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.modeling.models import Identity, Shift
+from gwcs import WCS
+from numpy.typing import NDArray
+
+from romanhub.client.errors import NotCoveredError
+from romanhub.client.sky import separation, vector_of
+from romanhub.models.archive import ExposureRecord
+
+#: The data quality bit of a pixel that must not be used: DO_NOT_USE of the Roman data models
+#: (`roman_datamodels.dqflags.pixel`), written here so that a worker need not import them for it.
+DO_NOT_USE = np.uint32(1)
+
+#: What a cutout's size may be: pixels along both sides, (rows, columns) in pixels, or angles.
+SizeLike = Any
+
+
+@dataclass(frozen=True, eq=False)
+class Cutout:
+    """A piece of one image.
+
+    `data` and `err` have the shape (rows, columns) and the unit `unit`; where the piece reaches beyond
+    the image they are NaN. `dq` holds the data quality bits of a Level 2 exposure and is None for a
+    mosaic. `wcs` maps the cutout's own pixels (x, y) to the sky and back. `corner` is the image's
+    (row, column) of the cutout's first pixel. For an exposure, `conversion_megajanskys` is what 1 DN/s is
+    in MJy/sr. A cutout is picklable and holds no reference to the file that it came from.
+    """
+
+    name: str
+    filter: str
+    detector: str | None
+    start: datetime
+    exposure_time: float
+    data: NDArray[np.float32]
+    err: NDArray[np.float32]
+    dq: NDArray[np.uint32] | None
+    wcs: WCS
+    corner: tuple[int, int]
+    unit: u.UnitBase
+    conversion_megajanskys: float | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The cutout's (rows, columns)."""
+        rows, columns = self.data.shape
+        return rows, columns
+
+    @property
+    def bad(self) -> NDArray[np.bool_]:
+        """Where the pixels must not be used: outside the image, not finite, or flagged DO_NOT_USE."""
+        bad: NDArray[np.bool_] = ~(np.isfinite(self.data) & np.isfinite(self.err))
+        if self.dq is not None:
+            bad |= (self.dq & DO_NOT_USE) != 0
+        return bad
+
+    def __repr__(self) -> str:
+        rows, columns = self.shape
+        return f"<Cutout of {self.name}: {rows} x {columns} pixels, {self.filter}>"
+
+
+def cut(model: Any, record: ExposureRecord, position: SkyCoord, size: SizeLike) -> Cutout:
+    """Cut a piece out of a Roman data model.
+
+    :param model: an ImageModel or a MosaicModel.
+    :param record: what the archive's index says of it.
+    :param position: what the piece is centred on, to the nearest pixel.
+    :param size: a number of pixels, or an astropy angle, for both sides; or a pair (rows, columns).
+    :raises NotCoveredError: where the image does not cover the position.
+    :raises ValueError: for a size that cannot be understood.
+    """
+    wcs = model.meta.wcs
+    rows, columns = model.data.shape
+    x, y = (float(value) for value in wcs.invert(position.ra.deg, position.dec.deg, with_bounding_box=False))
+    if not (-0.5 <= x <= columns - 0.5 and -0.5 <= y <= rows - 0.5):
+        raise NotCoveredError(
+            f"The image {record.name} does not cover the position {position.to_string('decimal')}. "
+            "`archive.exposures(position=…)` finds the images that do."
+        )
+    height, width = _pixels(size, wcs, x, y)
+    top, left = round(y) - height // 2, round(x) - width // 2
+    window = _Window(top, left, height, width, (rows, columns))
+    dq = getattr(model, "dq", None)
+    return Cutout(
+        name=record.name,
+        filter=record.optical_element,
+        detector=record.detector,
+        start=record.start,
+        exposure_time=record.exposure_time,
+        data=window.take(model.data, np.float32, np.nan),
+        err=window.take(model.err, np.float32, np.nan),
+        dq=None if dq is None else window.take(dq, np.uint32, DO_NOT_USE),
+        wcs=shifted(wcs, left, top, (height, width)),
+        corner=(top, left),
+        unit=_unit(model, record),
+        conversion_megajanskys=_conversion(model),
+    )
+
+
+def shifted(wcs: WCS, left: int, top: int, shape: tuple[int, int]) -> WCS:
+    """Return the world coordinates of the piece of an image that starts at column `left`, row `top`."""
+    moved = copy.deepcopy(wcs)
+    extra = Identity(moved.input_frame.naxes - 2) if moved.input_frame.naxes > 2 else None
+    shift = Shift(left) & Shift(top)
+    moved.bounding_box = None
+    moved.insert_transform(moved.input_frame, shift & extra if extra is not None else shift, after=True)
+    rows, columns = shape
+    moved.bounding_box = ((-0.5, columns - 0.5), (-0.5, rows - 0.5))
+    moved.pixel_shape = (columns, rows)
+    return moved
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A rectangle of pixels that may reach beyond the image's edges."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    image: tuple[int, int]
+
+    def take(self, array: Any, dtype: type[np.generic], outside: Any) -> NDArray[Any]:
+        """Return a copy of the rectangle of an array, filled with `outside` beyond the image."""
+        rows, columns = self.image
+        piece = np.full((self.height, self.width), outside, dtype)
+        first_row, first_column = max(self.top, 0), max(self.left, 0)
+        last_row, last_column = min(self.top + self.height, rows), min(self.left + self.width, columns)
+        piece[first_row - self.top : last_row - self.top, first_column - self.left : last_column - self.left] = (
+            array[first_row:last_row, first_column:last_column]
+        )
+        return piece
+
+
+def _pixels(size: SizeLike, wcs: WCS, x: float, y: float) -> tuple[int, int]:
+    """Return a size as (rows, columns) in pixels."""
+    try:
+        alone = isinstance(size, (int, float, str)) or getattr(size, "ndim", 1) == 0
+        pair = (size, size) if alone else tuple(size)
+        if len(pair) != 2:
+            raise TypeError
+        scale = _scale(wcs, x, y)
+        sides = [
+            round(float((side / scale).to_value(u.one))) if isinstance(side, u.Quantity) else side for side in pair
+        ]
+        rows, columns = (int(side) for side in sides if float(side).is_integer())
+    except (TypeError, ValueError, u.UnitsError):
+        rows = columns = 0
+    if rows < 1 or columns < 1:
+        raise ValueError(
+            f"{size!r} cannot be a cutout's size. Give whole pixels such as 64 or (48, 64), rows first, "
+            "or an angle such as 5 * u.arcsec."
+        )
+    return rows, columns
+
+
+def _scale(wcs: WCS, x: float, y: float) -> u.Quantity:
+    """Return the mean side of the pixel at a place in the image, as an angle."""
+    corners = [
+        vector_of(SkyCoord(*wcs(x + dx, y + dy, with_bounding_box=False), unit="deg"))
+        for dx, dy in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))
+    ]
+    across, along = separation(corners[0], corners[1]), separation(corners[2], corners[3])
+    return float(np.sqrt(across * along)) * u.rad
+
+
+def _unit(model: Any, record: ExposureRecord) -> u.UnitBase:
+    """Return the unit of an image: that of the Roman data models for its level and its calibration."""
+    calibrated = model.meta.get("cal_step", {}).get("flux") == "COMPLETE"
+    return u.MJy / u.sr if record.level == 3 or calibrated else u.DN / u.s
+
+
+def _conversion(model: Any) -> float | None:
+    """Return what 1 DN/s of an exposure is in MJy/sr, where the image says so."""
+    value = model.meta.get("photometry", {}).get("conversion_megajanskys")
+    return None if value is None else float(value)

@@ -1,0 +1,111 @@
+"""The archive's object storage as a notebook or a Dask worker reads it: read-only, and silent about keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import s3fs
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from romanhub.client.errors import ArchiveUnavailableError
+from romanhub.client.reader import RangeReader
+
+
+class StorageAccess(BaseModel):
+    """Read-only access to the archive's bucket, as the portal hands it out.
+
+    It is picklable, so that Dask workers, which have no token for the portal, can read the archive. It
+    never shows what it holds.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    endpoint: str | None = Field(repr=False, description="The storage's URL; none for AWS.")
+    bucket: str = Field(repr=False, description="The bucket that holds the archive.")
+    region: str | None = Field(default=None, repr=False, description="The storage's region.")
+    access_key: SecretStr = Field(repr=False, description="The read-only key's name.")
+    secret_key: SecretStr = Field(repr=False, description="The read-only key.")
+    session_token: SecretStr | None = Field(
+        default=None, repr=False, description="The token that goes with a short-lived key."
+    )
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __repr__(self) -> str:
+        return "<read-only access to the archive>"
+
+
+class ArchiveStorage:
+    """Reads objects and ranges of objects of the archive's bucket.
+
+    Every failure becomes an ArchiveUnavailableError whose message names no address, bucket or key, and which
+    hides the error that it came from, because that one's message may name them.
+    """
+
+    def __init__(self, access: StorageAccess) -> None:
+        self.access = access
+        token = access.session_token
+        self._files = s3fs.S3FileSystem(
+            key=access.access_key.get_secret_value(),
+            secret=access.secret_key.get_secret_value(),
+            token=token.get_secret_value() if token else None,
+            client_kwargs={"endpoint_url": access.endpoint, "region_name": access.region},
+            config_kwargs={
+                # A storage of one's own rarely has a host name for every bucket.
+                "s3": {"addressing_style": "path" if access.endpoint else "auto"},
+                "connect_timeout": 5,  # seconds
+                "read_timeout": 30,
+            },
+        )
+
+    def __repr__(self) -> str:
+        return "<the archive's storage>"
+
+    def read(self, key: str, what: str) -> bytes:
+        """Return the whole object. `what` names it in errors; raises ArchiveUnavailableError."""
+        with _spoken(what):
+            return cast(bytes, self._files.cat_file(self._path(key)))
+
+    def read_range(self, key: str, what: str, start: int, stop: int) -> bytes:
+        """Return the object's bytes from `start` up to `stop`. Raises ArchiveUnavailableError."""
+        with _spoken(what):
+            data = cast(bytes, self._files.cat_file(self._path(key), start=start, end=stop))
+        if len(data) != stop - start:
+            raise ArchiveUnavailableError(
+                f"The archive's file of {what} is shorter than the archive's index says. "
+                "Please tell the platform's operators."
+            )
+        return data
+
+    def open(self, key: str, what: str, size: int) -> RangeReader:
+        """Return the object of `size` bytes as a file that is read in pieces, as they are needed."""
+        return RangeReader(lambda start, stop: self.read_range(key, what, start, stop), size)
+
+    def _path(self, key: str) -> str:
+        return f"{self.access.bucket}/{key}"
+
+
+@contextmanager
+def _spoken(what: str) -> Iterator[None]:
+    """Turn the storage's errors into sentences, and hide the originals."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ArchiveUnavailableError(
+            f"The archive does not hold the file of {what} that it should. Please tell the platform's operators."
+        ) from None
+    except PermissionError:
+        raise ArchiveUnavailableError(
+            f"The archive's storage refused to read {what}: this server's access may have run out. "
+            "Run `archive.reconnect()` and the cell again; if it happens again, please tell the "
+            "platform's operators."
+        ) from None
+    except (OSError, BotoCoreError, ClientError, TimeoutError):
+        raise ArchiveUnavailableError(
+            f"The archive's storage did not answer when {what} was read. "
+            "Wait a minute and run the cell again; if it happens again, please tell the platform's operators."
+        ) from None

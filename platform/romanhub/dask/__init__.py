@@ -1,0 +1,1 @@
+"""Dask clusters under the tiers: the gateway's options, caps and charges."""

@@ -1,0 +1,183 @@
+"""Dask Gateway on one machine: clusters of local processes, within the tier, charged by the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dask_gateway_server.backends.base import PublicException
+from dask_gateway_server.backends.local import LocalBackend
+from dask_gateway_server.models import User
+from dask_gateway_server.options import Options
+from hubquota.models.ledger import Refused
+from hubquota.models.tiers import Tier, Tiers
+from hubquota.services.ledger import Ledger
+from hubquota.services.tiersfile import load_tiers
+from hubquota.storage.engine import make_engine
+from traitlets import Unicode
+
+from romanhub.dask.options import cluster_options
+from romanhub.local.system_users import SystemUsers, become, can_separate
+
+#: The kind of lease that a running worker holds in the ledger.
+WORKER = "dask-worker"
+
+#: Who closes a worker's lease, in the journal.
+ACTOR = "dask-gateway"
+
+#: How long a decision of the ledger may take, in seconds, before the answer is no.
+DEADLINE = 10.0
+
+T = TypeVar("T")
+
+
+class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
+    """Runs schedulers and workers as local processes of their owner's system user.
+
+    A worker's lease opens when its process is started and closes once the process is gone, so that what is
+    charged is what ran, whatever a heartbeat says. The scheduler is free.
+    """
+
+    homes = Unicode(config=True, help="The folder that holds the users' home folders.")
+
+    tiers_file = Unicode(config=True, help="The tiers file.")
+
+    database_url = Unicode(config=True, help="The ledger's database.")
+
+    async def do_setup(self) -> None:
+        """Open the ledger and read the tiers."""
+        self._tiers: Tiers = load_tiers(Path(self.tiers_file))
+        self._ledger = Ledger(make_engine(self.database_url), lambda: datetime.now(UTC))
+        self._users = SystemUsers(Path(self.homes), separate=can_separate())
+        # Held while a cluster is admitted, so that two requests at once cannot both be the last one allowed.
+        self._admission = asyncio.Lock()
+
+    async def get_cluster_options(self, user: User) -> Options:
+        """What the user's tier lets them choose."""
+        return cluster_options(await self._tier(user))
+
+    async def start_cluster(self, user: User, cluster_options: dict[str, Any]) -> str:
+        """Admit a cluster within the tier's cap and the balance, then start it.
+
+        Raises
+        ------
+        PublicException
+            A refusal in one line: the limit, and how to ask for more.
+        """
+        async with self._admission:
+            tier = await self._tier(user)
+            running = [c for c in self.db.active_clusters() if c.username == user.name]
+            if len(running) >= tier.dask.clusters:
+                names = ", ".join(cluster.name for cluster in running) or "none"
+                raise PublicException(
+                    f"Your tier, {tier.title}, allows {tier.dask.clusters} Dask clusters at a time and you have "
+                    f"{len(running)} ({names}). Stop one first. {self._tiers.ask}"
+                )
+            balance = await self._decide(lambda: self._ledger.balance(user.name))
+            if balance.available <= 0:
+                raise PublicException(f"Your balance is used up, so no Dask cluster can start. {self._tiers.ask}")
+            try:
+                self._users.lookup(user.name)
+            except KeyError:
+                raise PublicException(
+                    "Start a server once first: it makes the home that a cluster runs in."
+                ) from None
+            name: str = await super().start_cluster(user, cluster_options)
+            return name
+
+    def make_preexec_fn(self, cluster: Any) -> Callable[[], None]:
+        """Run the cluster's processes as its owner's system user, in the cluster's folder."""
+        return become(self._users.lookup(cluster.username), Path(cluster.state["workdir"]))
+
+    def setup_working_directory(self, cluster: Any) -> str:
+        """Make the cluster's folder with its credentials, for its owner alone."""
+        workdir = str(Path(self.clusters_directory) / cluster.name)
+        folders = [workdir, self.get_certs_directory(workdir), self.get_logs_directory(workdir)]
+        for folder in folders:
+            Path(folder).mkdir(0o700, parents=True, exist_ok=True)
+        certificate, key = self._get_tls_paths(workdir)
+        for path, content in ((certificate, cluster.tls_cert), (key, cluster.tls_key)):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+        if system := self._users.lookup(cluster.username):
+            for path in (*folders, certificate, key):
+                os.chown(path, system.uid, system.gid)
+        return workdir
+
+    def get_env(self, cluster: Any) -> dict[str, str]:
+        """The environment of a cluster's process: its owner's home, as a notebook has it."""
+        env: dict[str, str] = super().get_env(cluster)
+        system = self._users.lookup(cluster.username)
+        env["HOME"] = str(self._users.home(cluster.username))
+        env["USER"] = system.name if system else cluster.username
+        return env
+
+    async def do_start_worker(self, worker: Any) -> AsyncIterator[dict[str, Any]]:
+        """Start a worker's process under a lease."""
+        cluster = worker.cluster
+        account = await self._decide(lambda: self._ledger.account(cluster.username))
+        if account is None:
+            raise PublicException(f"{cluster.username} has no account. Start a server once: it opens one.")
+        tier = self._tiers.tiers[account.tier]
+        lease = await self._decide(
+            lambda: self._ledger.admit(
+                cluster.username,
+                kind=WORKER,
+                key=_key(worker),
+                label="Dask worker",
+                rate=tier.dask.rate,
+                minimum_seconds=0,
+                limit=tier.dask.workers,
+            )
+        )
+        try:
+            async for state in super().do_start_worker(worker):
+                yield {**state, "lease": lease.id}
+            await self._decide(lambda: self._ledger.begin(lease.id))
+        except BaseException:
+            await self._decide(lambda: self._ledger.cancel(lease.id, reason="The worker did not start."))
+            raise
+
+    async def do_stop_worker(self, worker: Any) -> None:
+        """End a worker's process, then its lease."""
+        try:
+            await super().do_stop_worker(worker)
+        finally:
+            lease = worker.state.get("lease")
+            if lease is not None:
+                await self._decide(lambda: self._ledger.close(lease, reason="The worker has ended.", actor=ACTOR))
+
+    async def do_check_workers(self, workers: list[Any]) -> list[bool]:
+        """Which workers' processes are there; each that is has been seen."""
+        there: list[bool] = await super().do_check_workers(workers)
+        seen = [_key(worker) for worker, alive in zip(workers, there, strict=True) if alive]
+        if seen:
+            await self._decide(lambda: self._ledger.seen(seen))
+        return there
+
+    async def _tier(self, user: User) -> Tier:
+        """The tier of the user's account, which is opened where they have none yet."""
+        name = self._tiers.tier_for(set(user.groups))
+        budget = self._tiers.tiers[name].budget_units
+        account = await self._decide(
+            lambda: self._ledger.open_account(user.name, name, budget, actor=ACTOR),
+        )
+        return self._tiers.tiers[account.tier]
+
+    async def _decide(self, decision: Callable[[], T]) -> T:
+        """Ask the ledger, off the event loop and with a deadline; no answer is a no."""
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(decision), DEADLINE)
+        except Refused as refusal:
+            raise PublicException(" ".join(str(refusal).split())) from None
+        except TimeoutError:
+            raise PublicException("The ledger does not answer, so nothing can start. Try again later.") from None
+
+
+def _key(worker: Any) -> str:
+    return f"dask-worker:{worker.cluster.name}/{worker.name}"

@@ -1,0 +1,47 @@
+"""Put into the analysis environment what the image's Dockerfile puts into the image: our client and the kernel."""
+
+from __future__ import annotations
+
+import compileall
+import shutil
+from pathlib import Path
+
+import romanhub
+from romanhub.local.environments import Environment
+from romanhub.local.layout import deployment
+
+#: What the notebook's side of the package needs; the hub's side stays out of users' environments.
+CLIENT = ("__init__.py", "py.typed", "client", "models")
+
+
+def place(environment: Environment) -> None:
+    """Copy the client and the kernel's files into the environment, where they differ from what is there.
+
+    The client is the running platform's own, so that a notebook and its platform are never of two versions.
+    """
+    packages = next((environment.path / "lib").glob("python3.*/site-packages"))
+    source = Path(romanhub.__file__).parent
+    target = packages / "romanhub"
+    fresh = packages / "romanhub.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    for name in CLIENT:
+        origin = source / name
+        if origin.is_dir():
+            shutil.copytree(origin, fresh / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif origin.exists():
+            shutil.copy2(origin, fresh / name)
+    if _content(fresh) == _content(target):
+        shutil.rmtree(fresh)
+    else:
+        shutil.rmtree(target, ignore_errors=True)
+        fresh.rename(target)
+        compileall.compile_dir(target, quiet=2)
+    shutil.copytree(deployment() / "images" / "roman" / "share", environment.path / "share", dirs_exist_ok=True)
+    shutil.copytree(deployment() / "images" / "roman" / "etc", environment.path / "etc", dirs_exist_ok=True)
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder with what it holds, byte code apart."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -1,0 +1,165 @@
+"""The parts of the platform on one machine: what each runs, and how it finds the others."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from romanhub.local.layout import deployment
+from romanhub.local.ports import HOST
+from romanhub.local.settings import BUCKET, REGION, Settings
+from romanhub.local.supervisor import Part
+
+#: The order in which the parts end: those that hold users' work first, then those that they lean on.
+STOP_ORDER = ("hub", "watch", "gateway", "portal", "gateway-proxy", "proxy", "archive")
+
+
+def _command(name: str) -> str:
+    """A command of the environment that this process runs in."""
+    return str(Path(sys.executable).parent / name)
+
+
+def proxy(settings: Settings) -> Part:
+    """The public address; it outlives the hub, so that open notebooks stay connected."""
+    ports = settings.ports
+    return Part(
+        name="proxy",
+        command=[
+            _command("configurable-http-proxy"),
+            *("--ip", HOST, "--port", str(ports.public)),
+            *("--api-ip", HOST, "--api-port", str(ports.proxy_api)),
+            *("--error-target", f"http://{HOST}:{ports.hub}/hub/error"),
+        ],
+        environment={"CONFIGPROXY_AUTH_TOKEN": settings.secrets.proxy},
+        ready=f"http://{HOST}:{ports.proxy_api}/api/routes",
+    )
+
+
+def hub(settings: Settings) -> Part:
+    """JupyterHub, with the configuration of `hub_config/`."""
+    return Part(
+        name="hub",
+        command=[_command("jupyterhub"), "--config", str(deployment() / "hub_config/jupyterhub_config.py")],
+        environment=_state(settings),
+        ready=f"{settings.hub_api}/",
+    )
+
+
+def watch(settings: Settings) -> Part:
+    """Compares the ledger with what runs, and stops what is idle or has run for too long."""
+    return Part(
+        name="watch",
+        command=[_command("hubquota"), "watch"],
+        environment={
+            **_ledger(settings),
+            "JUPYTERHUB_API_URL": settings.hub_api,
+            "JUPYTERHUB_API_TOKEN": settings.secrets.watch,
+        },
+    )
+
+
+def portal(settings: Settings) -> Part:
+    """The pages of users and administrators, and what a notebook asks the platform."""
+    ports = settings.ports
+    return Part(
+        name="portal",
+        command=[sys.executable, "-m", "romanhub.portal", "--port", str(ports.portal)],
+        environment={
+            **_ledger(settings),
+            "JUPYTERHUB_SERVICE_NAME": "portal",
+            "JUPYTERHUB_SERVICE_PREFIX": "/services/portal/",
+            "JUPYTERHUB_BASE_URL": "/",
+            "JUPYTERHUB_API_URL": settings.hub_api,
+            "JUPYTERHUB_API_TOKEN": settings.secrets.portal,
+            "JUPYTERHUB_CLIENT_ID": "service-portal",
+            "ROMANHUB_ARCHIVE_ENDPOINT": settings.archive_endpoint,
+            "ROMANHUB_ARCHIVE_BUCKET": BUCKET,
+            "ROMANHUB_ARCHIVE_REGION": REGION,
+            "ROMANHUB_ARCHIVE_ACCESS_KEY": "reader",
+            "ROMANHUB_ARCHIVE_SECRET_KEY": settings.secrets.archive_reader,
+        },
+        ready=f"http://{HOST}:{ports.portal}/services/portal/api/health",
+    )
+
+
+def gateway(settings: Settings) -> Part:
+    """Dask Gateway, with the configuration of `hub_config/`."""
+    config = deployment() / "hub_config/dask_gateway_config.py"
+    return Part(
+        name="gateway",
+        command=[_command("dask-gateway-server"), "--config", str(config)],
+        environment={
+            **_state(settings),
+            "JUPYTERHUB_API_URL": settings.hub_api,
+            "JUPYTERHUB_API_TOKEN": settings.secrets.gateway,
+            "JUPYTERHUB_SERVICE_NAME": "dask-gateway",
+            "DASK_GATEWAY_PROXY_TOKEN": settings.secrets.gateway_proxy,
+        },
+        ready=f"http://{HOST}:{settings.ports.gateway}/api/health",
+    )
+
+
+def gateway_proxy(settings: Settings) -> Part:
+    """Dask Gateway's proxy; a part of its own, so that clusters stay reachable while the gateway restarts."""
+    config = deployment() / "hub_config/dask_gateway_config.py"
+    return Part(
+        name="gateway-proxy",
+        command=[_command("dask-gateway-server"), "proxy", "--config", str(config)],
+        environment={**_state(settings), "DASK_GATEWAY_PROXY_TOKEN": settings.secrets.gateway_proxy},
+    )
+
+
+def archive(settings: Settings) -> Part:
+    """SeaweedFS, which speaks S3: the local stand-in for the archive's buckets in the cloud."""
+    ports, state = settings.ports, settings.state
+    return Part(
+        name="archive",
+        command=[
+            _command("weed"),
+            *("server", "-filer", "-s3", f"-dir={state.archive}", f"-ip={HOST}", f"-ip.bind={HOST}"),
+            *("-master.telemetry=false", "-master.volumeSizeLimitMB=1024", "-volume.max=0"),
+            "-volume.preStopSeconds=0",
+            *(f"-master.port={ports.archive_master}", f"-master.port.grpc={ports.archive_master_grpc}"),
+            *(f"-volume.port={ports.archive_volume}", f"-volume.port.grpc={ports.archive_volume_grpc}"),
+            *(f"-filer.port={ports.archive_filer}", f"-filer.port.grpc={ports.archive_filer_grpc}"),
+            *(f"-s3.port={ports.archive}", f"-s3.port.grpc={ports.archive_grpc}"),
+            *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={write_identities(settings)}"),
+        ],
+        # Without these keys anybody on the machine could read and write past the S3 server.
+        environment={
+            "WEED_JWT_SIGNING_KEY": settings.secrets.archive_internal,
+            "WEED_JWT_SIGNING_READ_KEY": settings.secrets.archive_internal,
+            "WEED_JWT_FILER_SIGNING_KEY": settings.secrets.archive_internal,
+            "WEED_JWT_FILER_SIGNING_READ_KEY": settings.secrets.archive_internal,
+        },
+        ready=f"{settings.archive_endpoint}/",
+    )
+
+
+def write_identities(settings: Settings) -> Path:
+    """Write who may do what with the archive, as the server reads it; returns the file."""
+    identities = {
+        "identities": [
+            _identity("operator", settings.secrets.archive_operator, ["Admin", "Read", "Write", "List"]),
+            _identity("reader", settings.secrets.archive_reader, [f"Read:{BUCKET}", f"List:{BUCKET}"]),
+        ]
+    }
+    path = settings.state.private / "archive.json"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(identities, file, indent=2)
+    return path
+
+
+def _identity(name: str, secret: str, actions: list[str]) -> dict[str, object]:
+    return {"name": name, "credentials": [{"accessKey": name, "secretKey": secret}], "actions": actions}
+
+
+def _state(settings: Settings) -> dict[str, str]:
+    return {"ROMANHUB_STATE": str(settings.state.root)}
+
+
+def _ledger(settings: Settings) -> dict[str, str]:
+    return {"HUBQUOTA_DATABASE_URL": settings.ledger_url, "HUBQUOTA_TIERS": str(settings.tiers_file)}

@@ -1,0 +1,48 @@
+"""The secrets of one machine's platform: made once, kept where only the platform may read."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+def _token() -> str:
+    return secrets.token_hex(32)
+
+
+def _fernet_key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+class Secrets(BaseModel):
+    """Every secret that the parts share with each other; no user ever sees one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cookie: str = Field(default_factory=_token, description="Signs the hub's cookies.")
+    proxy: str = Field(default_factory=_token, description="Lets the hub change the proxy's routes.")
+    portal: str = Field(default_factory=_token, description="The portal's token at the hub.")
+    gateway: str = Field(default_factory=_token, description="Dask Gateway's token at the hub.")
+    watch: str = Field(default_factory=_token, description="The watch's token at the hub.")
+    gateway_proxy: str = Field(default_factory=_token, description="Lets the gateway change its proxy's routes.")
+    gateway_database: str = Field(
+        default_factory=_fernet_key, description="Encrypts the clusters' credentials at rest ."
+    )
+    archive_operator: str = Field(default_factory=_token, description="Writes the archive.")
+    archive_reader: str = Field(default_factory=_token, description="Reads the archive.")
+    archive_internal: str = Field(default_factory=_token, description="Between the archive server's own parts.")
+
+
+def load(path: Path) -> Secrets:
+    """The secrets kept at the path, made on the first run; a secret that is new is added to the others."""
+    kept = Secrets.model_validate_json(path.read_text()) if path.exists() else Secrets()
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(kept.model_dump_json(indent=2))
+    temporary.replace(path)
+    return kept

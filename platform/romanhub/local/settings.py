@@ -1,0 +1,91 @@
+"""What every part of one machine's platform must know of the others, from the folder of state."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from romanhub.local import secrets
+from romanhub.local.environments import Environment
+from romanhub.local.layout import State, default_state, deployment
+from romanhub.local.ports import HOST, Ports
+from romanhub.local.secrets import Secrets
+from romanhub.local.system_users import SystemUsers, can_separate
+
+#: The archive's bucket, and the region that the local server says it is in.
+BUCKET = "roman-archive"
+REGION = "us-east-1"
+
+#: The administrator's account on one machine.
+ADMIN = "admin"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The platform's parts, as they are on this machine in this run."""
+
+    state: State
+    ports: Ports
+    secrets: Secrets
+    full: bool = False
+
+    @classmethod
+    def load(cls) -> Settings:
+        """The settings of the platform whose folder of state `ROMANHUB_STATE` names.
+
+        Raises
+        ------
+        FileNotFoundError
+            Where the platform has never been started there.
+        """
+        state = State(default_state())
+        ports = Ports.model_validate_json((state.private / "ports.json").read_text())
+        kept = secrets.load(state.private / "secrets.json")
+        return cls(state, ports, kept, full=os.environ.get("ROMANHUB_FULL") == "1")
+
+    @property
+    def url(self) -> str:
+        """Where people sign in, without a trailing slash."""
+        return f"http://{HOST}:{self.ports.public}"
+
+    @property
+    def hub_api(self) -> str:
+        """The hub's REST API, past the proxy."""
+        return f"http://{HOST}:{self.ports.hub}/hub/api"
+
+    @property
+    def archive_endpoint(self) -> str:
+        """The archive's S3 server."""
+        return f"http://{HOST}:{self.ports.archive}"
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's database."""
+        return f"sqlite:///{self.state.private / 'ledger.sqlite'}"
+
+    @property
+    def tiers_file(self) -> Path:
+        """The tiers file: the deployment's own, or the one that `ROMANHUB_TIERS` names."""
+        given = os.environ.get("ROMANHUB_TIERS")
+        return Path(given) if given else deployment() / "hub_config" / "tiers.yaml"
+
+    @property
+    def passwords(self) -> Path:
+        """The accounts' passwords, hashed."""
+        return self.state.private / "passwords.dbm"
+
+    @property
+    def roman(self) -> Environment:
+        """The environment of users' servers and Dask workers."""
+        return self.state.roman_environment(full=self.full)
+
+    @property
+    def users(self) -> SystemUsers:
+        """Who the users' processes run as."""
+        return SystemUsers(self.state.homes, separate=can_separate())
+
+    @property
+    def welcome(self) -> Path:
+        """What a new home starts with."""
+        return Path(__file__).resolve().parents[1] / "client" / "notebooks"

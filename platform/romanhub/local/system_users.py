@@ -1,0 +1,152 @@
+"""Which system user the processes of a platform user run as on one machine, and where their home is.
+
+Started as root, the platform gives each of its users a system user, so that homes, kernels and Dask workers
+are private to their owner. The names are the platform's own: a person who signs in as `postgres` never gets
+the system's `postgres`. Started by an ordinary user, everything runs as that one user.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class SystemUser:
+    """The identity that a platform user's processes run under."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class SystemUsers:
+    """The system users of one platform.
+
+    Parameters
+    ----------
+    homes
+        The folder that holds the home folders; it also tells two platforms on one machine apart.
+    separate
+        Whether each platform user has a system user, which needs root.
+    """
+
+    homes: Path
+    separate: bool
+
+    def home(self, user: str) -> Path:
+        """The home folder of a platform user. The name is made safe as a folder's."""
+        return self.homes / _folder(user)
+
+    def system_name(self, user: str) -> str:
+        """The name of the system user, at most 32 characters, different for each user and platform."""
+        readable = re.sub(r"[^a-z0-9]", "", user.lower())[:12] or "user"
+        return f"{self._prefix()}{readable}-{hashlib.sha256(user.encode()).hexdigest()[:8]}"
+
+    def ensure(self, user: str, *, welcome: Path) -> SystemUser | None:
+        """Make the user's system user and home where they are not there yet.
+
+        Parameters
+        ----------
+        user
+            The platform user.
+        welcome
+            A folder whose files a new home starts with. What is in a home already is never overwritten.
+
+        Returns
+        -------
+        SystemUser or None
+            None where everything runs as one system user.
+
+        Raises
+        ------
+        subprocess.CalledProcessError
+            Where the system refuses the new user.
+        """
+        home = self.home(user)
+        system = self._ensure_system_user(user, home) if self.separate else None
+        if not home.exists():
+            # Filled beside it and moved into place, so that an interrupted start leaves no half-filled home.
+            fresh = home.with_name(f".new-{home.name}")
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.copytree(welcome, fresh, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+            fresh.chmod(0o700)
+            if system:
+                for path in [fresh, *fresh.rglob("*")]:
+                    os.chown(path, system.uid, system.gid)
+            fresh.rename(home)
+        return system
+
+    def lookup(self, user: str) -> SystemUser | None:
+        """The user's system user, or None where everything runs as one.
+
+        Raises
+        ------
+        KeyError
+            Where the user has never started a server here and so has no system user.
+        """
+        if not self.separate:
+            return None
+        entry = pwd.getpwnam(self.system_name(user))
+        return SystemUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+    def remove_all(self) -> list[str]:
+        """Remove every system user that this platform made; returns their names."""
+        if not self.separate:
+            return []
+        names = [entry.pw_name for entry in pwd.getpwall() if entry.pw_name.startswith(self._prefix())]
+        for name in names:
+            subprocess.run(["userdel", name], check=True, capture_output=True)
+        return names
+
+    def _prefix(self) -> str:
+        return f"rh{hashlib.sha256(str(self.homes).encode()).hexdigest()[:6]}-"
+
+    def _ensure_system_user(self, user: str, home: Path) -> SystemUser:
+        name = self.system_name(user)
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            command = ["useradd", "--no-create-home", "--home-dir", str(home), "--user-group"]
+            subprocess.run([*command, "--shell", "/bin/bash", name], check=True, capture_output=True)
+        entry = pwd.getpwnam(name)
+        return SystemUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def become(system: SystemUser | None, folder: Path) -> Callable[[], None]:
+    """What a new process runs before its program starts: take the identity on, and enter the folder.
+
+    Any failure ends the process before it runs as somebody else.
+    """
+    groups = os.getgrouplist(system.name, system.gid) if system else []
+
+    def preexec() -> None:
+        if system:
+            os.setgid(system.gid)
+            os.setgroups(groups)
+            os.setuid(system.uid)
+        os.chdir(folder)
+
+    return preexec
+
+
+def can_separate() -> bool:
+    """Whether this process may give each user a system user: root on Linux, with `useradd` at hand."""
+    return os.geteuid() == 0 and sys.platform == "linux" and shutil.which("useradd") is not None
+
+
+def _folder(user: str) -> str:
+    """A folder name for any user name, the name itself where it is a plain one."""
+    if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,40}", user):
+        return user
+    readable = re.sub(r"[^a-z0-9_-]", "_", user.lower())[:30]
+    return f"{readable}+{hashlib.sha256(user.encode()).hexdigest()[:8]}"

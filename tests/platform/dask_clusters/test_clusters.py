@@ -1,0 +1,94 @@
+"""Dask clusters from a notebook: within the tier, as their owner, charged while workers run."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.person import Kernel, Person
+from tests.support.platform import Platform
+
+ROOT = Path(__file__).resolve().parents[3]
+
+#: A kernel's cell can only await once its own loop is free, so these cells ask again until something is so.
+UNTIL = """
+import time
+
+def until(condition, patience=120):
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(condition)
+        time.sleep(0.1)
+"""
+
+
+@pytest.fixture
+async def kernel(platform: Platform) -> AsyncIterator[Kernel]:
+    """A Roman kernel in Dana's server."""
+    dana = Person(platform.url, "dana")
+    dana.sign_in()
+    assert dana.start_server(size="small").is_success
+    connected = await dana.kernel()
+    await connected.run(UNTIL)
+    yield connected
+    connected.close()
+    dana.stop_server()
+
+
+def leases(platform: Platform) -> list[dict[str, int]]:
+    """Dana's workers in the ledger."""
+    with sqlite3.connect(f"file:{platform.state / 'private' / 'ledger.sqlite'}?mode=ro", uri=True) as ledger:
+        ledger.row_factory = sqlite3.Row
+        rows = ledger.execute(
+            "SELECT lease.* FROM lease JOIN account ON account.id = account_id "
+            "WHERE account.name = 'dana' AND lease.kind = 'dask-worker' ORDER BY lease.id"
+        )
+        return [dict(row) for row in rows]
+
+
+async def test_a_cluster_keeps_to_the_tier_and_every_worker_is_charged(platform: Platform, kernel: Kernel) -> None:
+    caps = yaml.safe_load((ROOT / "hub_config" / "tiers.yaml").read_text())["tiers"]["explorer"]["dask"]
+    assert not (await kernel.run("import romanhub\ncluster = romanhub.cluster(workers=2)")).error
+    started = await kernel.run("client = cluster.get_client()\nclient.wait_for_workers(2, timeout=120)")
+    assert not started.error, started.error
+    answer = await kernel.run("print(client.submit(lambda: sum(range(1000))).result())")
+    assert answer.text.strip().endswith("499500"), answer
+    open_now = [lease for lease in leases(platform) if lease["ended_at"] is None]
+    assert len(open_now) == 2
+
+    # Workers run as their owner, in the notebook's own environment.
+    where = await kernel.run(
+        "import os, sys\n"
+        "print(set(client.run(os.getuid).values()) == {os.getuid()}, set(client.run(lambda: sys.prefix).values()) == {sys.prefix})"
+    )
+    assert where.text.strip().endswith("True True"), where
+    if os.geteuid() == 0:
+        assert (await kernel.run("print(os.getuid())")).text.strip() != "0"
+
+    # More than the tier allows is clipped, and another cluster is refused with the limit and what to do.
+    await kernel.run(f"cluster.scale({caps['workers'] + 20})")
+    await kernel.run(f"until(lambda: len(client.scheduler_info(n_workers=-1)['workers']) >= {caps['workers']})")
+    assert len([lease for lease in leases(platform) if lease["ended_at"] is None]) == caps["workers"]
+    refused = await kernel.run("romanhub.cluster(workers=1)")
+    assert refused.error, refused.text
+    assert f"allows {caps['clusters']} Dask cluster" in refused.error
+
+    await kernel.run("cluster.shutdown()")
+    await kernel.run("until(lambda: not romanhub.balance().running or len(romanhub.balance().running) == 1)")
+    charged = leases(platform)
+    assert all(lease["ended_at"] is not None for lease in charged)
+    for lease in charged:
+        assert lease["charged"] == lease["rate"] * (lease["ended_at"] - lease["started_at"])
+        assert lease["ended_at"] > lease["started_at"]
+
+
+async def test_a_worker_larger_than_the_tier_allows_is_refused(platform: Platform, kernel: Kernel) -> None:
+    result = await kernel.run("import romanhub\nromanhub.cluster(workers=1, worker_cores=64)")
+    assert result.error
+    assert "worker_cores" in result.error

@@ -1,0 +1,74 @@
+"""Parts that die while people work."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sqlite3
+
+import psutil
+
+from tests.support.person import Person
+from tests.support.platform import Platform
+
+
+def open_leases(platform: Platform) -> list[str]:
+    """The keys of the ledger's open leases."""
+    with sqlite3.connect(f"file:{platform.state / 'private' / 'ledger.sqlite'}?mode=ro", uri=True) as ledger:
+        return [key for (key,) in ledger.execute("SELECT key FROM lease WHERE ended_at IS NULL")]
+
+
+async def test_the_hub_is_killed_and_the_notebook_goes_on(own_platform: Platform) -> None:
+    own_platform.start()
+    ada = Person(own_platform.url, "ada")
+    ada.sign_in()
+    ada.start_server(size="small")
+    kernel = await ada.kernel()
+    await kernel.run("answer = 6 * 7")
+
+    own_platform.part("hub").kill()
+    own_platform.wait_for("The hub is back.")
+
+    assert (await kernel.run("print(answer)")).text == "42\n"
+    assert open_leases(own_platform) == ["server:ada/"]
+    kernel.close()
+    ada.stop_server()
+    assert open_leases(own_platform) == []
+
+
+async def test_everything_is_killed_and_the_next_start_agrees_with_the_ledger(own_platform: Platform) -> None:
+    own_platform.start()
+    ada, bob = Person(own_platform.url, "ada"), Person(own_platform.url, "bob")
+    for person in (ada, bob):
+        person.sign_in()
+        person.start_server(size="small")
+    assert sorted(open_leases(own_platform)) == ["server:ada/", "server:bob/"]
+
+    # Everything is killed but one server; the hub and the supervisor first, which would tidy up.
+    assert own_platform.process
+    children = psutil.Process(own_platform.process.pid).children(recursive=True)
+    surviving = next(p for p in children if "jupyterhub-singleuser" in " ".join(p.cmdline()) and "bob" in _user(p))
+    doomed = [p for p in children if p != surviving and p not in surviving.children(recursive=True)]
+    for process in (own_platform.part("hub"), psutil.Process(own_platform.process.pid), *doomed):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
+    own_platform.wait()
+
+    own_platform.start()
+    own_platform.part("hub")
+    for person in (ada, bob):
+        person.sign_in()
+    running = [
+        name for name, who in (("ada", ada), ("bob", bob)) if who.api("GET", f"/users/{name}").json()["servers"]
+    ]
+    assert running == ["bob"]
+    assert open_leases(own_platform) == ["server:bob/"]
+    token = bob.token()
+    answer = bob.web.get("/user/bob/api/status", headers={"Authorization": f"token {token}"})
+    assert answer.status_code == 200
+    bob.stop_server()
+    assert open_leases(own_platform) == []
+
+
+def _user(process: psutil.Process) -> str:
+    return str(process.environ().get("JUPYTERHUB_USER", ""))

@@ -1,0 +1,114 @@
+"""Starting and ending the platform: what a person at the terminal sees."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.person import Person
+from tests.support.platform import Platform
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_ctrl_c_ends_every_process_and_a_second_run_continues(own_platform: Platform) -> None:
+    own_platform.start()
+    password = own_platform.admin_password
+    ada = Person(own_platform.url, "ada")
+    assert ada.sign_in().url.path.startswith("/hub/")
+    assert ada.start_server(size="small").is_success
+    assert len(own_platform.processes()) > 7
+
+    assert own_platform.interrupt() == 0
+    left = [process for process in own_platform.processes() if process.is_running()]
+    assert not left, left
+
+    own_platform.start()
+    # The administrator's password was shown once; the accounts are as they were.
+    assert "password " + password not in own_platform.output
+    assert Person(own_platform.url, "ada", "another password").sign_in().status_code == 403
+    assert Person(own_platform.url, "admin", password).sign_in().url.path.startswith("/hub/")
+    again = Person(own_platform.url, "ada")
+    assert again.sign_in().url.path.startswith("/hub/")
+    statement = again.web.get(
+        "/services/portal/api/statement", headers={"Authorization": f"token {again.token()}"}
+    ).json()
+    assert [entry["kind"] for entry in statement["entries"]] == ["charge", "grant"]
+
+
+def test_a_taken_port_is_one_clear_line(own_platform: Platform) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", own_platform.port))
+        taken.listen()
+        result = own_platform.command("up")
+    assert result.returncode == 1
+    assert result.stderr.strip() == (
+        f"Port {own_platform.port} is taken or not allowed. Choose another: "
+        f"ROMANHUB_PORT={own_platform.port + 1000} make run"
+    )
+
+
+def test_a_second_platform_on_the_same_state_is_refused(platform: Platform) -> None:
+    result = platform.command("up")
+    assert result.returncode == 1
+    assert f"already runs from {platform.state}" in result.stderr
+    assert "ROMANHUB_STATE" in result.stderr
+
+
+def test_a_mistake_in_the_tiers_file_stops_the_start(own_platform: Platform, tmp_path: Path) -> None:
+    text = (ROOT / "hub_config" / "tiers.yaml").read_text()
+    broken = tmp_path / "tiers.yaml"
+    broken.write_text(text.replace("default_size: small", "default_size: tiny", 1))
+    line = 1 + broken.read_text().splitlines().index(
+        next(line for line in broken.read_text().splitlines() if "default_size: tiny" in line)
+    )
+    own_platform.environment = {"ROMANHUB_TIERS": str(broken)}
+    result = own_platform.command("up")
+    assert result.returncode == 1
+    assert f"tiers.yaml:{line}: tiers.explorer.default_size" in result.stderr
+    assert "allowed: small" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (own_platform.state / "logs" / "hub.log").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers are kept apart by system users")
+def test_a_state_that_others_cannot_enter_is_refused_for_root(own_platform: Platform) -> None:
+    closed = own_platform.state / "closed"
+    closed.mkdir(mode=0o700)
+    own_platform.environment = {"ROMANHUB_STATE": str(closed / "state")}
+    result = own_platform.command("up")
+    assert result.returncode == 1
+    assert "Set ROMANHUB_STATE to a folder that everybody may enter" in result.stderr
+
+
+def test_a_full_disk_is_one_clear_line(own_platform: Platform) -> None:
+    # /dev/full answers every write as a full disk does.
+    (own_platform.state / "private").mkdir()
+    (own_platform.state / "private" / "secrets.new").symlink_to("/dev/full")
+    result = own_platform.command("up")
+    assert result.returncode == 1
+    assert "is full. Free some room" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_killed_platform_leaves_nothing_and_starts_again(own_platform: Platform) -> None:
+    own_platform.start()
+    assert own_platform.process
+    parts = psutil.Process(own_platform.process.pid).children()
+    own_platform.process.send_signal(signal.SIGKILL)
+    own_platform.wait()
+    own_platform.start()
+    assert not [part for part in parts if part.is_running() and part.status() != psutil.STATUS_ZOMBIE]
+    assert Person(own_platform.url, "ada").sign_in().url.path.startswith("/hub/")
+
+
+def test_help_is_the_front_door(own_platform: Platform) -> None:
+    result = own_platform.command("--help")
+    assert result.returncode == 0
+    for command in ("up", "password", "sample", "clean"):
+        assert command in result.stdout

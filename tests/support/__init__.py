@@ -1,0 +1,1 @@
+"""What several tests share: a running platform, people who use it, and their browsers."""

@@ -1,0 +1,170 @@
+"""A person who uses the platform over HTTP, as their browser would: signs in, starts a server, runs cells."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
+
+#: Long enough for a server's start on a busy machine, in seconds.
+PATIENCE = 180.0
+
+
+class Person:
+    """One person's session with the hub.
+
+    Parameters
+    ----------
+    url
+        Where people sign in.
+    name, password
+        Their account; the password is chosen at the first sign-in.
+    """
+
+    def __init__(self, url: str, name: str, password: str = "a long password") -> None:
+        self.url = url
+        self.name = name
+        self.password = password
+        self.web = httpx.Client(base_url=url, follow_redirects=True, timeout=60, trust_env=False)
+
+    def sign_in(self) -> httpx.Response:
+        """Fill in the sign-in form; returns the page after it."""
+        self.web.get("/hub/login")
+        form = {
+            "username": self.name,
+            "password": self.password,
+            "_xsrf": self.web.cookies.get("_xsrf", path="/hub/"),
+        }
+        return self.web.post("/hub/login", data=form)
+
+    @property
+    def xsrf(self) -> dict[str, str]:
+        """The header that a browser's script sends with a change."""
+        return {"X-XSRFToken": self.web.cookies.get("_xsrf", path="/hub/") or ""}
+
+    def api(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        """Call the hub's REST API with the browser's session."""
+        headers = {**self.xsrf, "Referer": f"{self.url}/hub/home", "Accept": "application/json"}
+        return self.web.request(method, f"/hub/api{path}", headers=headers, **kwargs)
+
+    def token(self, *scopes: str) -> str:
+        """A token of this person's own, as from the hub's token page."""
+        body: dict[str, Any] = {"note": "a test"}
+        if scopes:
+            body["scopes"] = list(scopes)
+        answer = self.api("POST", f"/users/{self.name}/tokens", json=body)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["token"])
+
+    def start_server(self, **options: Any) -> httpx.Response:
+        """Start the server by REST and wait until it is ready; returns the refusal where it is refused."""
+        answer = self.api("POST", f"/users/{self.name}/server", json=options)
+        if answer.is_success:
+            self.wait_ready()
+        return answer
+
+    def wait_ready(self) -> None:
+        """Follow the start's progress, event by event, until the server is ready."""
+        with self.web.stream(
+            "GET",
+            f"/hub/api/users/{self.name}/server/progress",
+            headers={"Referer": f"{self.url}/hub/home", **self.xsrf},
+            timeout=PATIENCE,
+        ) as events:
+            for line in events.iter_lines():
+                if line.startswith("data:"):
+                    event = json.loads(line.removeprefix("data:"))
+                    assert not event.get("failed"), event
+                    if event.get("ready"):
+                        return
+        raise AssertionError("the server never became ready")
+
+    def stop_server(self) -> None:
+        """Stop the server and wait until it has stopped."""
+        answer = self.api("DELETE", f"/users/{self.name}/server")
+        assert answer.status_code in (202, 204), answer.text
+        while self.api("GET", f"/users/{self.name}").json()["servers"]:
+            # The hub has no event for this; each question waits for an answer, so this does not spin.
+            pass
+
+    async def kernel(self, token: str | None = None) -> Kernel:
+        """Start a Roman kernel in the person's server."""
+        token = token or self.token()
+        base = f"{self.url}/user/{self.name}"
+        async with httpx.AsyncClient(headers={"Authorization": f"token {token}"}, timeout=60) as client:
+            answer = await client.post(f"{base}/api/kernels", json={"name": "roman"})
+        assert answer.status_code == 201, answer.text
+        return await Kernel.connect(base, answer.json()["id"], token)
+
+
+@dataclass
+class CellResult:
+    """What one cell did."""
+
+    text: str = ""
+    mime: list[dict[str, str]] = field(default_factory=list)
+    error: str | None = None
+
+
+class Kernel:
+    """A kernel behind the hub, spoken to over its websocket as Lab does."""
+
+    def __init__(self, base: str, kernel_id: str, token: str, socket: Any) -> None:
+        self.base = base
+        self.id = kernel_id
+        self._token = token
+        self._socket = socket
+
+    @classmethod
+    async def connect(cls, base: str, kernel_id: str, token: str) -> Kernel:
+        """Open the websocket of a kernel that runs."""
+        address = f"{base.replace('http', 'ws', 1)}/api/kernels/{kernel_id}/channels"
+        request = HTTPRequest(address, headers={"Authorization": f"token {token}"}, connect_timeout=60)
+        socket = await websocket_connect(request, max_message_size=2**28)
+        return cls(base, kernel_id, token, socket)
+
+    async def run(self, code: str) -> CellResult:
+        """Run one cell to its end."""
+        message = uuid.uuid4().hex
+        content = {
+            "code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False,
+            "stop_on_error": True,
+        }  # fmt: skip
+        header = {
+            "msg_id": message,
+            "msg_type": "execute_request",
+            "version": "5.3",
+            "session": message,
+            "username": "",
+        }
+        request = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
+        await self._socket.write_message(json.dumps(request))
+        result = CellResult()
+        while True:
+            answer = await self._socket.read_message()
+            assert answer is not None, "the kernel's websocket was closed"
+            reply = json.loads(answer)
+            if reply.get("parent_header", {}).get("msg_id") != message:
+                continue
+            content = reply["content"]
+            match reply["header"]["msg_type"]:
+                case "stream":
+                    result.text += content["text"]
+                case "execute_result" | "display_data":
+                    result.mime.append(content["data"])
+                    result.text += content["data"].get("text/plain", "")
+                case "error":
+                    # A traceback is coloured for a terminal.
+                    result.error = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(content["traceback"]))
+                case "status" if content["execution_state"] == "idle":
+                    return result
+
+    def close(self) -> None:
+        """Leave the kernel."""
+        self._socket.close()
