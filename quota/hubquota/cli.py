@@ -6,7 +6,7 @@ import getpass
 import logging
 import signal
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import Event
 from typing import Any, TypeVar
 
@@ -17,10 +17,22 @@ from sqlalchemy.exc import SQLAlchemyError
 from hubquota import __version__
 from hubquota.hub.api import HubApi
 from hubquota.hub.watch import Watch
-from hubquota.models.ledger import ConflictingKeyError, Lease, UnknownAccountError
+from hubquota.models.ledger import (
+    Allocation,
+    ConflictingAccountError,
+    ConflictingKeyError,
+    ImpossibleError,
+    Lease,
+    Role,
+    UnknownAccountError,
+    UnknownAllocationError,
+)
 from hubquota.models.money import InexactAmountError, format_credits, format_price, price_of, to_units
+from hubquota.models.states import states_table
 from hubquota.models.tiers import Tiers
+from hubquota.models.words import number_text
 from hubquota.services.describe import tier_table
+from hubquota.services.leases import EXTEND_WITHIN
 from hubquota.services.ledger import Ledger, utc_now
 from hubquota.services.tiersfile import TiersFile, TiersFileError, load_tiers
 from hubquota.storage.engine import make_engine
@@ -44,6 +56,21 @@ _tiers = click.option(
 )
 
 
+#: What a person can do something about, and that says so itself.
+_TOLD = (
+    UnknownAccountError,
+    UnknownAllocationError,
+    ConflictingAccountError,
+    ConflictingKeyError,
+    ImpossibleError,
+    InexactAmountError,
+)
+
+_why = click.option("--reason", required=True, help="Why; the account's owner reads it.")
+_key = click.option("--key", required=True, help="A name for this act: a second one of that name does nothing.")
+_DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
+
+
 class _Group(click.Group):
     """Says what went wrong in a sentence where a person can do something about it."""
 
@@ -51,7 +78,7 @@ class _Group(click.Group):
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except (UnknownAccountError, ConflictingKeyError, InexactAmountError) as error:
+        except _TOLD as error:
             raise click.ClickException(str(error)) from error
         except TiersFileError as error:
             raise click.ClickException(f"The tiers file has mistakes.\n{error}") from error
@@ -105,12 +132,14 @@ def account(name: str, limit: int, database_url: str) -> None:
     """Print an account's balance, what it runs, and its journal."""
     statement = _ledger(database_url).statement(name, limit=limit)
     balance = statement.balance
-    click.echo(f"{name}, tier {statement.account.tier}")
+    click.echo(f"{name}, tier {', '.join(statement.account.tiers)}")
     click.echo(
         f"{format_credits(balance.available)} credits available: {format_credits(balance.posted)} on "
         f"the account, {format_credits(balance.accrued, rounding='up')} accrued, "
         f"{format_credits(balance.set_aside, rounding='up')} set aside"
     )
+    click.echo("\nAllocations")
+    _print_allocations(statement.allocations)
     click.echo("\nRunning")
     _print_leases(statement.running)
     click.echo("\nEnded")
@@ -146,32 +175,182 @@ def account(name: str, limit: int, database_url: str) -> None:
 
 @main.command()
 @click.argument("name")
-@click.argument("amount", metavar="CREDITS")
-@click.option("--reason", required=True, help="Why; the account's owner reads it.")
-@click.option("--key", required=True, help="A name for this grant: a second one of that name does nothing.")
 @_database
-def grant(name: str, amount: str, reason: str, key: str, database_url: str) -> None:
-    """Grant an account credits."""
+def explain(name: str, database_url: str) -> None:
+    """Say why an account's balance is what it is: lines that add up to it."""
+    found = _ledger(database_url).explain(name)
+    _print_table(("credits", "what"), [(format_credits(line.amount), line.text) for line in found.lines])
+    click.echo(f"Together {format_credits(found.available)} credits available.")
+
+
+@main.command()
+@click.argument("name")
+@click.argument("amount", metavar="CREDITS")
+@click.option("--tier", help="The allocation's tier; the one that the account is on if not given.")
+@click.option("--start", type=_DAY, help="The first day on which it can pay; now if not given.")
+@click.option("--end", type=_DAY, help="The day on which its term ends; without one it has no end.")
+@_why
+@_key
+@_database
+def grant(
+    name: str,
+    amount: str,
+    tier: str | None,
+    start: datetime | None,
+    end: datetime | None,
+    reason: str,
+    key: str,
+    database_url: str,
+) -> None:
+    """Open an allocation of credits for an account."""
     units = to_units(amount)
     if units <= 0:
         raise click.BadParameter("a grant is above zero; use `hubquota correct` to take something back")
-    entry = _ledger(database_url).grant(name, units, actor=_actor(), reason=reason, key=key)
-    click.echo(f"{name} has {format_credits(entry.balance_after)} credits after this grant.")
+    ledger = _ledger(database_url)
+    made = ledger.grant(
+        name, units, actor=_actor(), reason=reason, key=key, tier=tier, start=_utc(start), end=_utc(end)
+    )
+    _tell(ledger, name, f"after this grant, allocation {made.id}")
+
+
+@main.command()
+@click.argument("allocation", type=int)
+@click.argument("amount", metavar="CREDITS")
+@_why
+@_key
+@_database
+def supplement(allocation: int, amount: str, reason: str, key: str, database_url: str) -> None:
+    """Add credits to an allocation."""
+    units = to_units(amount)
+    if units <= 0:
+        raise click.BadParameter("a supplement is above zero; use `hubquota correct` to take something back")
+    ledger = _ledger(database_url)
+    made = ledger.supplement(allocation, units, actor=_actor(), reason=reason, key=key)
+    _tell(ledger, made.account, "after this supplement")
+
+
+@main.command()
+@click.argument("allocation", type=int)
+@click.option("--end", type=_DAY, help="The day on which its term ends; without one it has no end.")
+@_why
+@_key
+@_database
+def extend(allocation: int, end: datetime | None, reason: str, key: str, database_url: str) -> None:
+    """Move the end of an allocation's term to a later day."""
+    made = _ledger(database_url).extend_term(allocation, _utc(end), actor=_actor(), reason=reason, key=key)
+    _print_allocations([made])
+
+
+@main.command()
+@click.argument("source", type=int)
+@click.argument("target", type=int)
+@click.argument("amount", metavar="CREDITS")
+@_why
+@_key
+@_database
+def transfer(source: int, target: int, amount: str, reason: str, key: str, database_url: str) -> None:
+    """Move credits from one allocation to another."""
+    units = to_units(amount)
+    if units <= 0 or source == target:
+        raise click.BadParameter("a transfer moves an amount above zero from one allocation to another")
+    _print_allocations(
+        _ledger(database_url).transfer(source, target, units, actor=_actor(), reason=reason, key=key)
+    )
+
+
+@main.command()
+@click.argument("allocation", type=int)
+@_why
+@_key
+@_database
+def suspend(allocation: int, reason: str, key: str, database_url: str) -> None:
+    """Let an allocation pay for nothing new."""
+    _print_allocations([_ledger(database_url).suspend(allocation, actor=_actor(), reason=reason, key=key)])
+
+
+@main.command()
+@click.argument("allocation", type=int)
+@_why
+@_key
+@_database
+def resume(allocation: int, reason: str, key: str, database_url: str) -> None:
+    """Let an allocation that was suspended pay again."""
+    _print_allocations([_ledger(database_url).resume(allocation, actor=_actor(), reason=reason, key=key)])
+
+
+@main.command()
+@click.argument("allocation", type=int)
+@_why
+@_key
+@_database
+def revoke(allocation: int, reason: str, key: str, database_url: str) -> None:
+    """End an allocation's term now."""
+    _print_allocations([_ledger(database_url).revoke(allocation, actor=_actor(), reason=reason, key=key)])
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("name")
 @click.argument("amount", metavar="CREDITS")
-@click.option("--reason", required=True, help="What was wrong; the account's owner reads it.")
-@click.option("--key", required=True, help="A name for this correction: a second one does nothing.")
+@_why
+@_key
 @_database
 def correct(name: str, amount: str, reason: str, key: str, database_url: str) -> None:
     """Add credits to an account, or below zero take some away, to put a mistake right."""
     units = to_units(amount)
     if not units:
         raise click.BadParameter("a correction of nothing corrects nothing")
-    entry = _ledger(database_url).correct(name, units, actor=_actor(), reason=reason, key=key)
-    click.echo(f"{name} has {format_credits(entry.balance_after)} credits after this correction.")
+    ledger = _ledger(database_url)
+    ledger.correct(name, units, actor=_actor(), reason=reason, key=key)
+    _tell(ledger, name, "after this correction")
+
+
+@main.group()
+def project() -> None:
+    """Projects, whose members draw on one account."""
+
+
+@project.command("open")
+@click.argument("name")
+@click.option("--tier", required=True, help="The tier that it is on while it has no allocation.")
+@click.option("--pi", required=True, help="Who leads it.")
+@_database
+def project_open(name: str, tier: str, pi: str, database_url: str) -> None:
+    """Open an account for a project, without credits."""
+    _ledger(database_url).open_project(name, tier, pi=pi, actor=_actor())
+    click.echo(f"{name} is a project, and {pi} its PI. `hubquota grant {name} …` gives it credits.")
+
+
+@project.command("member")
+@click.argument("name")
+@click.argument("member")
+@click.option("--role", type=click.Choice(["member", "pi", "none"]), default="member", show_default=True)
+@_database
+def project_member(name: str, member: str, role: str, database_url: str) -> None:
+    """Give somebody a role in a project, or take it away."""
+    ledger = _ledger(database_url)
+    roles: dict[str, Role | None] = {"member": "member", "pi": "pi", "none": None}
+    ledger.set_member(name, member, roles[role], actor=_actor())
+    _print_table(
+        ("member", "role", "since"),
+        [(one.name, one.role, _when(one.since)) for one in ledger.members(name)],
+    )
+
+
+@main.command()
+@_database
+def sweep(database_url: str) -> None:
+    """Write down what dates have decided: terms that are over, holds that nobody kept up."""
+    done = _ledger(database_url).sweep()
+    click.echo(
+        f"{number_text(done.lapsed, 'allocation')} lapsed, {number_text(done.abandoned, 'start')} abandoned, "
+        f"{number_text(done.released, 'hold')} released."
+    )
+
+
+@main.command()
+def states() -> None:
+    """Print the states of an allocation, and who may move it, as Markdown tables."""
+    click.echo(states_table(), nl=False)
 
 
 @main.command()
@@ -211,7 +390,9 @@ def watch(interval: float, hub_url: str, hub_token: str, database_url: str, tier
         signal.signal(number, lambda *_: stop.set())
     headers = {"Authorization": f"token {hub_token}"}
     with httpx.Client(base_url=f"{hub_url.rstrip('/')}/", headers=headers, timeout=30) as client:
-        Watch(_ledger(database_url), TiersFile(tiers_path), HubApi(client)).run(stop, interval)
+        within = max(EXTEND_WITHIN, int(3 * interval))
+        ledger, tiers_file = _ledger(database_url), TiersFile(tiers_path)
+        Watch(ledger, tiers_file, HubApi(client), extend_within=within).run(stop, interval)
 
 
 def _engine(database_url: str) -> Any:
@@ -237,6 +418,33 @@ def _actor() -> str:
     return f"{getpass.getuser()} (hubquota)"
 
 
+def _utc(day: datetime | None) -> datetime | None:
+    return None if day is None else day.replace(tzinfo=UTC)
+
+
+def _tell(ledger: Ledger, name: str, when: str) -> None:
+    click.echo(f"{name} has {format_credits(ledger.balance(name).posted)} credits {when}.")
+
+
+def _print_allocations(found: Sequence[Allocation]) -> None:
+    _print_table(
+        ("number", "account", "tier", "start", "end", "credits", "held", "reason"),
+        [
+            (
+                str(allocation.id),
+                allocation.account,
+                allocation.tier,
+                _when(allocation.start),
+                _when(allocation.end),
+                format_credits(allocation.balance),
+                format_credits(allocation.held, rounding="up"),
+                allocation.reason,
+            )
+            for allocation in found
+        ],
+    )
+
+
 def _when(at: datetime | None) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S") if at else "-"
 
@@ -254,7 +462,7 @@ def _print_leases(found: Sequence[Lease]) -> None:
                 _when(lease.seen_at),
                 str(lease.seconds(now)),
                 format_price(price_of(lease.rate)),
-                format_credits(lease.rate * lease.seconds(now), rounding="up"),
+                format_credits(lease.cost(now), rounding="up"),
             )
             for lease in found
         ],

@@ -168,7 +168,9 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]
         with server.connect(name) as connection:
             # Emptied rather than made anew: a database takes PostgreSQL a hundred times as long.
             connection.execute("SET session_replication_role = replica")  # the journal's trigger sleeps
-            connection.execute("TRUNCATE account, lease, entry RESTART IDENTITY")
+            connection.execute(
+                "TRUNCATE account, lease, entry, allocation, membership, segment, hold, request RESTART IDENTITY"
+            )
         return server.url(name)
 
     return empty

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from hubquota.hub.form import size_form, trouble_form
+from hubquota.hub.form import Payer, size_form, trouble_form
 from hubquota.models.ledger import Balance
 from hubquota.models.money import to_units
 from hubquota.services.tiersfile import parse_tiers
@@ -45,7 +45,7 @@ def balance(posted: str, accrued: str = "0") -> Balance:
 
 
 def test_every_choice_has_its_label_and_one_is_made() -> None:
-    page = Page(size_form(TIERS, "explorer", balance("81")))
+    page = Page(size_form(TIERS, [Payer("ada", "explorer", balance("81"))]))
     radios = page.all("input")
     assert [radio["value"] for radio in radios] == ["small", "medium"]
     assert {radio["name"] for radio in radios} == {"size"}
@@ -55,13 +55,13 @@ def test_every_choice_has_its_label_and_one_is_made() -> None:
 
 
 def test_the_form_brings_nothing_from_elsewhere() -> None:
-    page = Page(size_form(TIERS, "explorer", balance("81")))
+    page = Page(size_form(TIERS, [Payer("ada", "explorer", balance("81"))]))
     assert not {"script", "link", "style", "img"} & {tag for tag, _ in page.tags}
     assert not any({"src", "style", "onclick"} & set(attributes) for _, attributes in page.tags)
 
 
 def test_a_choice_out_of_reach_says_why_to_a_screen_reader_too() -> None:
-    page = Page(size_form(TIERS, "explorer", balance("0.01")))
+    page = Page(size_form(TIERS, [Payer("ada", "explorer", balance("0.01"))]))
     small, medium = page.all("input")
     assert "disabled" in medium
     assert medium["aria-describedby"] in {attributes.get("id") for attributes in page.all("div")}
@@ -69,7 +69,7 @@ def test_a_choice_out_of_reach_says_why_to_a_screen_reader_too() -> None:
 
 
 def test_what_runs_now_is_taken_off() -> None:
-    page = Page(size_form(TIERS, "explorer", balance("81", accrued="1.5")))
+    page = Page(size_form(TIERS, [Payer("ada", "explorer", balance("81", accrued="1.5"))]))
     assert "79.50 credits available (81.00 on the account, 1.50 of it taken by what runs now)" in page.text
 
 
@@ -77,7 +77,7 @@ def test_names_and_sentences_from_the_file_stay_text() -> None:
     hostile = TEXT.replace("title: Medium", "title: <script>x</script>").replace(
         "title: Explorer", "title: A & <b>"
     )
-    page = Page(size_form(parse_tiers(hostile, name="tiers.yaml"), "explorer", balance("0")))
+    page = Page(size_form(parse_tiers(hostile, name="tiers.yaml"), [Payer("ada", "explorer", balance("0"))]))
     assert not page.all("script")
     assert not page.all("b")
     assert "<script>x</script>" in page.text

@@ -13,7 +13,7 @@ from hubquota.models.ledger import (
 )
 from hubquota.models.money import rate_of, to_units
 from hubquota.services.ledger import Ledger
-from hubquota.storage import store
+from hubquota.storage import leases as stored_leases
 from hubquota.storage.engine import decision
 from sqlalchemy import Engine, text
 
@@ -41,7 +41,7 @@ def test_an_account_is_opened_once_with_its_budget(ledger: Ledger, clock: Clock)
     opened = ledger.open_account("ada", "explorer", to_units(50), actor="first start")
     again = ledger.open_account("ada", "team", to_units(5000), actor="somebody else")
     assert opened == again == ledger.account("ada")
-    assert (opened.tier, opened.balance, opened.created_at) == ("explorer", to_units(50), clock.now)
+    assert (opened.tiers, opened.balance, opened.created_at) == (("explorer",), to_units(50), clock.now)
     (entry,) = ledger.statement("ada").entries
     assert (entry.kind, entry.amount, entry.balance_after, entry.actor) == (
         "grant",
@@ -203,7 +203,7 @@ def test_a_sight_is_noted_for_what_runs_and_never_taken_back(ledger: Ledger, clo
 def test_more_sights_than_one_statement_takes(
     ledger: Ledger, clock: Clock, ada: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_GROUP", 3)
+    monkeypatch.setattr(stored_leases, "_GROUP", 3)
     leases = [admit(ledger, str(number), rate=0) for number in range(8)]
     for lease in leases:
         ledger.begin(lease.id)
@@ -263,7 +263,7 @@ def test_a_balance_may_go_below_zero_and_then_only_what_is_free_starts(
     assert ledger.balance(ada).available == to_units(1) - to_units(15)
     with pytest.raises(Refused, match=r"-14\.00 available"):
         admit(ledger, "2", rate=1)
-    assert admit(ledger, "free", rate=0).set_aside == 0
+    assert admit(ledger, "free", rate=0).held == 0
     assert ledger.close(lease.id, reason="x").charged == to_units(15)
     assert ledger.balance(ada).posted == -to_units(14)
 
@@ -323,7 +323,8 @@ def test_nonsense_is_an_error(ledger: Ledger, ada: str) -> None:
 def test_a_grant_counts_once_whatever_happens_to_the_answer(ledger: Ledger, ada: str) -> None:
     first = ledger.grant(ada, to_units(5), actor="eve", reason="A proposal.", key="proposal-7")
     assert ledger.grant(ada, to_units(5), actor="eve", reason="A proposal.", key="proposal-7") == first
-    assert ledger.balance(ada).posted == to_units(6) == first.balance_after
+    assert ledger.balance(ada).posted == to_units(6)
+    assert (first.balance, first.tier, first.end) == (to_units(5), "explorer", None)
     with pytest.raises(ConflictingKeyError, match=r"stands for 5\.00 credits to ada already"):
         ledger.grant(ada, to_units(6), actor="eve", reason="A proposal.", key="proposal-7")
     ledger.open_account("bob", "explorer", 0, actor="test")
@@ -334,8 +335,9 @@ def test_a_grant_counts_once_whatever_happens_to_the_answer(ledger: Ledger, ada:
 
 
 def test_a_correction_may_take_away(ledger: Ledger, ada: str) -> None:
-    entry = ledger.correct(ada, -to_units("0.4"), actor="eve", reason="Granted twice.", key="1")
-    assert (entry.kind, entry.balance_after) == ("correction", to_units("0.6"))
+    corrected = ledger.correct(ada, -to_units("0.4"), actor="eve", reason="Granted twice.", key="1")
+    assert corrected.balance == to_units("0.6")
+    assert ledger.statement(ada).entries[0].kind == "correction"
     with pytest.raises(ValueError, match="nothing"):
         ledger.correct(ada, 0, actor="eve", reason="x", key="2")
 
@@ -365,19 +367,31 @@ def test_verify_names_what_does_not_add_up(ledger: Ledger, engine: Engine, clock
     ledger.begin(unposted.id)
     assert ledger.verify() == []
     with decision(engine) as connection:
-        connection.execute(text("UPDATE account SET balance = balance + 1"))
-        connection.execute(text("UPDATE lease SET charged = charged + 2 WHERE id = :id"), {"id": lease.id})
-        connection.execute(
-            text(
-                "INSERT INTO entry (account_id, at, kind, amount, balance_after, actor, reason, idempotency_key) "
-                "VALUES (1, 0, 'grant', 3, 0, 'x', 'x', 'x')"
-            )
-        )
+        for statement in (
+            "UPDATE account SET balance = balance + 1",
+            "UPDATE allocation SET end_at = 7, lapsed_at = 8",
+            f"UPDATE lease SET charged = charged + 2 WHERE id = {lease.id}",
+            f"UPDATE segment SET from_at = from_at - 1 WHERE lease_id = {lease.id}",
+            "INSERT INTO entry (account_id, allocation_id, at, kind, amount, balance_after, allocation_after, "
+            "actor, reason, idempotency_key) VALUES (1, 1, 0, 'supplement', 3, 0, 0, 'x', 'x', 'x')",
+            "INSERT INTO hold (lease_id, allocation_id, amount, covers_until, expires_at) "
+            f"VALUES ({lease.id}, 1, 5, 0, 0)",
+        ):
+            connection.execute(text(statement))
     posted = to_units(1) - MEDIUM * 10
     found = {(mismatch.what, mismatch.expected - mismatch.found) for mismatch in ledger.verify()}
+    started = int(clock.now.timestamp()) - 10
     assert found == {
         ("balance", 2),
+        ("allocation 1: balance", 3),
+        ("allocation 1: end", -7),
+        ("allocation 1: lapsed", -8),
         ("entry 3: balance after", posted + 3),
-        (f"lease {lease.id}: charge", -2),
+        ("entry 3: allocation after", posted + 3),
+        (f"lease {lease.id}: charge", MEDIUM - 2),
         (f"lease {lease.id}: posted charge", -2),
+        (f"lease {lease.id}: start of a segment", 1),
+        (f"lease {lease.id}: charge of a segment", MEDIUM),
+        (f"lease {lease.id}: held", -5),
     }
+    assert {m.expected for m in ledger.verify() if m.what.endswith("start of a segment")} == {started}

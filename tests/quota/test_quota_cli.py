@@ -48,7 +48,7 @@ def test_an_account_is_printed_with_what_runs_and_why_the_balance_is_what_it_is(
 def test_a_grant_by_command_is_in_the_journal_with_who_made_it(database: str, ledger: Ledger) -> None:
     for _ in range(2):
         result = run(database, "grant", "ada", "12.5", "--reason", "A proposal.", "--key", "proposal-7")
-        assert result.output == "ada has 62.50 credits after this grant.\n"
+        assert result.output == "ada has 62.50 credits after this grant, allocation 2.\n"
     newest = ledger.statement("ada").entries[0]
     assert (newest.actor, newest.reason) == (f"{getpass.getuser()} (hubquota)", "A proposal.")
     result = run(database, "correct", "ada", "-12.5", "--reason", "Not a proposal.", "--key", "1")

@@ -123,7 +123,7 @@ def test_the_form_starts_the_chosen_size(hub: Hub) -> None:
     [
         ({"size": "large"}, 400, "The tier Explorer does not offer the size 'large'; it offers: small, medium."),
         ({"size": ["small"]}, 400, "The tier Explorer does not offer the size '['small']'"),
-        ({"image": "mine"}, 400, "A start has no option named image; the options are: size."),
+        ({"image": "mine"}, 400, "A start has no option named image; the options are: account, size."),
     ],
 )
 def test_a_start_by_rest_with_what_is_not_offered_is_refused_with_the_text(

@@ -79,7 +79,7 @@ async def test_the_account_starts_on_the_tier_of_the_users_groups(database: str)
     ledger = Ledger(make_engine(database))
     account = ledger.account("ada")
     assert account is not None
-    assert (account.tier, account.balance) == ("poor", to_units("0.01"))
+    assert (account.tiers, account.balance) == (("poor",), to_units("0.01"))
     assert (spawner.cpu_limit, spawner.cpu_guarantee) == (1.0, 1.0)
     assert spawner.mem_limit == spawner.mem_guarantee == 4 * 1024**3
 

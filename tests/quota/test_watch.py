@@ -81,7 +81,8 @@ def test_a_lease_without_a_server_is_closed_when_it_was_last_seen(hub: Hub) -> N
         lease = hub.ledger.open_lease(server_key(name, "ran"))
         assert lease is not None
         hub.ledger.begin(lease.id)
-    hub.ledger.admit("stopped", kind="dask-worker", key="dask-worker:1", label="Worker", rate=RATE)
+    worker = hub.ledger.admit("stopped", kind="dask-worker", key="dask-worker:1", label="Worker", rate=RATE)
+    hub.ledger.begin(worker.id)
 
     done = watch(hub, ahead=timedelta(hours=3)).pass_once()
     assert done.closed == 4

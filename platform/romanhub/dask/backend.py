@@ -29,6 +29,9 @@ WORKER = "dask-worker"
 #: Who closes a worker's lease, in the journal.
 ACTOR = "dask-gateway"
 
+#: How many seconds of a worker are held when it is admitted. The watch extends what goes on running.
+FIRST_SECONDS = 60
+
 #: How long a decision of the ledger may take, in seconds, before the answer is no.
 DEADLINE = 10.0
 
@@ -123,7 +126,7 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
         account = await self._decide(lambda: self._ledger.account(cluster.username))
         if account is None:
             raise PublicException(f"{cluster.username} has no account. Start a server once: it opens one.")
-        tier = self._tiers.tiers[account.tier]
+        tier = self._tiers.tiers[self._tiers.largest(account.tiers)]
         lease = await self._decide(
             lambda: self._ledger.admit(
                 cluster.username,
@@ -131,7 +134,8 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
                 key=_key(worker),
                 label="Dask worker",
                 rate=tier.dask.rate,
-                minimum_seconds=0,
+                minimum_seconds=FIRST_SECONDS,
+                ask=self._tiers.ask,
                 limit=tier.dask.workers,
             )
         )
@@ -163,11 +167,18 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
     async def _tier(self, user: User) -> Tier:
         """The tier of the user's account, which is opened where they have none yet."""
         name = self._tiers.tier_for(set(user.groups))
-        budget = self._tiers.tiers[name].budget_units
+        opened = self._tiers.tiers[name]
         account = await self._decide(
-            lambda: self._ledger.open_account(user.name, name, budget, actor=ACTOR),
+            lambda: self._ledger.open_account(
+                user.name,
+                name,
+                opened.budget_units,
+                actor=ACTOR,
+                term_days=opened.term_days,
+                renewable=opened.renewable,
+            ),
         )
-        return self._tiers.tiers[account.tier]
+        return self._tiers.tiers[self._tiers.largest(account.tiers)]
 
     async def _decide(self, decision: Callable[[], T]) -> T:
         """Ask the ledger, off the event loop and with a deadline; no answer is a no."""

@@ -82,7 +82,7 @@ class Accounts:
             account = self._ledger.account(visitor.name)
             if account is None:
                 return self.tiers.tier_for(visitor.groups), None
-            return account.tier, _balance(self._ledger.balance(visitor.name))
+            return self.tiers.largest(account.tiers), _balance(self._ledger.balance(visitor.name))
 
         tier, balance = await self._ask(read)
         return MeModel(name=visitor.name, tier=tier, admin=visitor.admin, balance=balance)
@@ -101,7 +101,9 @@ class Accounts:
         shown = found[:limit]
         return AccountsModel(
             accounts=tuple(
-                AccountRow(account=_account(row.account), balance=_balance(row.balance), running=row.open_leases)
+                AccountRow(
+                    account=self._account(row.account), balance=_balance(row.balance), running=row.open_leases
+                )
                 for row in shown
             ),
             next_after=shown[-1].account.name if len(found) > limit else None,
@@ -160,15 +162,21 @@ class Accounts:
             if entry.lease_id is None:
                 return None
             lease = ended.get(entry.lease_id) or self._ledger.lease(entry.lease_id)
-            return None if lease is None else _session(lease, now)
+            # A charge for a part of a session says itself which part it is.
+            whole = lease is not None and not lease.is_open and entry.amount == -lease.charged
+            return _session(lease, now) if lease is not None and whole else None
 
         return StatementModel(
-            account=_account(found.account),
+            account=self._account(found.account),
             balance=_balance(found.balance),
             running=tuple(_running(lease, now) for lease in found.running),
             entries=tuple(_entry(entry, session(entry)) for entry in found.entries),
             next_before=found.next_before,
         )
+
+    def _account(self, account: Account) -> AccountModel:
+        tier = self.tiers.largest(account.tiers)
+        return AccountModel(name=account.name, kind=account.kind, tier=tier, opened_at=account.created_at)
 
     def _since(self, name: str, posted: int) -> Since | None:
         """Return the last line that added credits and what has been charged since, or None.
@@ -207,10 +215,6 @@ def _sizes(tiers: Tiers, tier: str, available: int) -> tuple[SizeRow, ...]:
     return tuple(sizes_for(tiers, tier, available)) if tier in tiers.tiers else ()
 
 
-def _account(account: Account) -> AccountModel:
-    return AccountModel(name=account.name, kind=account.kind, tier=account.tier, opened_at=account.created_at)
-
-
 def _balance(balance: Balance) -> BalanceModel:
     return BalanceModel(
         posted=balance.posted,
@@ -229,7 +233,7 @@ def _running(lease: Lease, now: datetime) -> RunningModel:
         price=price_of(lease.rate),
         started_at=lease.started_at,
         seconds=seconds,
-        cost=lease.rate * seconds,
+        cost=lease.cost(now),
         notice=lease.reason,
     )
 

@@ -80,12 +80,14 @@ class EntryModel(_Answer):
 
     id: int = Field(description="The line's number.")
     at: datetime = Field(description="When it was written.")
-    kind: EntryKind = Field(description="Whether it is a grant, a charge or a correction.")
-    amount: Amount = Field(description="Credits: above zero for a grant, below zero for a charge.")
+    kind: EntryKind = Field(description="What it says: a grant, a charge, a correction, an expiry and so on.")
+    amount: Amount = Field(description="Credits: above zero for what adds, below zero for what takes away.")
     balance_after: Amount = Field(description="The posted balance after this line, in credits.")
     actor: str = Field(description="Who did it: a person, or a part of the platform.")
     reason: str = Field(description="Why.")
-    session: SessionModel | None = Field(description="What a charge is for; null for other lines.")
+    session: SessionModel | None = Field(
+        description="The session that the charge is for, where it is for the whole of one; else null."
+    )
 
 
 class AccountModel(_Answer):

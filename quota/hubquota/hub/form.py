@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -14,25 +15,59 @@ from hubquota.models.words import duration_text
 from hubquota.services.describe import SizeRow, linked, sizes_for
 from hubquota.services.ledger import MINIMUM_SECONDS
 
-#: The name of the form's field, and of the option that a start by REST gives.
+#: The names of the form's fields, and of the options that a start by REST gives.
 SIZE = "size"
+ACCOUNT = "account"
 
 
-def size_form(tiers: Tiers, tier: str, balance: Balance) -> str:
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """An account that the user may draw on."""
+
+    name: str
+    tier: str
+    balance: Balance
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A size, as one or several accounts can pay for it."""
+
+    size: SizeRow
+    #: What is left of it, by account where there are several.
+    left: str
+    #: Why nobody can pay for it; empty where somebody can.
+    reason: str
+
+
+def size_form(tiers: Tiers, payers: Sequence[Payer]) -> str:
     """Return the choice of sizes as HTML: one radio card a size, those out of reach disabled.
+
+    Where the user may draw on several accounts, the first is chosen already, and the sizes of all of them
+    are shown; a start checks that the two go together.
+
+    Args:
+        tiers: what the tiers file says.
+        payers: the accounts that the user may draw on, their own first; one at least.
 
     Raises:
         KeyError: there is no such tier.
     """
-    rows = sizes_for(tiers, tier, balance.available)
-    taken = balance.accrued + balance.set_aside
+    rows = {payer.name: sizes_for(tiers, payer.tier, payer.balance.available) for payer in payers}
+    choices = _choices(tiers, rows)
+    first = payers[0]
+    taken = first.balance.accrued + first.balance.set_aside
     return _template().render(
         trouble=None,
-        tier=tiers.tiers[tier],
-        sizes=rows,
-        chosen=_chosen(rows),
-        available=format_credits(balance.available),
-        posted=format_credits(balance.posted),
+        tier=tiers.tiers[first.tier],
+        payers=[
+            (payer.name, tiers.tiers[payer.tier].title, format_credits(payer.balance.available))
+            for payer in payers
+        ],
+        sizes=choices,
+        chosen=_chosen(choices),
+        available=format_credits(first.balance.available),
+        posted=format_credits(first.balance.posted),
         taken=format_credits(taken, rounding="up") if taken else "",
         minimum=duration_text(MINIMUM_SECONDS),
         ask=linked(tiers.ask),
@@ -44,10 +79,26 @@ def trouble_form(message: str) -> str:
     return _template().render(trouble=linked(message))
 
 
-def _chosen(rows: Sequence[SizeRow]) -> str | None:
+def _choices(tiers: Tiers, rows: Mapping[str, Sequence[SizeRow]]) -> list[_Choice]:
+    choices: list[_Choice] = []
+    for name in tiers.sizes:
+        found = {payer: row for payer, sizes in rows.items() for row in sizes if row.name == name}
+        if not found:
+            continue
+        within = {payer: row for payer, row in found.items() if row.affordable}
+        size = next(iter((within or found).values()))
+        if len(rows) == 1:
+            left = size.hours_text
+        else:
+            left = "; ".join(f"{payer}: {row.hours_text or 'any time'}" for payer, row in within.items())
+        choices.append(_Choice(size, left, "" if within else size.reason))
+    return choices
+
+
+def _chosen(choices: Sequence[_Choice]) -> str | None:
     """Return the size that is chosen already: the tier's default, or the first within reach."""
-    affordable = [row for row in rows if row.affordable]
-    return next((row.name for row in sorted(affordable, key=lambda row: not row.is_default)), None)
+    within = [choice.size for choice in choices if not choice.reason]
+    return next((size.name for size in sorted(within, key=lambda size: not size.is_default)), None)
 
 
 @cache

@@ -14,6 +14,7 @@ _STATUS: dict[Limit, int] = {
     "budget": 403,
     "count": 403,
     "tier": 403,
+    "account": 403,
     "size": 400,
     "option": 400,
     "unavailable": 503,

@@ -21,10 +21,10 @@ from jupyterhub.spawner import Spawner
 from traitlets import Float, Unicode, default
 
 from hubquota.hub.desk import LedgerDesk, LedgerDownError, desk_for
-from hubquota.hub.form import SIZE, size_form, trouble_form
+from hubquota.hub.form import ACCOUNT, SIZE, Payer, size_form, trouble_form
 from hubquota.hub.keys import SERVER, server_key
 from hubquota.hub.refusal import refusal_error
-from hubquota.models.ledger import Balance, Lease, Refused
+from hubquota.models.ledger import Account, Balance, Lease, Refused
 from hubquota.models.tiers import Size, Tiers
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFile, TiersFileError
@@ -63,7 +63,7 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
     )
 
     #: The names of the options that a start may have. A subclass that understands more adds them.
-    quota_options: frozenset[str] = frozenset({SIZE})
+    quota_options: frozenset[str] = frozenset({SIZE, ACCOUNT})
 
     #: The number of the server's lease; kept in the hub's database with the rest of the spawner's state.
     _lease_id: int | None = None
@@ -90,24 +90,21 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
     async def quota_form(self) -> str:
         """Return the choice of sizes as HTML, or the reason why there is none."""
         name = self.user.name
-
-        def look(ledger: Ledger) -> tuple[str, Balance] | None:
-            account = ledger.account(name)
-            return None if account is None else (account.tier, ledger.balance(name))
-
         try:
             tiers = self._tiers()
-            found = await self._desk().ask(look)
-            if found is None:
+            found = await self._desk().ask(lambda ledger: ledger.drawable(name))
+            payers = [Payer(row.account.name, tiers.largest(row.account.tiers), row.balance) for row in found]
+            if not any(payer.name == name for payer in payers):
                 # The account is opened by the first start; until then, what it will be opened with.
                 tier = self._first_tier(tiers)
-                found = tier, Balance(posted=tiers.tiers[tier].budget_units, accrued=0, set_aside=0)
-            _check_tier(tiers, found[0])
+                opened = Balance(posted=tiers.tiers[tier].budget_units, accrued=0, set_aside=0)
+                payers.insert(0, Payer(name, tier, opened))
+            _check_tier(tiers, payers[0].tier)
         except Refused as refused:
             return trouble_form(refused.message)
         except LedgerDownError:
             return trouble_form(_LEDGER_DOWN)
-        return size_form(tiers, *found)
+        return size_form(tiers, [payer for payer in payers if payer.tier in tiers.tiers])
 
     # A start -----------------------------------------------------------------------------------------
 
@@ -211,17 +208,37 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
 
     async def _admit(self) -> tuple[Size, Lease]:
         tiers = self._tiers()
-        name, key = self.user.name, self._key
+        name, key, options = self.user.name, self._key, self.user_options or {}
+        _check_options(options, self.quota_options)
+        payer = options.get(ACCOUNT, name)
         first = self._first_tier(tiers)
-        budget = tiers.tiers[first].budget_units
-        account = await self._desk().ask(
-            lambda ledger: ledger.open_account(name, first, budget, actor="first start")
-        )
-        _check_tier(tiers, account.tier)
-        size = _size_asked_for(tiers, account.tier, self.user_options or {}, self.quota_options)
+        opened = tiers.tiers[first]
+
+        def look(ledger: Ledger) -> list[Account]:
+            own = ledger.open_account(
+                name,
+                first,
+                opened.budget_units,
+                actor="first start",
+                term_days=opened.term_days,
+                renewable=opened.renewable,
+            )
+            return [own] if payer == name else [row.account for row in ledger.drawable(name)]
+
+        accounts = {account.name: account for account in await self._desk().ask(look)}
+        if not isinstance(payer, str) or payer not in accounts:
+            raise Refused(
+                limit="account",
+                message=f"You cannot draw on an account '{str(payer)[:80]}'; you can on: {', '.join(accounts)}. "
+                f"{tiers.ask}",
+            )
+        tier = tiers.largest(accounts[payer].tiers)
+        _check_tier(tiers, tier)
+        size = _size_asked_for(tiers, tier, options)
         lease = await self._desk().admit(
             lambda ledger: ledger.admit(
-                name,
+                payer,
+                person=name,
                 kind=SERVER,
                 key=key,
                 label=f"{size.title} server",
@@ -271,7 +288,7 @@ def _check_tier(tiers: Tiers, tier: str) -> None:
         )
 
 
-def _size_asked_for(tiers: Tiers, tier: str, options: Mapping[str, Any], known: frozenset[str]) -> Size:
+def _check_options(options: Mapping[str, Any], known: frozenset[str]) -> None:
     unknown = sorted(str(name) for name in options if name not in known)
     if unknown:
         raise Refused(
@@ -279,6 +296,9 @@ def _size_asked_for(tiers: Tiers, tier: str, options: Mapping[str, Any], known: 
             message=f"A start has no option named {', '.join(unknown)[:80]}; "
             f"the options are: {', '.join(sorted(known))}.",
         )
+
+
+def _size_asked_for(tiers: Tiers, tier: str, options: Mapping[str, Any]) -> Size:
     offered = tiers.sizes_of(tier)
     name = options.get(SIZE, tiers.tiers[tier].default_size)
     if not isinstance(name, str) or name not in offered:

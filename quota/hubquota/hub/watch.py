@@ -1,4 +1,4 @@
-"""The watch: compares the ledger with the hub, and stops servers that their tier lets run no longer.
+"""The watch: compares the ledger with the hub, and stops servers that may run no longer.
 
 It is a service of the hub, a process of its own. The hub tells the ledger of begins and ends itself; the
 watch finds what the hub could not tell, because it was killed or because the database was away.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Event
 
@@ -17,9 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hubquota.hub.api import HubApi, Server
 from hubquota.hub.keys import SERVER, server_key, server_of
-from hubquota.models.ledger import Lease
+from hubquota.models.ledger import Lease, Swept
 from hubquota.models.tiers import Tier
 from hubquota.models.words import duration_text
+from hubquota.services.leases import EXTEND_WITHIN
 from hubquota.services.ledger import Ledger, utc_now
 from hubquota.services.tiersfile import TiersFile
 
@@ -39,6 +40,10 @@ class Pass:
     begun: int = 0
     closed: int = 0
     stopped: int = 0
+    #: Leases of any kind that got their next slice.
+    extended: int = 0
+    #: What dates had decided, and is written down now.
+    swept: Swept = field(default_factory=Swept)
     #: Servers that run without a lease: started before the ledger was put in, or past it.
     without_lease: int = 0
     #: Stops that the hub did not accept; the next pass tries again.
@@ -54,6 +59,8 @@ class Watch:
         tiers: TiersFile,
         hub: HubApi,
         clock: Callable[[], datetime] = utc_now,
+        *,
+        extend_within: int = EXTEND_WITHIN,
     ) -> None:
         """Watch a hub.
 
@@ -62,8 +69,11 @@ class Watch:
             tiers: the tiers that say how long a server may run.
             hub: the hub.
             clock: returns the time now, with its time zone.
+            extend_within: how many seconds before its hold's end a lease gets its next slice; more than
+                the time between two passes.
         """
         self._ledger = ledger
+        self._extend_within = extend_within
         self._tiers = tiers
         self._hub = hub
         self._clock = clock
@@ -95,6 +105,10 @@ class Watch:
         now = self._clock()
         servers = {server_key(server.user, server.name): server for server in self._hub.servers()}
         done.seen = self._ledger.seen((key for key, server in servers.items() if server.ready), at=now)
+        # After what was seen and before what is stopped: whatever can be held for what runs, is.
+        done.extended = len(self._ledger.extend_due(within=self._extend_within))
+        known = {lease.id for lease in leases.values()}
+        leases = {lease.key: lease for lease in self._ledger.open_leases(SERVER) if lease.id in known}
         for key, lease in leases.items():
             server = servers.get(key)
             if server is None:
@@ -106,6 +120,7 @@ class Watch:
             if self._ledger.open_lease(key) is None:
                 done.without_lease += 1
                 log.warning("%s runs without a lease; nobody is charged for it.", key)
+        done.swept = self._ledger.sweep()
         return done
 
     def _close_if_gone(self, lease: Lease, done: Pass) -> None:
@@ -131,10 +146,21 @@ class Watch:
                 done.begun += 1
             return
         account = self._ledger.account(lease.account)
-        tier = self._tiers.current().tiers.get(account.tier) if account else None
+        tiers = self._tiers.current()
+        tier = tiers.tiers.get(tiers.largest(account.tiers)) if account else None
         reason = _why_stop(server, lease.started_at, tier, now) if tier else None
+        if reason is None and lease.rate and self._spent(lease, now):
+            reason = "The credits that paid for it are used up."
         if reason is not None:
             self._stop(server, lease, reason, done)
+
+    def _spent(self, lease: Lease, now: datetime) -> bool:
+        """Return whether nothing can pay for a lease any more."""
+        covered = lease.covered_until
+        if covered is not None and covered > now:
+            return False
+        end = self._ledger.exhausts_at(lease.account)
+        return end is not None and end <= now
 
     def _stop(self, server: Server, lease: Lease, reason: str, done: Pass) -> None:
         log.info("Stopping %s: %s", lease.key, reason)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Self
 
@@ -67,13 +68,34 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
+class Rates(_Model):
+    """What things cost from a day on. The prices of sizes and workers follow from it."""
+
+    valid_from: date = Field(description="The first day of these prices, such as 2026-07-01.")
+    core_hour: Price = Field(description="What a core costs, in credits an hour.")
+    gib_hour: Price = Field(description="What a GiB of memory costs, in credits an hour.")
+    storage_gib_hour: Price = Field(
+        default=Decimal(0), description="What a GiB that is kept costs, in credits an hour."
+    )
+
+    def price_of(self, cores: int, memory_gib: int) -> Decimal:
+        """Return what a machine costs, in credits an hour."""
+        return self.core_hour * cores + self.gib_hour * memory_gib
+
+    def storage_rate(self, gib: int) -> int:
+        """Return what so many GiB that are kept cost, in units a second."""
+        return rate_of(self.storage_gib_hour * gib)
+
+
 class Size(_Model):
     """One size of machine that a server can have."""
 
     title: Text = Field(description="The size's name as people read it, such as Medium.")
     cores: Positive = Field(description="CPU cores that the server may use.")
     memory_gib: Positive = Field(description="Memory that the server may use, in GiB.")
-    price: Price = Field(description="What it costs while it runs, in credits an hour.")
+    price: Price = Field(
+        description="What it costs while it runs, in credits an hour; without it, what the `rates` say."
+    )
 
     @property
     def rate(self) -> int:
@@ -88,7 +110,9 @@ class Dask(_Model):
     workers: Count = Field(description="How many workers may run at once, over all clusters.")
     worker_cores: Positive = Field(description="CPU cores of one worker.")
     worker_memory_gib: Positive = Field(description="Memory of one worker, in GiB.")
-    price: Price = Field(description="What one worker costs while it runs, in credits an hour.")
+    price: Price = Field(
+        description="What one worker costs while it runs, in credits an hour; without it, what the `rates` say."
+    )
     idle_stop_minutes: Positive = Field(description="A cluster without work is stopped after so many minutes.")
 
     @property
@@ -119,6 +143,15 @@ class Tier(_Model):
     storage: Storage = Field(description="How much the tier may keep.")
     idle_stop_minutes: Positive = Field(description="A server without activity is stopped after so many minutes.")
     longest_session_hours: Positive = Field(description="A server is stopped after so many hours, active or not.")
+    renewable: bool = Field(
+        default=True, strict=True, description="Whether an allocation of this tier may be followed by another."
+    )
+    expiring_days: Count = Field(
+        default=14, description="An allocation counts as expiring so many days before its end."
+    )
+    grace_days: Count = Field(
+        default=30, description="Files are kept for so many days after the end of the last allocation."
+    )
 
     @property
     def budget_units(self) -> int:
@@ -141,6 +174,9 @@ class Tiers(_Model):
 
     ask: Text = Field(
         description="How to ask for more: a sentence, perhaps with an address. It ends every refusal."
+    )
+    rates: tuple[Rates, ...] = Field(
+        default=(), description="What things cost, each from its first day on. A new price never changes the past."
     )
     sizes: dict[Name, Size] = Field(min_length=1, description="The sizes of machine, by name.")
     tiers: dict[Name, Tier] = Field(min_length=1, description="The tiers, by name, smallest first.")
@@ -167,6 +203,17 @@ class Tiers(_Model):
                 return tier
         return self.first_tier.default
 
+    def largest(self, names: Collection[str]) -> str:
+        """Return the largest of some tiers: the last in the file; of unknown ones only, the first named.
+
+        Raises:
+            ValueError: no name is given.
+        """
+        if not names:
+            raise ValueError("The largest of no tiers cannot be said.")
+        known = [name for name in self.tiers if name in names]
+        return known[-1] if known else next(iter(names))
+
     def sizes_of(self, tier: str) -> dict[str, Size]:
         """Return the sizes that a tier offers, by name, in the order of the form.
 
@@ -174,6 +221,63 @@ class Tiers(_Model):
             KeyError: there is no such tier.
         """
         return {name: self.sizes[name] for name in self.tiers[tier].sizes}
+
+
+def with_prices(raw: object, on: date) -> object:
+    """Return a tiers file's content in which every size and worker has the price of a day.
+
+    What has a price of its own keeps it. The rates that count are the latest that are valid on that day;
+    where there are none, or where they are not in order, prices are left out, and the check says so.
+
+    Args:
+        raw: the file's content as plain mappings and lists.
+        on: the day.
+    """
+    top = _mapping(raw)
+    rates = _rates_on(top.get("rates"), on)
+    if rates is None:
+        return raw
+    sizes = {
+        name: _priced(size, rates, "cores", "memory_gib") for name, size in _mapping(top.get("sizes")).items()
+    }
+    tiers = {
+        name: {**tier, "dask": _priced(tier["dask"], rates, "worker_cores", "worker_memory_gib")}
+        if isinstance(tier, Mapping) and "dask" in tier
+        else tier
+        for name, tier in _mapping(top.get("tiers")).items()
+    }
+    priced = dict(top)
+    if sizes:
+        priced["sizes"] = sizes
+    if tiers:
+        priced["tiers"] = tiers
+    return priced
+
+
+def next_change(tiers: Tiers, on: date) -> date | None:
+    """Return the first day after a day from which on other rates are valid."""
+    return min((rates.valid_from for rates in tiers.rates if rates.valid_from > on), default=None)
+
+
+def _rates_on(given: object, on: date) -> Rates | None:
+    found: list[Rates] = []
+    for one in given if isinstance(given, list | tuple) else []:
+        try:
+            found.append(Rates.model_validate(one))
+        except ValueError:
+            return None
+    valid = [rates for rates in found if rates.valid_from <= on]
+    return max(valid, key=lambda rates: rates.valid_from, default=None)
+
+
+def _priced(thing: object, rates: Rates, cores: str, memory_gib: str) -> object:
+    if not isinstance(thing, Mapping) or "price" in thing:
+        return thing
+    number, gib = thing.get(cores), thing.get(memory_gib)
+    # A boolean is a number to Python; the check says that it is not one.
+    if type(number) is not int or type(gib) is not int:
+        return thing
+    return {**thing, "price": rates.price_of(number, gib)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +298,7 @@ def cross_check(raw: object) -> Iterator[Mistake]:
     top = _mapping(raw)
     sizes = _mapping(top.get("sizes"))
     tiers = _mapping(top.get("tiers"))
+    yield from _check_rates(top.get("rates"))
     for name, tier in tiers.items():
         yield from _check_tier(("tiers", name), _mapping(tier), sizes)
     first = _mapping(top.get("first_tier"))
@@ -202,6 +307,15 @@ def cross_check(raw: object) -> Iterator[Mistake]:
     for path, tier in rules:
         if isinstance(tier, str) and tier not in tiers:
             yield Mistake(path, f"there is no tier '{tier}'; allowed: {_listed(tiers)}")
+
+
+def _check_rates(given: object) -> Iterator[Mistake]:
+    days: list[object] = []
+    for position, rates in enumerate(given if isinstance(given, list | tuple) else ()):
+        day = _mapping(rates).get("valid_from")
+        if day is not None and day in days:
+            yield Mistake(("rates", position, "valid_from"), f"{day} is there twice; keep one")
+        days.append(day)
 
 
 def _check_tier(

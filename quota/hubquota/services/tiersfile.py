@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import yaml
@@ -16,11 +17,14 @@ from hubquota.models.tiers import (
     Dask,
     FirstTier,
     Mistake,
+    Rates,
     Size,
     Storage,
     Tier,
     Tiers,
     cross_check,
+    next_change,
+    with_prices,
 )
 
 log = logging.getLogger(__name__)
@@ -30,6 +34,7 @@ KeyPath = tuple[str | int, ...]
 #: Which model reads the mapping at a path; "*" stands for a name that the operator chose.
 _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     (): Tiers,
+    ("rates", "*"): Rates,
     ("sizes", "*"): Size,
     ("tiers", "*"): Tier,
     ("tiers", "*", "dask"): Dask,
@@ -46,8 +51,17 @@ class TiersFileError(ValueError):
         self.mistakes = tuple(mistakes)
 
 
-def load_tiers(path: Path | str) -> Tiers:
+def today() -> date:
+    """Return the day that it is now, in UTC."""
+    return datetime.now(UTC).date()
+
+
+def load_tiers(path: Path | str, on: date | None = None) -> Tiers:
     """Return what a tiers file says.
+
+    Args:
+        path: the file.
+        on: the day whose prices count; today if not given.
 
     Raises:
         TiersFileError: the file cannot be read, is not YAML, or says something that is not allowed.
@@ -60,15 +74,16 @@ def load_tiers(path: Path | str) -> Tiers:
         raise TiersFileError([f"{file}: the file cannot be read: {error.strerror or error}"]) from error
     except UnicodeDecodeError as error:
         raise TiersFileError([f"{file}: the file is not UTF-8 text"]) from error
-    return parse_tiers(text, name=str(file))
+    return parse_tiers(text, name=str(file), on=on)
 
 
-def parse_tiers(text: str, *, name: str) -> Tiers:
+def parse_tiers(text: str, *, name: str, on: date | None = None) -> Tiers:
     """Return what the text of a tiers file says.
 
     Args:
         text: the file's content.
         name: what to call the file in messages.
+        on: the day whose prices count; today if not given.
 
     Raises:
         TiersFileError: as for `load_tiers`.
@@ -90,7 +105,7 @@ def parse_tiers(text: str, *, name: str) -> Tiers:
     found = list(_walk(root, (), lines, seen=set()))
     tiers: Tiers | None = None
     try:
-        tiers = Tiers.model_validate(raw)
+        tiers = Tiers.model_validate(with_prices(raw, on or today()))
     except ValidationError as error:
         found += [_explain(details, raw) for details in error.errors() if details["type"] != CROSS_CHECK]
     found += cross_check(raw)
@@ -110,28 +125,40 @@ class TiersFile:
     these, so an edit needs no restart.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, day: Callable[[], date] = today) -> None:
         """Read the file.
+
+        Args:
+            path: the file.
+            day: returns the day whose prices count. New rates count from their first day on.
 
         Raises:
             TiersFileError: as for `load_tiers`.
         """
         self.path = Path(path)
+        self._day = day
         self._stamp = self._read_stamp()
-        self._tiers = load_tiers(self.path)
+        self._read()
 
     def current(self) -> Tiers:
         """Return what the file says now, or what it said when it was last right."""
         stamp = self._read_stamp()
-        if stamp != self._stamp:
+        if stamp != self._stamp or (self._until is not None and self._day() >= self._until):
             self._stamp = stamp
             try:
-                self._tiers = load_tiers(self.path)
+                self._read()
             except TiersFileError as error:
                 log.error("The tiers file has mistakes; what it said before stays in force.\n%s", error)
             else:
                 log.info("The tiers file %s was read again.", self.path)
         return self._tiers
+
+    def _read(self) -> None:
+        # Also where the file has mistakes it is not read again before it changes.
+        self._until: date | None = None
+        on = self._day()
+        self._tiers = load_tiers(self.path, on)
+        self._until = next_change(self._tiers, on)
 
     def _read_stamp(self) -> tuple[int, int, int] | None:
         try:

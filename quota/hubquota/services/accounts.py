@@ -1,0 +1,329 @@
+"""Accounts: opening them, who may draw on them, and what there is to read about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from hubquota.models.burn import Pool, drain, exhausts_at
+from hubquota.models.ledger import (
+    Account,
+    AccountSummary,
+    Allocation,
+    Balance,
+    ConflictingAccountError,
+    EntryKind,
+    Explanation,
+    ImpossibleError,
+    Line,
+    Member,
+    Mismatch,
+    Refused,
+    Role,
+    Statement,
+    UnknownAllocationError,
+)
+from hubquota.models.words import number_text
+from hubquota.services.base import Service, known
+from hubquota.services.book import balance_of, split_balance
+from hubquota.storage import accounts, allocations, audit, journal, leases
+from hubquota.storage.accounts import Owner
+from hubquota.storage.engine import decision, reading
+from hubquota.storage.times import moment
+
+_DAY = 86_400
+
+#: How an explanation tells the lines of each kind.
+_TOLD: dict[EntryKind, str] = {
+    "grant": "granted",
+    "supplement": "added",
+    "transfer-in": "transferred to it",
+    "transfer-out": "transferred from it",
+    "charge": "charged",
+    "correction": "corrected",
+    "expiry": "lapsed",
+}
+
+
+class Accounts(Service):
+    """Opens accounts, keeps the members of projects, and reads."""
+
+    # Opening -----------------------------------------------------------------------------------------
+
+    def open_account(
+        self,
+        name: str,
+        tier_name: str,
+        budget_units: int,
+        *,
+        actor: str,
+        term_days: int | None = None,
+        renewable: bool = True,
+    ) -> Account:
+        """Return the account of that user; if there is none, open one with a first allocation.
+
+        An account that exists is returned as it is: nothing about it changes.
+
+        Args:
+            name: the user's name on the hub.
+            tier_name: the tier of the first allocation.
+            budget_units: what a new account is granted, in units; with zero there is no allocation.
+            actor: who opens it.
+            term_days: how many days the first allocation lasts; None for no end.
+            renewable: whether another may follow it on request.
+
+        Raises:
+            ValueError: the budget is below zero, or the term is not above zero.
+            Refused: the name is a project's.
+        """
+        if budget_units < 0:
+            raise ValueError("A budget cannot be below zero.")
+        if term_days is not None and term_days <= 0:
+            raise ValueError("A term lasts for a day or longer.")
+        with reading(self._engine) as connection:
+            owner = accounts.find(connection, name)
+            if owner is not None and owner.kind == "user":
+                return accounts.view(connection, owner, self._now())
+        if owner is not None:
+            raise Refused(
+                limit="account",
+                message=f"There is a project of the name {name}, so no user of that name can have an account.",
+            )
+        with decision(self._engine) as connection:
+            opened = accounts.add(connection, name=name, kind="user", tier=tier_name, now=self._now())
+            book = self._book(connection, name)
+            if opened and budget_units:
+                book.grant(
+                    tier=tier_name,
+                    units=budget_units,
+                    start=book.now,
+                    end=None if term_days is None else book.now + term_days * _DAY,
+                    renewable=renewable,
+                    actor=actor,
+                    reason=f"Budget of the tier {tier_name}, granted when the account was opened.",
+                    key=f"opening:{book.owner.id}",
+                )
+            return accounts.view(connection, book.owner, book.now)
+
+    def open_project(self, name: str, tier_name: str, *, pi: str, actor: str) -> Account:
+        """Return the account of that project; if there is none, open one without credits.
+
+        Args:
+            name: the project's name. Users and projects share one space of names.
+            tier_name: the tier that it is on while it has no allocation.
+            pi: who leads it; is made its PI when it is opened.
+            actor: who opens it.
+
+        Raises:
+            ConflictingAccountError: the name is a user's.
+        """
+        with decision(self._engine) as connection:
+            now = self._now()
+            opened = accounts.add(connection, name=name, kind="project", tier=tier_name, now=now)
+            book = self._book(connection, name)
+            if book.owner.kind != "project":
+                raise ConflictingAccountError(f"{name} is a user's account. Choose another name for the project.")
+            if opened:
+                accounts.add_member(connection, book.owner.id, member=pi, role="pi", now=book.now, actor=actor)
+            return accounts.view(connection, book.owner, book.now)
+
+    def set_member(self, project: str, member: str, role: Role | None, *, actor: str) -> None:
+        """Give somebody a role in a project, or with None, none any more. What runs goes on.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+            ImpossibleError: it is not a project, or it would be left without a PI.
+        """
+        with decision(self._engine) as connection:
+            book = self._book(connection, project)
+            if book.owner.kind != "project":
+                raise ImpossibleError(f"{project} is a user's account and has no members.")
+            before = accounts.role_of(connection, book.owner.id, member)
+            if before == role:
+                return
+            if before == "pi":
+                others = accounts.members(connection, book.owner.id, former=False)
+                if not any(other.role == "pi" and other.name != member for other in others):
+                    raise ImpossibleError(f"{member} is the only PI of {project}. Make somebody else one first.")
+            if before is not None:
+                accounts.end_membership(connection, book.owner.id, member, book.now)
+            if role is not None:
+                accounts.add_member(connection, book.owner.id, member=member, role=role, now=book.now, actor=actor)
+
+    # Reading -----------------------------------------------------------------------------------------
+
+    def account(self, name: str) -> Account | None:
+        """Return the account of that name, or None."""
+        with reading(self._engine) as connection:
+            owner = accounts.find(connection, name)
+            return None if owner is None else accounts.view(connection, owner, self._now())
+
+    def members(self, project: str, *, former: bool = False) -> list[Member]:
+        """Return who is in a project, and with `former` who was, by name.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+        """
+        with reading(self._engine) as connection:
+            return accounts.members(connection, known(connection, project).id, former=former)
+
+    def drawable(self, person: str) -> list[AccountSummary]:
+        """Return the accounts that somebody may draw on: their own, if there is one, then their projects."""
+        with reading(self._engine) as connection:
+            return self._summaries(connection, list(accounts.drawable(connection, person)))
+
+    def accounts(self, search: str = "", limit: int = 100, after: str | None = None) -> list[AccountSummary]:
+        """Return accounts in the order of their names.
+
+        Args:
+            search: only accounts whose name contains this, in any case.
+            limit: how many at most.
+            after: only names after this one: the last name of the page before.
+        """
+        with reading(self._engine) as connection:
+            owners = accounts.page(connection, search=search, limit=limit, after=after)
+            return self._summaries(connection, owners)
+
+    def balance(self, name: str) -> Balance:
+        """Return what the account can spend, with what runs now taken into account.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+        """
+        with reading(self._engine) as connection:
+            return self._balance(connection, known(connection, name).id, self._now())
+
+    def allocation(self, allocation_id: int) -> Allocation:
+        """Return the allocation of that number.
+
+        Raises:
+            UnknownAllocationError: there is none.
+        """
+        with reading(self._engine) as connection:
+            found = allocations.find(connection, allocation_id, self._now())
+        if found is None:
+            raise UnknownAllocationError(f"There is no allocation {allocation_id}.")
+        return found
+
+    def allocations(self, name: str, *, lapsed: bool = False) -> list[Allocation]:
+        """Return an account's allocations in the order in which they are spent; with `lapsed`, all.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+        """
+        with reading(self._engine) as connection:
+            owner = known(connection, name)
+            return allocations.of_account(connection, owner.id, self._now(), lapsed=lapsed)
+
+    def statement(self, name: str, limit: int = 50, before: int | None = None) -> Statement:
+        """Return the account's story.
+
+        Args:
+            name: the account's name.
+            limit: how many ended leases and how many lines of the journal, each, at most.
+            before: only lines of the journal older than the one of this number.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+        """
+        with reading(self._engine) as connection:
+            owner, now = known(connection, name), self._now()
+            entries = journal.page(connection, owner.id, limit=limit + 1, before=before)
+            shown = entries[:limit]
+            return Statement(
+                account=accounts.view(connection, owner, now),
+                balance=self._balance(connection, owner.id, now),
+                allocations=tuple(allocations.of_account(connection, owner.id, now, lapsed=False)),
+                running=tuple(leases.list_open(connection, kind=None, owner=name, person=None)),
+                ended=tuple(leases.list_ended(connection, owner.id, limit)),
+                entries=tuple(shown),
+                next_before=shown[-1].id if len(entries) > limit and shown else None,
+            )
+
+    def exhausts_at(self, name: str, now: datetime | None = None) -> datetime | None:
+        """Return when an account's credits end if what runs goes on as it does; None for never.
+
+        It is computed from the balances, the allocations' dates and the rates, so it stays right until
+        one of them changes, and nothing has to be polled. It is the first second that cannot be paid.
+
+        Args:
+            name: the account's name.
+            now: from when on to look; the time now if not given.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+        """
+        at = self._now() if now is None else int(now.timestamp())
+        with reading(self._engine) as connection:
+            owner = known(connection, name)
+            rate = leases.running_rate(connection, owner.id)
+            if not rate:
+                return None
+            own = leases.held_by_running(connection, owner.id, at)
+            accrued, _ = leases.burden(connection, owner.id, at)
+            pools = [
+                Pool(pool.id, pool.free + own.get(pool.id, 0), pool.start, pool.end, pool.suspended)
+                for pool in allocations.open_pools(connection, owner.id, at)
+            ]
+        if drain(pools, accrued, at):
+            return moment(at)
+        return moment(exhausts_at(pools, rate, at))
+
+    def explain(self, name: str) -> Explanation:
+        """Return why a balance is what it is: lines whose amounts add up to what is available.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+        """
+        with reading(self._engine) as connection:
+            owner, now = known(connection, name), self._now()
+            sums = journal.sums(connection, owner.id)
+            found = allocations.of_account(connection, owner.id, now, lapsed=True)
+            balance = self._balance(connection, owner.id, now)
+        lines: list[Line] = []
+        for allocation in found:
+            title = f"Allocation {allocation.id} ({allocation.tier})"
+            if allocation.lapsed_at is not None or not allocation.pays_at(moment(now)):
+                lines.append(Line(f"{title} {_why_not(allocation, moment(now))}, so it does not count", 0))
+                continue
+            for kind, told in _TOLD.items():
+                if (allocation.id, kind) in sums:
+                    amount, count = sums[allocation.id, kind]
+                    lines.append(Line(f"{title}: {told}, in {number_text(count, 'line')}", amount))
+        lines.append(Line("Run up by what runs now and not charged yet", -balance.accrued))
+        lines.append(Line("Held for what runs now", -balance.set_aside))
+        return Explanation(name, tuple(lines), balance.available)
+
+    def verify(self) -> list[Mismatch]:
+        """Recompute every balance, date, charge and hold. Return what does not add up."""
+        with reading(self._engine) as connection:
+            return audit.mismatches(connection)
+
+    # Parts of a transaction --------------------------------------------------------------------------
+
+    def _balance(self, connection: Connection, account_id: int, now: int) -> Balance:
+        pools = allocations.open_pools(connection, account_id, now)
+        return balance_of(pools, leases.burden(connection, account_id, now), now)
+
+    def _summaries(self, connection: Connection, owners: Sequence[Owner]) -> list[AccountSummary]:
+        now, ids = self._now(), [owner.id for owner in owners]
+        totals = allocations.totals(connection, ids, accounts.pays(now), now)
+        running = leases.burdens(connection, ids, now)
+        found: list[AccountSummary] = []
+        for account in accounts.views(connection, owners, now):
+            accrued, unheld, number = running.get(account.id, (0, 0, 0))
+            balance = split_balance(*totals.get(account.id, (0, 0)), accrued, unheld)
+            found.append(AccountSummary(account, balance, number))
+        return found
+
+
+def _why_not(allocation: Allocation, now: datetime) -> str:
+    if allocation.revoked_at is not None:
+        return f"was revoked on {allocation.revoked_at:%Y-%m-%d}"
+    if allocation.end is not None and allocation.end <= now:
+        return f"ended on {allocation.end:%Y-%m-%d}"
+    if allocation.suspended_at is not None:
+        return f"is suspended since {allocation.suspended_at:%Y-%m-%d}"
+    return f"begins on {allocation.start:%Y-%m-%d}"

@@ -1,0 +1,343 @@
+"""Allocations: grants with dates, and what is done to them. Each act is a line of the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from hubquota.models.burn import available
+from hubquota.models.ledger import (
+    Allocation,
+    ConflictingKeyError,
+    Entry,
+    ImpossibleError,
+    UnknownAllocationError,
+)
+from hubquota.models.money import format_credits
+from hubquota.services.base import Service
+from hubquota.services.book import Book
+from hubquota.storage import accounts, allocations, journal
+from hubquota.storage.engine import decision
+from hubquota.storage.times import moment, seconds
+
+
+class Allocations(Service):
+    """Grants, supplements, extends, transfers, suspends, revokes and corrects.
+
+    Every act has a key that says which act it is. A second call with the same key and the same content
+    returns what the first one did and changes nothing; with another content it raises
+    ConflictingKeyError.
+    """
+
+    def grant(
+        self,
+        name: str,
+        units: int,
+        *,
+        actor: str,
+        reason: str,
+        key: str,
+        tier: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        renewable: bool = False,
+    ) -> Allocation:
+        """Open an allocation.
+
+        Args:
+            name: the account's name.
+            units: how much, in units, above zero.
+            actor: who grants it.
+            reason: why.
+            key: says which grant this is.
+            tier: its tier; the one that the account is on if not given.
+            start: from when on it can pay; now if not given.
+            end: when its term ends; None for no end.
+            renewable: whether another may follow it on request.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+            ConflictingKeyError: the key stands for another grant already.
+            ValueError: the amount is not above zero, or the end is not after the start.
+            ImpossibleError: the end is past.
+        """
+        if units <= 0:
+            raise ValueError("A grant is above zero; post a correction to take something back.")
+        with decision(self._engine) as connection:
+            book = self._book(connection, name)
+            found = _same(connection, f"grant:{key}", name, units)
+            if found is not None:
+                return _known(connection, found.allocation_id, book.now)
+            begins = book.now if start is None else seconds(start)
+            ends = None if end is None else seconds(end)
+            if ends is not None and ends <= begins:
+                raise ValueError("An allocation ends after it starts.")
+            if ends is not None and ends <= book.now:
+                raise ImpossibleError("The end of that allocation is past already.")
+            if tier is None:
+                tier = accounts.view(connection, book.owner, book.now).tiers[-1]
+            # What has run so far is charged to what could pay for it then.
+            book.settle_all(actor=actor)
+            number = book.grant(
+                tier=tier,
+                units=units,
+                start=begins,
+                end=ends,
+                renewable=renewable,
+                actor=actor,
+                reason=reason,
+                key=f"grant:{key}",
+            )
+            return _known(connection, number, book.now)
+
+    def supplement(self, allocation_id: int, units: int, *, actor: str, reason: str, key: str) -> Allocation:
+        """Add credits to an allocation.
+
+        Raises:
+            UnknownAllocationError: there is no allocation of that number.
+            ConflictingKeyError: the key stands for another supplement already.
+            ImpossibleError: its term is over.
+            ValueError: the amount is not above zero.
+        """
+        if units <= 0:
+            raise ValueError("A supplement is above zero; post a correction to take something back.")
+
+        def act(book: Book, _allocation: Allocation) -> None:
+            book.post(allocation_id, "supplement", units, actor=actor, reason=reason, key=f"supplement:{key}")
+
+        return self._act(allocation_id, f"supplement:{key}", units, act)
+
+    def extend_term(
+        self, allocation_id: int, end: datetime | None, *, actor: str, reason: str, key: str
+    ) -> Allocation:
+        """Move the end of an allocation's term to a later day, or with None, take its end away.
+
+        Raises:
+            UnknownAllocationError: there is no allocation of that number.
+            ConflictingKeyError: the key stands for another extension already.
+            ImpossibleError: its term is over, or would end earlier than it does.
+        """
+        until = None if end is None else seconds(end)
+
+        def act(book: Book, allocation: Allocation) -> None:
+            if allocation.end is None or (end is not None and end <= allocation.end):
+                raise ImpossibleError(
+                    f"Allocation {allocation_id} ends "
+                    f"{'never' if allocation.end is None else f'on {allocation.end:%Y-%m-%d %H:%M} UTC'}, which "
+                    "is not before the new end. Revoke it to end it earlier."
+                )
+            book.post(allocation_id, "extension", 0, actor=actor, reason=reason, key=f"extension:{key}", end=until)
+            allocations.set_fact(book.connection, allocation_id, end_at=until)
+
+        return self._act(allocation_id, f"extension:{key}", 0, act, end=until)
+
+    def transfer(
+        self, source: int, target: int, units: int, *, actor: str, reason: str, key: str
+    ) -> tuple[Allocation, Allocation]:
+        """Move credits from one allocation to another, of the same account or of another one.
+
+        Returns:
+            The two allocations after it.
+
+        Raises:
+            UnknownAllocationError: there is no allocation of one of the numbers.
+            ConflictingKeyError: the key stands for another transfer already.
+            ImpossibleError: one of the terms is over, or the source does not have so much that is free.
+            ValueError: the amount is not above zero, or the two are one.
+        """
+        if units <= 0 or source == target:
+            raise ValueError("A transfer moves an amount above zero from one allocation to another.")
+        with decision(self._engine) as connection:
+            owners = {number: _owner_of(connection, number) for number in (source, target)}
+            # Locked in the order of their numbers, so that no two transfers wait for each other.
+            books = {number: self._book_of(connection, number) for number in sorted(set(owners.values()))}
+            giving, taking = books[owners[source]], books[owners[target]]
+            found = journal.find(connection, f"transfer-out:{key}")
+            if found is not None:
+                partner = journal.find(connection, f"transfer-in:{key}")
+                if (
+                    partner is None
+                    or (found.allocation_id, partner.allocation_id) != (source, target)
+                    or found.amount != -units
+                ):
+                    raise _conflict(key, found)
+            else:
+                for number, book in ((source, giving), (target, taking)):
+                    _in_term(_known(connection, number, book.now), book.now)
+                    book.settle_all(actor=actor)
+                free = _free(giving, source)
+                if units > free:
+                    raise ImpossibleError(
+                        f"Allocation {source} has {format_credits(free)} credits that are neither held nor run "
+                        f"up, which is less than the {format_credits(units, rounding='up')} to transfer."
+                    )
+                text = f"{reason} (from allocation {source} to allocation {target})"
+                giving.post(source, "transfer-out", -units, actor=actor, reason=text, key=f"transfer-out:{key}")
+                taking.post(target, "transfer-in", units, actor=actor, reason=text, key=f"transfer-in:{key}")
+            now = giving.now
+            return _known(connection, source, now), _known(connection, target, now)
+
+    def suspend(self, allocation_id: int, *, actor: str, reason: str, key: str) -> Allocation:
+        """Let an allocation pay for nothing new. What is held stays held; its term goes on.
+
+        Raises:
+            UnknownAllocationError: there is no allocation of that number.
+            ConflictingKeyError: the key stands for another suspension already.
+            ImpossibleError: its term is over, or it is suspended already.
+        """
+
+        def act(book: Book, allocation: Allocation) -> None:
+            if allocation.suspended_at is not None:
+                raise ImpossibleError(f"Allocation {allocation_id} is suspended already.")
+            book.post(allocation_id, "suspension", 0, actor=actor, reason=reason, key=f"suspension:{key}")
+            allocations.set_fact(book.connection, allocation_id, suspended_at=book.now)
+
+        return self._act(allocation_id, f"suspension:{key}", 0, act)
+
+    def resume(self, allocation_id: int, *, actor: str, reason: str, key: str) -> Allocation:
+        """Let an allocation that was suspended pay again.
+
+        Raises:
+            UnknownAllocationError: there is no allocation of that number.
+            ConflictingKeyError: the key stands for another resumption already.
+            ImpossibleError: its term is over, or it is not suspended.
+        """
+
+        def act(book: Book, allocation: Allocation) -> None:
+            if allocation.suspended_at is None:
+                raise ImpossibleError(f"Allocation {allocation_id} is not suspended.")
+            book.post(allocation_id, "resumption", 0, actor=actor, reason=reason, key=f"resumption:{key}")
+            allocations.set_fact(book.connection, allocation_id, suspended_at=None)
+
+        return self._act(allocation_id, f"resumption:{key}", 0, act)
+
+    def revoke(self, allocation_id: int, *, actor: str, reason: str, key: str) -> Allocation:
+        """End an allocation's term now. What it has left lapses once what runs is charged.
+
+        Raises:
+            UnknownAllocationError: there is no allocation of that number.
+            ConflictingKeyError: the key stands for another revocation already.
+            ImpossibleError: its term is over.
+        """
+
+        def act(book: Book, _allocation: Allocation) -> None:
+            book.post(
+                allocation_id, "revocation", 0, actor=actor, reason=reason, key=f"revocation:{key}", end=book.now
+            )
+            allocations.set_fact(book.connection, allocation_id, end_at=book.now, revoked_at=book.now)
+
+        return self._act(allocation_id, f"revocation:{key}", 0, act)
+
+    def correct(
+        self, name: str, units: int, *, actor: str, reason: str, key: str, allocation_id: int | None = None
+    ) -> Allocation:
+        """Put right a mistake in the journal, whose lines cannot be changed.
+
+        Args:
+            name: the account's name.
+            units: what to add, in units; below zero to take away.
+            actor: who corrects it.
+            reason: what was wrong.
+            key: says which correction this is.
+            allocation_id: the allocation to correct; if not given, the one that is spent last.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+            UnknownAllocationError: it has no such allocation.
+            ConflictingKeyError: the key stands for another correction already.
+            ImpossibleError: the term is over, so nothing can be added to it or taken from it.
+            ValueError: the amount is zero.
+        """
+        if not units:
+            raise ValueError("A correction of nothing corrects nothing.")
+        with decision(self._engine) as connection:
+            book = self._book(connection, name)
+            found = _same(connection, f"correction:{key}", name, units)
+            if found is not None:
+                return _known(connection, found.allocation_id, book.now)
+            number = allocation_id
+            if number is None:
+                running = [
+                    one
+                    for one in allocations.of_account(connection, book.owner.id, book.now, lapsed=False)
+                    if one.end is None or one.end > moment(book.now)
+                ]
+                if not running:
+                    raise ImpossibleError(f"{name} has no allocation whose term is not over. Grant one instead.")
+                number = running[-1].id
+            elif _owner_of(connection, number) != book.owner.id:
+                raise UnknownAllocationError(f"{name} has no allocation {number}.")
+            _in_term(_known(connection, number, book.now), book.now)
+            book.post(number, "correction", units, actor=actor, reason=reason, key=f"correction:{key}")
+            return _known(connection, number, book.now)
+
+    # Parts of a transaction --------------------------------------------------------------------------
+
+    def _act(
+        self,
+        allocation_id: int,
+        key: str,
+        units: int,
+        act: Callable[[Book, Allocation], None],
+        *,
+        end: int | None = None,
+    ) -> Allocation:
+        with decision(self._engine) as connection:
+            book = self._book_of(connection, _owner_of(connection, allocation_id))
+            allocation = _known(connection, allocation_id, book.now)
+            found = _same(connection, key, allocation.account, units)
+            if found is not None:
+                if found.allocation_id != allocation_id or (end is not None and found.end != moment(end)):
+                    raise _conflict(key, found)
+                return allocation
+            _in_term(allocation, book.now)
+            # What has run so far is charged to what could pay for it then.
+            book.settle_all(actor="hubquota")
+            act(book, allocation)
+            return _known(connection, allocation_id, book.now)
+
+
+def _same(connection: Connection, key: str, account: str, units: int) -> Entry | None:
+    """Return what the key stands for already, if it is the same."""
+    found = journal.find(connection, key)
+    if found is not None and (found.account != account or found.amount != units):
+        raise _conflict(key, found)
+    return found
+
+
+def _conflict(key: str, found: Entry) -> ConflictingKeyError:
+    what = f"{format_credits(found.amount)} credits to {found.account}" if found.amount else found.account
+    return ConflictingKeyError(f"The key '{key}' stands for {what} already. Choose another key.")
+
+
+def _owner_of(connection: Connection, allocation_id: int) -> int:
+    owner = allocations.owner_of(connection, allocation_id)
+    if owner is None:
+        raise UnknownAllocationError(f"There is no allocation {allocation_id}.")
+    return owner
+
+
+def _known(connection: Connection, allocation_id: int, now: int) -> Allocation:
+    found = allocations.find(connection, allocation_id, now)
+    if found is None:
+        raise UnknownAllocationError(f"There is no allocation {allocation_id}.")
+    return found
+
+
+def _in_term(allocation: Allocation, now: int) -> None:
+    # By its dates alone, whether or not a sweep has closed its books yet.
+    if allocation.lapsed_at is not None or (allocation.end is not None and allocation.end <= moment(now)):
+        raise ImpossibleError(
+            f"The term of allocation {allocation.id} of {allocation.account} is over. Grant a new one instead."
+        )
+
+
+def _free(book: Book, allocation_id: int) -> int:
+    """Return what an allocation has that is neither held nor needed for what others owe."""
+    pools = book.spendable()
+    own = next(pool for pool in pools if pool.id == allocation_id)
+    if not own.pays_at(book.now):
+        return max(0, own.free)
+    return max(0, min(own.free, available(pools, book.now)))

@@ -1,0 +1,64 @@
+"""What the ledger's parts share: a database and a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, Engine
+
+from hubquota.models.ledger import UnknownAccountError
+from hubquota.services.book import Book
+from hubquota.storage import accounts
+from hubquota.storage.accounts import Owner
+from hubquota.storage.times import seconds
+
+
+def utc_now() -> datetime:
+    """Return the time now, in UTC."""
+    return datetime.now(UTC)
+
+
+class Service:
+    """A part of the ledger. Threads may share it; every process has its own."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], datetime] = utc_now) -> None:
+        """Use a database that `hubquota.storage.migrate` has set up.
+
+        Args:
+            engine: from `hubquota.storage.make_engine`.
+            clock: returns the time now, with its time zone.
+        """
+        self._engine = engine
+        self._clock = clock
+
+    def _now(self) -> int:
+        return seconds(self._clock())
+
+    def _book(self, connection: Connection, name: str) -> Book:
+        """Lock an account, and open its book."""
+        owner = accounts.lock(connection, name)
+        if owner is None:
+            raise unknown(name)
+        # Only now: whoever waited for the lock decides by the time at which it got it.
+        return Book(connection, owner, self._now())
+
+    def _book_of(self, connection: Connection, account_id: int) -> Book:
+        return Book(connection, accounts.lock_id(connection, account_id), self._now())
+
+
+def known(connection: Connection, name: str) -> Owner:
+    """Return the account of that name.
+
+    Raises:
+        UnknownAccountError: there is none.
+    """
+    owner = accounts.find(connection, name)
+    if owner is None:
+        raise unknown(name)
+    return owner
+
+
+def unknown(name: str) -> UnknownAccountError:
+    """Return the error that says that there is no account of that name."""
+    return UnknownAccountError(f"There is no account '{name}'.")

@@ -1,0 +1,288 @@
+"""An account's book: what a decision reads and writes while it has the account locked.
+
+Everything here happens on one connection, in a transaction that somebody else opened, and with the account's
+row locked. Amounts are units, times whole seconds since 1970 in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from hubquota.models.burn import Part, Pool, available, drain, draw, in_order, lasts
+from hubquota.models.ledger import Balance, EntryKind, ImpossibleError, Lease
+from hubquota.models.money import format_price, price_of
+from hubquota.storage import allocations, journal, leases
+from hubquota.storage.accounts import Owner
+from hubquota.storage.allocations import OpenPool
+from hubquota.storage.times import seconds
+
+#: Seconds after an admission within which a begin has to be told of. After that the lease counts as abandoned.
+START_LIMIT = 3600
+#: Seconds after the time that a hold covers in which it is still respected.
+HOLD_GRACE = 3600
+
+
+class Book:
+    """One locked account."""
+
+    def __init__(self, connection: Connection, owner: Owner, now: int) -> None:
+        self.connection = connection
+        self.owner = owner
+        self.now = now
+        self._pools: list[OpenPool] | None = None
+        self._burden: tuple[int, int] | None = None
+
+    # What there is -----------------------------------------------------------------------------------
+
+    def pools(self) -> list[OpenPool]:
+        """Return the allocations whose books are open, each with what is neither spent nor held."""
+        if self._pools is None:
+            self._pools = allocations.open_pools(self.connection, self.owner.id, self.now)
+        return self._pools
+
+    def burden(self) -> tuple[int, int]:
+        """Return what open leases have accrued, and how much of that no hold covers."""
+        if self._burden is None:
+            self._burden = leases.burden(self.connection, self.owner.id, self.now)
+        return self._burden
+
+    def changed(self) -> None:
+        """Forget what was read: a hold, a charge or an allocation has changed."""
+        self._pools = self._burden = None
+
+    def spendable(self, *, besides: int = 0) -> list[Pool]:
+        """Return copies of the pools, less what runs owes already and no hold covers.
+
+        Args:
+            besides: how much of that to leave out, because it is about to be held.
+        """
+        _, unheld = self.burden()
+        copies = [Pool(pool.id, pool.free, pool.start, pool.end, pool.suspended) for pool in self.pools()]
+        owed = drain(copies, unheld - besides, self.now)
+        if owed:
+            # Nobody can pay it, so it is a debt: of whichever pays last.
+            paying = [pool for pool in in_order(copies) if pool.pays_at(self.now)]
+            if paying:
+                paying[-1].free -= owed
+        return copies
+
+    def balance(self) -> Balance:
+        """Return what the account can spend."""
+        return balance_of(self.pools(), self.burden(), self.now)
+
+    def can_hold(self, rate: int, wanted: int) -> bool:
+        """Return whether so many seconds from now on can be paid at a rate."""
+        pools = self.spendable()
+        paying = any(pool.pays_at(self.now) for pool in pools)
+        if not paying or available(pools, self.now) < 0:
+            return False
+        return lasts(pools, rate, self.now, self.now + wanted) == wanted
+
+    # Holds -------------------------------------------------------------------------------------------
+
+    def hold(self, lease_id: int, *, rate: int, since: int, wanted: int, started: bool, unheld: int = 0) -> int:
+        """Hold what some seconds of a lease cost, as many of them as can be paid. Return how many.
+
+        Args:
+            lease_id: the lease's number.
+            rate: what it costs, in units a second.
+            since: the first second to hold for.
+            wanted: how many seconds.
+            started: whether it has begun. If not, what is held waits for the begin.
+            unheld: what of the lease's own debts is within those seconds.
+        """
+        if not rate or wanted <= 0:
+            return 0
+        pools = self.spendable(besides=unheld)
+        held = lasts(pools, rate, since, since + wanted)
+        parts, _ = draw(pools, rate, since, since + held)
+        covered = since + held
+        expiry = covered + HOLD_GRACE if started else self.now + START_LIMIT
+        if started:
+            leases.move_holds(self.connection, lease_id, covered=covered, expiry=expiry)
+        leases.add_holds(
+            self.connection,
+            lease_id,
+            [(part.pool, part.amount) for part in parts],
+            covered=covered,
+            expiry=expiry,
+        )
+        self.changed()
+        return held
+
+    def release(self, lease: Lease) -> None:
+        """Let go of everything that is held for a lease."""
+        leases.drop_holds(self.connection, lease.id)
+        self.changed()
+
+    # Charges -----------------------------------------------------------------------------------------
+
+    def settle(self, lease: Lease, until: int, *, actor: str) -> None:
+        """Charge a lease that runs for what it ran since it was charged last."""
+        if lease.settled_at is None:
+            return
+        since = seconds(lease.settled_at)
+        if until <= since:
+            return
+        cost = lease.rate * (until - since)
+        if cost:
+            self._charge(lease, since, until, actor=actor)
+        leases.settle(self.connection, lease.id, at=until, cost=cost)
+        self.changed()
+
+    def settle_all(self, *, actor: str) -> None:
+        """Charge everything that runs up to when it was last seen, before the allocations change."""
+        for lease in leases.open_of(self.connection, self.owner.id):
+            if lease.last_alive is not None:
+                self.settle(lease, min(seconds(lease.last_alive), self.now), actor=actor)
+
+    def end(self, lease: Lease, *, at: int, reason: str, actor: str) -> None:
+        """End a lease, charged up to its end, and let go of what is held for it."""
+        if lease.settled_at is not None:
+            at = max(at, seconds(lease.settled_at))
+            self.settle(lease, at, actor=actor)
+        leases.end(self.connection, lease.id, at=at, reason=reason)
+        self.changed()
+
+    def _charge(self, lease: Lease, since: int, until: int, *, actor: str) -> None:
+        paid = self._capture(lease, lease.rate * (until - since))
+        captured = sum(paid.values())
+        left_from = since + captured // lease.rate
+        if left_from < until:
+            # Past what was held: from what is free, and what nobody can pay is a debt of the last.
+            pools = self.pools()
+            for pool in pools:
+                pool.free -= paid.get(pool.id, 0)
+            parts, short = draw(pools, lease.rate, left_from, until)
+            if short:
+                parts = [*parts, Part(self._debtor(until - 1), short)]
+            for part in parts:
+                paid[part.pool] = paid.get(part.pool, 0) + part.amount
+        ran = f"{lease.label}, {until - since} s at {format_price(price_of(lease.rate))} credits an hour"
+        shared = " (a part of it: others pay the rest)" if len(paid) > 1 else ""
+        for number, amount in paid.items():
+            self.post(
+                number,
+                "charge",
+                -amount,
+                actor=actor,
+                reason=f"{ran}{shared}",
+                key=f"charge:{lease.id}:{since}:{number}",
+                lease_id=lease.id,
+            )
+
+    def _capture(self, lease: Lease, cost: int) -> dict[int, int]:
+        """Take a cost from what is held for a lease, as far as that goes. Return who pays what."""
+        paid: dict[int, int] = {}
+        for row in leases.holds_of(self.connection, lease.id):
+            # What has expired may be somebody else's by now.
+            taken = min(row.amount, cost) if row.expires_at > self.now else 0
+            if not taken and row.expires_at > self.now:
+                break
+            cost -= taken
+            leases.shrink_hold(self.connection, row.id, row.amount - taken if taken else 0)
+            if taken:
+                paid[row.allocation_id] = paid.get(row.allocation_id, 0) + taken
+        self.changed()
+        return paid
+
+    def _debtor(self, at: int) -> int:
+        pools = in_order(self.pools())
+        paying = [pool for pool in pools if pool.pays_at(at)]
+        if paying or pools:
+            return (paying or pools)[-1].id
+        newest = allocations.latest(self.connection, self.owner.id)
+        if newest is None:
+            raise ImpossibleError(f"{self.owner.name} has no allocation that could be charged.")
+        return newest
+
+    # The journal -------------------------------------------------------------------------------------
+
+    def post(
+        self,
+        allocation_id: int,
+        kind: EntryKind,
+        amount: int,
+        *,
+        actor: str,
+        reason: str,
+        key: str,
+        lease_id: int | None = None,
+        end: int | None = None,
+    ) -> None:
+        """Add a line to the journal."""
+        journal.add(
+            self.connection,
+            self.owner,
+            allocation_id,
+            at=self.now,
+            kind=kind,
+            amount=amount,
+            actor=actor,
+            reason=reason,
+            key=key,
+            lease_id=lease_id,
+            end=end,
+        )
+        self.changed()
+
+    def grant(
+        self,
+        *,
+        tier: str,
+        units: int,
+        start: int,
+        end: int | None,
+        renewable: bool,
+        actor: str,
+        reason: str,
+        key: str,
+    ) -> int:
+        """Open an allocation with credits on it; return its number."""
+        number = allocations.add(
+            self.connection,
+            self.owner.id,
+            tier=tier,
+            start=start,
+            end=end,
+            renewable=renewable,
+            reason=reason,
+            actor=actor,
+            now=self.now,
+        )
+        self.post(number, "grant", units, actor=actor, reason=reason, key=key, end=end)
+        return number
+
+    def between(self, earliest: datetime, at: datetime | None) -> int:
+        """Return a time as told, kept between an earlier one and now.
+
+        A clock that was set back, or another machine's, must not make a charge negative or too long.
+        """
+        wanted = self.now if at is None else min(seconds(at), self.now)
+        return max(seconds(earliest), wanted)
+
+
+def balance_of(pools: Iterable[OpenPool], burden: tuple[int, int], now: int) -> Balance:
+    """Return what can be spent.
+
+    Args:
+        pools: the account's allocations whose books are open.
+        burden: what its open leases have accrued, and how much of that no hold covers.
+        now: the time.
+    """
+    paying = [pool for pool in pools if pool.pays_at(now)]
+    return split_balance(sum(pool.balance for pool in paying), sum(pool.held for pool in paying), *burden)
+
+
+def split_balance(posted: int, held: int, accrued: int, unheld: int) -> Balance:
+    """Return what can be spent, told apart for people.
+
+    What is not available of what is posted is what is held, and what was accrued beyond that. It is shown
+    as what was accrued, and the rest as set aside.
+    """
+    taken = held + unheld
+    shown = min(accrued, taken)
+    return Balance(posted=posted, accrued=shown, set_aside=taken - shown)

@@ -1,0 +1,442 @@
+"""Leases: what may start, what it holds while it runs, and what it has cost when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from hubquota.models.ledger import (
+    Extension,
+    Lease,
+    LeaseStartedError,
+    Limit,
+    Refused,
+    Segment,
+    UnknownLeaseError,
+)
+from hubquota.models.money import format_credits, format_price, price_of
+from hubquota.models.words import duration_text
+from hubquota.services.base import Service
+from hubquota.services.book import START_LIMIT, Book
+from hubquota.storage import accounts, leases
+from hubquota.storage.engine import decision, reading
+from hubquota.storage.times import moment, seconds
+
+#: An admission holds what so many seconds cost, unless the caller asks for another number.
+MINIMUM_SECONDS = 600
+#: While a lease runs, so many seconds are held ahead at a time.
+SLICE_SECONDS = 3600
+#: A lease whose hold ends within so many seconds gets its next slice.
+EXTEND_WITHIN = 600
+
+_ABANDONED = "Nobody told that it began."
+
+
+class Leases(Service):
+    """Admits, extends, changes and ends leases."""
+
+    def admit(
+        self,
+        account: str,
+        *,
+        kind: str,
+        key: str,
+        label: str,
+        rate: int,
+        person: str | None = None,
+        minimum_seconds: int = MINIMUM_SECONDS,
+        limit: int | None = None,
+        ask: str = "",
+        settle_leftover: bool = False,
+    ) -> Lease:
+        """Decide whether something may start, and if so hold what its first minutes cost.
+
+        What can be held is what the account's allocations have, less what is held already and what runs
+        has accrued beyond that. So of any number of admissions at once, only as many pass as there is
+        room for. It is held of the allocation that ends soonest first, and of none past its end.
+
+        Args:
+            account: the account that pays.
+            kind: what runs, such as "server".
+            key: which one, such as "server:ada/". One open lease at most has a key.
+            label: what people read, such as "Medium server".
+            rate: units a second while it runs.
+            person: who runs it; the account's owner if not given. On a project, one of its members.
+            minimum_seconds: how many seconds of running are held.
+            limit: how many open leases of this kind the account may have; None for any number.
+            ask: how to ask for more: the last sentence of a refusal.
+            settle_leftover: whether the caller knows that nothing runs under the key. An open lease that
+                has it is then a leftover of a crash, and is closed at the time it was last seen.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+            Refused: there is not enough to hold, there are as many as allowed, one with this key runs
+                already, or the person may not draw on the account.
+            ValueError: the rate or the minimum is below zero.
+        """
+        if rate < 0 or minimum_seconds < 0:
+            raise ValueError("Neither a rate nor a minimum can be below zero.")
+        who = person or account
+        with decision(self._engine) as connection:
+            book, holder = self._lock_with_holder(connection, account, key)
+            if holder is not None and (is_abandoned(holder, book.now) or settle_leftover):
+                holder = self._settle_leftover(book, holder, who)
+            refused = self._against(book, holder, who, kind, label, rate, minimum_seconds, limit)
+            if refused is None:
+                number = leases.add(
+                    connection,
+                    book.owner.id,
+                    person=who,
+                    kind=kind,
+                    key=key,
+                    label=label,
+                    rate=rate,
+                    now=book.now,
+                )
+                held = book.hold(number, rate=rate, since=book.now, wanted=minimum_seconds, started=False)
+                return Lease(
+                    id=number,
+                    account=account,
+                    person=who,
+                    kind=kind,
+                    key=key,
+                    label=label,
+                    rate=rate,
+                    held=rate * held,
+                    admitted_at=moment(book.now),
+                    started_at=None,
+                    seen_at=None,
+                    settled_at=None,
+                    ended_at=None,
+                    charged=0,
+                    reason=None,
+                )
+        # Raised here and not inside, where it would undo the closing of a leftover.
+        name, message = refused
+        raise Refused(limit=name, message=f"{message} {ask}".strip())
+
+    def begin(self, lease_id: int, at: datetime | None = None) -> Lease:
+        """Note that what the lease is for runs; it is charged from here. Once begun, nothing changes.
+
+        A begin that is told of later than an hour after the admission comes too late: the lease has been
+        abandoned by then, and ends without a charge.
+
+        Args:
+            lease_id: the lease's number.
+            at: since when it runs; now if not given. Kept between its admission and now.
+
+        Raises:
+            UnknownLeaseError: there is no such lease.
+        """
+        with decision(self._engine) as connection:
+            book, lease = self._locked(connection, lease_id)
+            if lease.started_at is None and lease.ended_at is None:
+                if is_abandoned(lease, book.now):
+                    abandon(book, lease)
+                else:
+                    started = book.between(lease.admitted_at, at)
+                    covered = started + (lease.held // lease.rate if lease.rate else 0)
+                    leases.begin(
+                        connection,
+                        lease_id,
+                        rate=lease.rate,
+                        at=started,
+                        covered=covered,
+                        expiry=covered + START_LIMIT,
+                    )
+            return _known(connection, lease_id)
+
+    def extend(self, lease_id: int, *, ahead: int = SLICE_SECONDS) -> Extension:
+        """Charge a lease for what it ran, and hold what it costs from there to some seconds ahead.
+
+        It is charged up to when it was last seen running. Where there is not enough for the whole slice,
+        as many whole seconds are held as can be paid. A lease that has not begun or has ended stays as
+        it is.
+
+        Args:
+            lease_id: the lease's number.
+            ahead: how many seconds from now on should be covered.
+
+        Raises:
+            UnknownLeaseError: there is no such lease.
+        """
+        with decision(self._engine) as connection:
+            book, lease = self._locked(connection, lease_id)
+            short = False
+            if lease.is_open and lease.last_alive is not None:
+                book.settle(lease, min(seconds(lease.last_alive), book.now), actor="hubquota")
+                short = self._cover(book, _known(connection, lease_id), book.now + ahead)
+            lease = _known(connection, lease_id)
+            return Extension(lease, lease.covered_until, short)
+
+    def extend_due(self, *, within: int = EXTEND_WITHIN, ahead: int = SLICE_SECONDS) -> list[Extension]:
+        """Extend every lease that runs and whose hold ends soon. Those not seen lately are left to lapse.
+
+        Args:
+            within: how many seconds before its hold's end a lease is extended. Whoever calls this at
+                intervals passes more than one interval.
+            ahead: as for `extend`.
+        """
+        now = self._now()
+        with reading(self._engine) as connection:
+            ending = leases.ending_holds(connection, before=now + within, seen_after=now - 2 * within)
+        return [self.extend(lease_id, ahead=ahead) for lease_id in ending]
+
+    def set_rate(
+        self, lease_id: int, rate: int, *, at: datetime | None = None, actor: str = "hubquota", ask: str = ""
+    ) -> Lease:
+        """Change what a lease costs, from a time on. What it cost before is charged.
+
+        What is held for it still covers it as long as it did before, at the new rate.
+
+        Args:
+            lease_id: the lease's number.
+            rate: units a second from then on.
+            at: when it changed; now if not given. Kept between when it was last seen and now.
+            actor: who changed it.
+            ask: how to ask for more: the last sentence of a refusal.
+
+        Raises:
+            UnknownLeaseError: there is no such lease.
+            Refused: there is not enough to hold at a higher rate. Nothing has changed then.
+            ValueError: the rate is below zero.
+        """
+        if rate < 0:
+            raise ValueError("A rate cannot be below zero.")
+        with decision(self._engine) as connection:
+            book, lease = self._locked(connection, lease_id)
+            if not lease.is_open or rate == lease.rate:
+                return lease
+            changed = None
+            if lease.last_alive is not None:
+                changed = book.between(lease.last_alive, at)
+                book.settle(lease, changed, actor=actor)
+                lease = _known(connection, lease_id)
+            seconds_held = lease.held // lease.rate if lease.rate else MINIMUM_SECONDS
+            since = book.now if changed is None else changed
+            book.release(lease)
+            leases.change_rate(connection, lease_id, rate=rate, at=changed)
+            unheld = rate * max(0, min(seconds_held, book.now - since))
+            held = book.hold(
+                lease_id,
+                rate=rate,
+                since=since,
+                wanted=seconds_held,
+                started=changed is not None,
+                unheld=unheld,
+            )
+            if rate > lease.rate and (held < seconds_held or book.balance().available < 0):
+                message = _short_of(book, lease.label, rate, seconds_held)
+                raise Refused(limit="budget", message=f"{message} {ask}".strip())
+            return _known(connection, lease_id)
+
+    def close(self, lease_id: int, *, reason: str, at: datetime | None = None, actor: str = "hubquota") -> Lease:
+        """End a lease and charge it: each of its rates times the whole seconds that it ran at it.
+
+        A lease that never began ends without a charge. A lease that has ended stays as it is.
+
+        Args:
+            lease_id: the lease's number.
+            reason: why it ended. A reason that `announce_stop` noted before stands instead of this one.
+            at: until when it ran; now if not given. Kept between its begin, or up to when it is charged
+                already, and now.
+            actor: who ended it.
+
+        Raises:
+            UnknownLeaseError: there is no such lease.
+        """
+        with decision(self._engine) as connection:
+            book, lease = self._locked(connection, lease_id)
+            if lease.is_open:
+                if is_abandoned(lease, book.now):
+                    abandon(book, lease, lease.reason or reason)
+                else:
+                    until = book.between(lease.started_at or lease.admitted_at, at)
+                    book.end(lease, at=until, reason=lease.reason or reason, actor=actor)
+            return _known(connection, lease_id)
+
+    def cancel(self, lease_id: int, reason: str) -> Lease:
+        """End a lease that never began, without a charge. A lease that has ended stays as it is.
+
+        Raises:
+            UnknownLeaseError: there is no such lease.
+            LeaseStartedError: it has begun; close it instead.
+        """
+        with decision(self._engine) as connection:
+            book, lease = self._locked(connection, lease_id)
+            if lease.is_open:
+                if lease.started_at is not None:
+                    raise LeaseStartedError(f"Lease {lease_id} has begun: close it, with its charge.")
+                book.end(lease, at=book.between(lease.admitted_at, None), reason=reason, actor="hubquota")
+            return _known(connection, lease_id)
+
+    def seen(self, keys: Iterable[str], at: datetime | None = None) -> int:
+        """Note that what these keys' open leases are for was seen running. Return how many are noted.
+
+        Args:
+            keys: the leases' keys. Those without an open lease that has begun are passed over.
+            at: when they were seen; now if not given. An earlier sight than is noted changes nothing.
+        """
+        wanted = sorted(set(keys))
+        if not wanted:
+            return 0
+        with decision(self._engine) as connection:
+            now = self._now()
+            return leases.set_seen(connection, wanted, now if at is None else min(seconds(at), now))
+
+    def announce_stop(self, lease_id: int, reason: str | None) -> bool:
+        """Note why an open lease is about to be stopped, or with None, that it is not after all.
+
+        Whoever closes the lease need not know the reason then. Return False if it has ended.
+        """
+        with decision(self._engine) as connection:
+            return leases.set_reason(connection, lease_id, reason)
+
+    def lease(self, lease_id: int) -> Lease | None:
+        """Return the lease of that number, or None."""
+        with reading(self._engine) as connection:
+            return leases.find(connection, lease_id)
+
+    def segments(self, lease_id: int) -> list[Segment]:
+        """Return the parts of a lease between changes of its rate, in order."""
+        with reading(self._engine) as connection:
+            return leases.segments(connection, lease_id)
+
+    def open_lease(self, key: str) -> Lease | None:
+        """Return the open lease that has the key, or None."""
+        with reading(self._engine) as connection:
+            found = leases.find_open(connection, key)
+            return None if found is None else found[0]
+
+    def open_leases(
+        self, kind: str | None = None, account: str | None = None, *, person: str | None = None
+    ) -> list[Lease]:
+        """Return open leases in the order of their admission: all, of a kind, an account, a person."""
+        with reading(self._engine) as connection:
+            return leases.list_open(connection, kind=kind, owner=account, person=person)
+
+    # Parts of a transaction --------------------------------------------------------------------------
+
+    def _locked(self, connection: Connection, lease_id: int) -> tuple[Book, Lease]:
+        # Always the account first and then its lease, so that no two transactions wait for each other.
+        owner = leases.owner_of(connection, lease_id)
+        if owner is None:
+            raise UnknownLeaseError(f"There is no lease {lease_id}.")
+        book = self._book_of(connection, owner)
+        return book, _known(connection, lease_id, lock=True)
+
+    def _lock_with_holder(self, connection: Connection, account: str, key: str) -> tuple[Book, Lease | None]:
+        """Lock the account that pays, and find the open lease that has the key."""
+        found = leases.find_open(connection, key)
+        if found is not None and found[0].account != account:
+            # It may have to be ended, on its own account. Locked in the order of their numbers, so that no
+            # two transactions wait for each other.
+            payer = accounts.find(connection, account)
+            for number in sorted({found[1], *([payer.id] if payer else [])}):
+                accounts.lock_id(connection, number)
+        book = self._book(connection, account)
+        if connection.dialect.name == "postgresql":
+            # Whoever had the lock may have changed it; on SQLite nobody could.
+            found = leases.find_open(connection, key)
+        return book, None if found is None else found[0]
+
+    def _against(
+        self,
+        book: Book,
+        holder: Lease | None,
+        who: str,
+        kind: str,
+        label: str,
+        rate: int,
+        minimum_seconds: int,
+        limit: int | None,
+    ) -> tuple[Limit, str] | None:
+        """Return what speaks against an admission, or None."""
+        owner = book.owner
+        if owner.kind == "project":
+            if accounts.role_of(book.connection, owner.id, who) is None:
+                return "account", f"{who} is not a member of the project {owner.name}, whose credits it would use."
+        elif who != owner.name:
+            return "account", f"{owner.name} is the account of another user, and {who} cannot use its credits."
+        if holder is not None:
+            return "count", f"{holder.label} runs already, as {holder.key}."
+        if limit is not None:
+            number = leases.count_open(book.connection, owner.id, kind, book.now - START_LIMIT)
+            if number >= limit:
+                return "count", f"{owner.name} has {number} open of the kind {kind}; the limit is {limit}."
+        if rate and not book.can_hold(rate, minimum_seconds):
+            return "budget", _short_of(book, label, rate, minimum_seconds)
+        return None
+
+    def _settle_leftover(self, book: Book, leftover: Lease, who: str) -> Lease | None:
+        """End what a crash left open. Return it if it is not this person's to end."""
+        if leftover.person != who:
+            return leftover
+        locked = leases.find(book.connection, leftover.id, lock=True)
+        if locked is None or not locked.is_open:
+            return None
+        number = leases.owner_of(book.connection, leftover.id)
+        assert number is not None
+        of_lease = book if number == book.owner.id else self._book_of(book.connection, number)
+        if locked.started_at is None and is_abandoned(locked, book.now):
+            abandon(of_lease, locked)
+            return None
+        alive = locked.last_alive or locked.admitted_at
+        of_lease.end(
+            locked,
+            at=of_lease.between(alive, alive),
+            reason="Nothing ran any more when the next start was asked for; closed when last seen.",
+            actor="hubquota",
+        )
+        return None
+
+    def _cover(self, book: Book, lease: Lease, until: int) -> bool:
+        """Hold what a lease that runs costs up to a time. Return whether there was not enough."""
+        if not lease.rate or lease.settled_at is None:
+            return False
+        settled = seconds(lease.settled_at)
+        live = sum(row.amount for row in leases.holds_of(book.connection, lease.id) if row.expires_at > book.now)
+        if live < lease.held:
+            # What has expired is not to be spent a second time.
+            book.release(lease)
+            live = 0
+        since = settled + live // lease.rate
+        wanted = until - since
+        unheld = max(0, lease.rate * (book.now - settled) - live)
+        held = book.hold(lease.id, rate=lease.rate, since=since, wanted=wanted, started=True, unheld=unheld)
+        return wanted > 0 and held < wanted
+
+
+def abandon(book: Book, lease: Lease, reason: str = _ABANDONED) -> None:
+    """End a lease that was admitted and never told of again, at the time when it could begin no more."""
+    book.end(lease, at=seconds(lease.admitted_at) + START_LIMIT, reason=reason, actor="hubquota")
+
+
+def is_abandoned(lease: Lease, now: int) -> bool:
+    """Return whether a lease was admitted so long ago that it can begin no more."""
+    return lease.is_open and lease.started_at is None and seconds(lease.admitted_at) + START_LIMIT <= now
+
+
+def _known(connection: Connection, lease_id: int, *, lock: bool = False) -> Lease:
+    lease = leases.find(connection, lease_id, lock=lock)
+    if lease is None:
+        raise UnknownLeaseError(f"There is no lease {lease_id}.")
+    return lease
+
+
+def _short_of(book: Book, label: str, rate: int, minimum_seconds: int) -> str:
+    balance, name = book.balance(), book.owner.name
+    needed = rate * minimum_seconds
+    text = (
+        f"Not enough credits: {label} costs {format_price(price_of(rate))} credits an hour and needs "
+        f"{format_credits(needed, rounding='up')} for its first {duration_text(minimum_seconds)}, but {name} "
+    )
+    if needed <= balance.available and balance.posted:
+        return f"{text}has them only until the end of an allocation, which comes before that."
+    taken = format_credits(balance.accrued + balance.set_aside, rounding="up")
+    return (
+        f"{text}has {format_credits(balance.available)} available ({format_credits(balance.posted)} on the "
+        f"account, {taken} of it taken by what runs now)."
+    )

@@ -1,0 +1,100 @@
+"""The sweep: books what dates alone have decided. A late or a doubled sweep changes nothing.
+
+Whatever reads the ledger goes by the dates: an allocation pays for nothing past its end, and a hold that has
+expired holds nothing, whether a sweep has come by or not. The sweep only writes it down.
+"""
+
+from __future__ import annotations
+
+from hubquota.models.ledger import Swept
+from hubquota.models.money import format_credits
+from hubquota.services.base import Service
+from hubquota.services.book import START_LIMIT, Book
+from hubquota.services.leases import abandon, is_abandoned
+from hubquota.storage import allocations, leases
+from hubquota.storage.engine import decision, reading
+
+#: How many of a kind are dealt with in one transaction: others wait no longer than that takes.
+_BATCH = 200
+
+
+class Sweeping(Service):
+    """Closes the books of allocations whose term is over, and clears up what nobody owns."""
+
+    def sweep(self) -> Swept:
+        """Do everything that is due. Safe to be interrupted, repeated, and done by several at once."""
+        abandoned, released = self._abandon(), self._release()
+        return Swept(lapsed=self._lapse(), abandoned=abandoned, released=released)
+
+    def _abandon(self) -> int:
+        done = 0
+        while True:
+            with reading(self._engine) as connection:
+                waiting = leases.list_waiting(connection, before=self._now() - START_LIMIT, limit=_BATCH)
+            changed = sum(self._on_lease(lease_id, abandoning=True) for lease_id in waiting)
+            done += changed
+            if not changed:
+                return done
+
+    def _release(self) -> int:
+        done = 0
+        while True:
+            with reading(self._engine) as connection:
+                expired = leases.expired_holds(connection, self._now(), _BATCH)
+            changed = sum(self._on_lease(lease_id, abandoning=False) for lease_id in expired)
+            done += changed
+            if not changed:
+                return done
+
+    def _on_lease(self, lease_id: int, *, abandoning: bool) -> bool:
+        with decision(self._engine) as connection:
+            owner = leases.owner_of(connection, lease_id)
+            if owner is None:
+                return False
+            book = self._book_of(connection, owner)
+            lease = leases.find(connection, lease_id, lock=True)
+            if lease is None or not lease.is_open:
+                return False
+            if abandoning:
+                if not is_abandoned(lease, book.now):
+                    return False
+                abandon(book, lease)
+                return True
+            holds = leases.holds_of(connection, lease_id)
+            if not any(row.expires_at <= book.now for row in holds):
+                return False
+            book.release(lease)
+            return True
+
+    def _lapse(self) -> int:
+        done, after = 0, 0
+        while True:
+            with decision(self._engine) as connection:
+                found = allocations.due(connection, self._now(), after=after, limit=_BATCH)
+                # Accounts in the order of their numbers, so that no two sweeps wait for each other.
+                for owner in sorted({owner for _, owner in found}):
+                    book = self._book_of(connection, owner)
+                    mine = {number for number, account in found if account == owner}
+                    done += self._lapse_in(book, mine)
+            if not found:
+                return done
+            after = found[-1][0]
+
+    def _lapse_in(self, book: Book, due: set[int]) -> int:
+        done = 0
+        # Read again: another sweep may have been faster while this one waited for the account.
+        for pool in book.pools():
+            if pool.id not in due or pool.end is None or pool.end > book.now or pool.held:
+                continue
+            left = max(0, pool.balance)
+            book.post(
+                pool.id,
+                "expiry",
+                -left,
+                actor="hubquota",
+                reason=f"The term is over; {format_credits(left)} credits that were left have lapsed.",
+                key=f"expiry:{pool.id}",
+            )
+            allocations.set_fact(book.connection, pool.id, lapsed_at=book.now)
+            done += 1
+        return done

@@ -1,0 +1,191 @@
+"""Accounts and the members of projects, on a connection whose transaction somebody else opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, true, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from hubquota.models.ledger import Account, AccountKind, Member, Role
+from hubquota.storage.tables import account, allocation, membership
+from hubquota.storage.times import moment
+
+
+@dataclass(slots=True)
+class Owner:
+    """An account in the middle of a decision: its balance moves as lines are posted."""
+
+    id: int
+    name: str
+    kind: AccountKind
+    #: The tier that it was opened on.
+    tier: str
+    balance: int
+    created_at: int
+
+
+_accounts = select(
+    account.c.id, account.c.name, account.c.kind, account.c.tier, account.c.balance, account.c.created_at
+)
+_by_name = _accounts.where(account.c.name == bindparam("name"))
+_by_name_locked = _by_name.with_for_update()
+_by_id_locked = _accounts.where(account.c.id == bindparam("account_id")).with_for_update()
+_role = select(membership.c.role).where(
+    membership.c.account_id == bindparam("account_id"),
+    membership.c.member == bindparam("member"),
+    membership.c.until_at.is_(None),
+)
+
+
+def find(connection: Connection, name: str) -> Owner | None:
+    """Return the account of that name."""
+    return _owner(connection.execute(_by_name, {"name": name}).one_or_none())
+
+
+def lock(connection: Connection, name: str) -> Owner | None:
+    """Return the account of that name; nobody else decides about it until the transaction's end."""
+    return _owner(connection.execute(_by_name_locked, {"name": name}).one_or_none())
+
+
+def lock_id(connection: Connection, account_id: int) -> Owner:
+    """Return the account of that number; nobody else decides about it until the transaction's end."""
+    owner = _owner(connection.execute(_by_id_locked, {"account_id": account_id}).one())
+    assert owner is not None
+    return owner
+
+
+def add(connection: Connection, *, name: str, kind: AccountKind, tier: str, now: int) -> bool:
+    """Add an account with nothing on it. Return False if there is one of that name already."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = (
+        dialect.insert(account)
+        .values(name=name, kind=kind, tier=tier, balance=0, created_at=now)
+        .on_conflict_do_nothing(index_elements=[account.c.name])
+        .returning(account.c.id)
+    )
+    return connection.execute(statement).one_or_none() is not None
+
+
+def page(connection: Connection, *, search: str, limit: int, after: str | None) -> list[Owner]:
+    """Return accounts in the order of their names."""
+    statement = (
+        _accounts.where(
+            account.c.name.icontains(search, autoescape=True) if search else true(),
+            account.c.name > after if after is not None else true(),
+        )
+        .order_by(account.c.name)
+        .limit(limit)
+    )
+    return [owner for row in connection.execute(statement) if (owner := _owner(row)) is not None]
+
+
+def view(connection: Connection, owner: Owner, now: int) -> Account:
+    """Return an account as its readers see it."""
+    return views(connection, [owner], now)[0]
+
+
+def views(connection: Connection, owners: Sequence[Owner], now: int) -> list[Account]:
+    """Return accounts as their readers see them, with the tiers that they are on now."""
+    tiers: dict[int, list[str]] = {}
+    last: dict[int, str] = {}
+    ids = [owner.id for owner in owners]
+    paying = select(allocation.c.account_id, allocation.c.tier).where(allocation.c.account_id.in_(ids), pays(now))
+    for row in connection.execute(paying.order_by(allocation.c.id)):
+        tiers.setdefault(row.account_id, []).append(row.tier)
+    if without := [number for number in ids if number not in tiers]:
+        newest = (
+            select(func.max(allocation.c.id))
+            .where(allocation.c.account_id.in_(without))
+            .group_by(allocation.c.account_id)
+        )
+        found = select(allocation.c.account_id, allocation.c.tier).where(allocation.c.id.in_(newest))
+        last = {row.account_id: row.tier for row in connection.execute(found)}
+    return [
+        Account(
+            id=owner.id,
+            name=owner.name,
+            kind=owner.kind,
+            tiers=tuple(dict.fromkeys(tiers.get(owner.id, [last.get(owner.id, owner.tier)]))),
+            balance=owner.balance,
+            created_at=moment(owner.created_at),
+        )
+        for owner in owners
+    ]
+
+
+def pays(now: int) -> Any:
+    """Return the condition that an allocation can pay at a moment."""
+    return and_(
+        allocation.c.lapsed_at.is_(None),
+        allocation.c.suspended_at.is_(None),
+        or_(allocation.c.start_at <= now, allocation.c.start_at <= allocation.c.granted_at),
+        or_(allocation.c.end_at.is_(None), allocation.c.end_at > now),
+    )
+
+
+# Members of projects -----------------------------------------------------------------------------------
+
+
+def role_of(connection: Connection, account_id: int, member: str) -> Role | None:
+    """Return what somebody is in a project now."""
+    found: Role | None = connection.execute(
+        _role, {"account_id": account_id, "member": member}
+    ).scalar_one_or_none()
+    return found
+
+
+def add_member(connection: Connection, account_id: int, *, member: str, role: Role, now: int, actor: str) -> None:
+    """Make somebody part of a project."""
+    connection.execute(
+        insert(membership).values(account_id=account_id, member=member, role=role, since_at=now, actor=actor)
+    )
+
+
+def end_membership(connection: Connection, account_id: int, member: str, now: int) -> bool:
+    """End somebody's part in a project. Return False if they had none."""
+    ended = update(membership).where(
+        membership.c.account_id == account_id, membership.c.member == member, membership.c.until_at.is_(None)
+    )
+    return connection.execute(ended.values(until_at=now)).rowcount == 1
+
+
+def members(connection: Connection, account_id: int, *, former: bool) -> list[Member]:
+    """Return who is in a project, and with `former` who was."""
+    statement = (
+        select(membership, account.c.name.label("project"))
+        .join_from(membership, account)
+        .where(
+            membership.c.account_id == account_id,
+            true() if former else membership.c.until_at.is_(None),
+        )
+        .order_by(membership.c.member, membership.c.id)
+    )
+    return [
+        Member(row.project, row.member, row.role, moment(row.since_at), moment(row.until_at))
+        for row in connection.execute(statement)
+    ]
+
+
+def drawable(connection: Connection, person: str) -> Iterable[Owner]:
+    """Return the accounts that somebody may draw on: their own, then their projects by name."""
+    own = find(connection, person)
+    if own is not None and own.kind == "user":
+        yield own
+    projects = (
+        _accounts.join_from(account, membership, membership.c.account_id == account.c.id)
+        .where(membership.c.member == person, membership.c.until_at.is_(None))
+        .order_by(account.c.name)
+    )
+    for row in connection.execute(projects):
+        owner = _owner(row)
+        if owner is not None:
+            yield owner
+
+
+def _owner(row: Row[*tuple[Any, ...]] | None) -> Owner | None:
+    if row is None:
+        return None
+    return Owner(row.id, row.name, row.kind, row.tier, row.balance, row.created_at)

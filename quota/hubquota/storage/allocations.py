@@ -1,0 +1,192 @@
+"""Allocations, on a connection whose transaction somebody else opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, true, update
+
+from hubquota.models.burn import Pool
+from hubquota.models.ledger import Allocation
+from hubquota.storage.tables import account, allocation, hold, lease
+from hubquota.storage.times import moment
+
+_now = bindparam("now", type_=hold.c.expires_at.type)
+_live_holds = (
+    select(func.coalesce(func.sum(hold.c.amount), 0))
+    .where(hold.c.allocation_id == allocation.c.id, hold.c.expires_at > _now)
+    .scalar_subquery()
+)
+_open_pools = (
+    select(
+        allocation.c.id,
+        allocation.c.balance,
+        allocation.c.granted_at,
+        allocation.c.start_at,
+        allocation.c.end_at,
+        allocation.c.suspended_at,
+        _live_holds.label("held"),
+    )
+    .where(allocation.c.account_id == bindparam("account_id"), allocation.c.lapsed_at.is_(None))
+    .order_by(allocation.c.id)
+)
+_latest = select(func.max(allocation.c.id)).where(allocation.c.account_id == bindparam("account_id"))
+_views = select(allocation, account.c.name.label("account"), _live_holds.label("held")).join_from(
+    allocation, account
+)
+
+
+@dataclass(slots=True)
+class OpenPool(Pool):
+    """An allocation in the middle of a decision."""
+
+    balance: int = 0
+
+    @property
+    def held(self) -> int:
+        """What open leases hold of it."""
+        return self.balance - self.free
+
+
+def open_pools(connection: Connection, account_id: int, now: int) -> list[OpenPool]:
+    """Return an account's allocations whose books are open."""
+    return [
+        OpenPool(
+            id=row.id,
+            free=row.balance - int(row.held),
+            # What was to pay at once pays, even where another machine's clock is behind.
+            start=row.start_at if row.start_at > row.granted_at else 0,
+            end=row.end_at,
+            suspended=row.suspended_at is not None,
+            balance=row.balance,
+        )
+        for row in connection.execute(_open_pools, {"account_id": account_id, "now": now})
+    ]
+
+
+def add(
+    connection: Connection,
+    account_id: int,
+    *,
+    tier: str,
+    start: int,
+    end: int | None,
+    renewable: bool,
+    reason: str,
+    actor: str,
+    now: int,
+) -> int:
+    """Add an allocation with nothing on it yet; return its number."""
+    statement = insert(allocation).values(
+        account_id=account_id,
+        tier=tier,
+        renewable=renewable,
+        reason=reason,
+        granted_by=actor,
+        granted_at=now,
+        start_at=start,
+        end_at=end,
+        balance=0,
+    )
+    (number,) = cast("tuple[int]", connection.execute(statement).inserted_primary_key)
+    return number
+
+
+def set_fact(connection: Connection, allocation_id: int, **facts: int | None) -> None:
+    """Note what a line of the journal says about an allocation: its end, or when something happened."""
+    connection.execute(update(allocation).where(allocation.c.id == allocation_id).values(**facts))
+
+
+def latest(connection: Connection, account_id: int) -> int | None:
+    """Return the number of an account's newest allocation, whatever its state."""
+    found: int | None = connection.execute(_latest, {"account_id": account_id}).scalar_one()
+    return found
+
+
+def owner_of(connection: Connection, allocation_id: int) -> int | None:
+    """Return the number of the account that an allocation belongs to; it never changes."""
+    return connection.execute(
+        select(allocation.c.account_id).where(allocation.c.id == allocation_id)
+    ).scalar_one_or_none()
+
+
+def find(connection: Connection, allocation_id: int, now: int) -> Allocation | None:
+    """Return the allocation of that number."""
+    row = connection.execute(_views.where(allocation.c.id == allocation_id), {"now": now}).one_or_none()
+    return None if row is None else _view(row)
+
+
+def of_account(connection: Connection, account_id: int, now: int, *, lapsed: bool) -> list[Allocation]:
+    """Return an account's allocations in the order in which they are spent; with `lapsed`, all."""
+    statement = _views.where(
+        allocation.c.account_id == account_id, true() if lapsed else allocation.c.lapsed_at.is_(None)
+    ).order_by(allocation.c.end_at.is_(None), allocation.c.end_at, allocation.c.id)
+    return [_view(row) for row in connection.execute(statement, {"now": now})]
+
+
+def totals(
+    connection: Connection, account_ids: Sequence[int], condition: Any, now: int
+) -> dict[int, tuple[int, int]]:
+    """Return for each account what the allocations of a condition have, and what is held of that."""
+    rows = (
+        select(allocation.c.account_id, allocation.c.balance, _live_holds.label("held"))
+        .where(allocation.c.account_id.in_(account_ids), condition)
+        .subquery()
+    )
+    statement = select(rows.c.account_id, func.sum(rows.c.balance), func.sum(rows.c.held)).group_by(
+        rows.c.account_id
+    )
+    return {
+        number: (int(posted), int(held)) for number, posted, held in connection.execute(statement, {"now": now})
+    }
+
+
+def due(connection: Connection, now: int, *, after: int, limit: int) -> list[tuple[int, int]]:
+    """Return allocations past their end whose books can be closed, as their numbers and their accounts'.
+
+    Not those that something still holds of, nor those of accounts where something ran before the end
+    and has not been charged up to it: what it owes comes first.
+    """
+    live = select(hold.c.id).where(hold.c.allocation_id == allocation.c.id, hold.c.expires_at > now)
+    unsettled = select(lease.c.id).where(
+        lease.c.account_id == allocation.c.account_id,
+        lease.c.ended_at.is_(None),
+        or_(
+            lease.c.settled_at < allocation.c.end_at,
+            and_(lease.c.started_at.is_(None), lease.c.admitted_at < allocation.c.end_at),
+        ),
+    )
+    statement = (
+        select(allocation.c.id, allocation.c.account_id)
+        .where(
+            allocation.c.lapsed_at.is_(None),
+            allocation.c.end_at <= now,
+            allocation.c.id > after,
+            ~live.exists(),
+            ~unsettled.exists(),
+        )
+        .order_by(allocation.c.id)
+        .limit(limit)
+    )
+    return [(row.id, row.account_id) for row in connection.execute(statement)]
+
+
+def _view(row: Row[*tuple[Any, ...]]) -> Allocation:
+    return Allocation(
+        id=row.id,
+        account=row.account,
+        tier=row.tier,
+        renewable=row.renewable,
+        reason=row.reason,
+        granted_by=row.granted_by,
+        granted_at=moment(row.granted_at),
+        start=moment(row.start_at),
+        end=moment(row.end_at),
+        balance=row.balance,
+        held=int(row.held),
+        suspended_at=moment(row.suspended_at),
+        revoked_at=moment(row.revoked_at),
+        lapsed_at=moment(row.lapsed_at),
+    )

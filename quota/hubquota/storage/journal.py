@@ -1,0 +1,136 @@
+"""The journal, on a connection whose transaction somebody else opened."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, true, update
+
+from hubquota.models.ledger import Entry, EntryKind
+from hubquota.storage.accounts import Owner
+from hubquota.storage.tables import account, allocation, entry
+from hubquota.storage.times import moment
+
+_entries = select(entry, account.c.name.label("account")).join_from(entry, account)
+_by_key = _entries.where(entry.c.idempotency_key == bindparam("key"))
+_move_account = (
+    update(account)
+    .where(account.c.id == bindparam("owner"))
+    .values(balance=account.c.balance + bindparam("change"))
+)
+_move_allocation = (
+    update(allocation)
+    .where(allocation.c.id == bindparam("number"))
+    .values(balance=allocation.c.balance + bindparam("change"))
+    .returning(allocation.c.balance)
+)
+_add = insert(entry)
+
+
+def add(
+    connection: Connection,
+    owner: Owner,
+    allocation_id: int,
+    *,
+    at: int,
+    kind: EntryKind,
+    amount: int,
+    actor: str,
+    reason: str,
+    key: str,
+    lease_id: int | None = None,
+    end: int | None = None,
+) -> Entry:
+    """Add a line to the journal and move the balances with it. The account has to be locked."""
+    after = connection.execute(_move_allocation, {"number": allocation_id, "change": amount}).scalar_one()
+    if amount:
+        connection.execute(_move_account, {"owner": owner.id, "change": amount})
+        owner.balance += amount
+    parameters = {
+        "account_id": owner.id,
+        "allocation_id": allocation_id,
+        "at": at,
+        "kind": kind,
+        "amount": amount,
+        "balance_after": owner.balance,
+        "allocation_after": after,
+        "end_at": end,
+        "lease_id": lease_id,
+        "actor": actor,
+        "reason": reason,
+        "idempotency_key": key,
+    }
+    (number,) = cast("tuple[int]", connection.execute(_add, parameters).inserted_primary_key)
+    return Entry(
+        id=number,
+        account=owner.name,
+        allocation_id=allocation_id,
+        at=moment(at),
+        kind=kind,
+        amount=amount,
+        balance_after=owner.balance,
+        allocation_after=after,
+        end=moment(end),
+        lease_id=lease_id,
+        actor=actor,
+        reason=reason,
+    )
+
+
+def find(connection: Connection, key: str) -> Entry | None:
+    """Return the line with that idempotency key."""
+    row = connection.execute(_by_key, {"key": key}).one_or_none()
+    return None if row is None else _view(row)
+
+
+def page(connection: Connection, account_id: int, *, limit: int, before: int | None) -> list[Entry]:
+    """Return an account's journal, newest first, from the line before the one numbered `before`."""
+    statement = (
+        _entries.where(entry.c.account_id == account_id, entry.c.id < before if before is not None else true())
+        .order_by(entry.c.id.desc())
+        .limit(limit)
+    )
+    return [_view(row) for row in connection.execute(statement)]
+
+
+def sums(connection: Connection, account_id: int) -> dict[tuple[int, EntryKind], tuple[int, int]]:
+    """Return an account's journal as sums and numbers of lines, by allocation and kind."""
+    statement = (
+        select(entry.c.allocation_id, entry.c.kind, func.sum(entry.c.amount), func.count())
+        .where(entry.c.account_id == account_id)
+        .group_by(entry.c.allocation_id, entry.c.kind)
+    )
+    return {
+        (number, kind): (int(amount), int(count)) for number, kind, amount, count in connection.execute(statement)
+    }
+
+
+def granted(connection: Connection, allocation_id: int) -> int:
+    """Return what an allocation was opened with, in units."""
+    statement = select(entry.c.amount).where(entry.c.allocation_id == allocation_id, entry.c.kind == "grant")
+    return int(connection.execute(statement).scalar_one())
+
+
+def spent(connection: Connection, allocation_id: int) -> int:
+    """Return what has been charged to an allocation, in units."""
+    statement = select(func.sum(entry.c.amount)).where(
+        entry.c.allocation_id == allocation_id, entry.c.kind == "charge"
+    )
+    return -int(connection.execute(statement).scalar_one() or 0)
+
+
+def _view(row: Row[*tuple[Any, ...]]) -> Entry:
+    return Entry(
+        id=row.id,
+        account=row.account,
+        allocation_id=row.allocation_id,
+        at=moment(row.at),
+        kind=row.kind,
+        amount=row.amount,
+        balance_after=row.balance_after,
+        allocation_after=row.allocation_after,
+        end=moment(row.end_at),
+        lease_id=row.lease_id,
+        actor=row.actor,
+        reason=row.reason,
+    )

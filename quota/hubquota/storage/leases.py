@@ -1,0 +1,423 @@
+"""Leases, their segments and their holds, on a connection whose transaction somebody else opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
+
+from hubquota.models.ledger import Lease, Segment
+from hubquota.storage.tables import account, hold, lease, segment
+from hubquota.storage.times import moment
+
+#: SQLite allows so many values in a statement at least; keys are sent in groups of this size.
+_GROUP = 500
+
+_held = select(func.coalesce(func.sum(hold.c.amount), 0)).where(hold.c.lease_id == lease.c.id).scalar_subquery()
+_leases = select(
+    lease.c.id,
+    lease.c.account_id,
+    account.c.name.label("account"),
+    lease.c.person,
+    lease.c.kind,
+    lease.c.key,
+    lease.c.label,
+    lease.c.rate,
+    _held.label("held"),
+    lease.c.admitted_at,
+    lease.c.started_at,
+    lease.c.seen_at,
+    lease.c.settled_at,
+    lease.c.ended_at,
+    lease.c.charged,
+    lease.c.reason,
+).join_from(lease, account)
+_open = lease.c.ended_at.is_(None)
+_now: ColumnElement[int] = bindparam("now", type_=lease.c.admitted_at.type)
+#: A lease that was admitted after this and has not begun may still begin.
+_waiting_since: ColumnElement[int] = bindparam("waiting_since", type_=lease.c.admitted_at.type)
+
+_by_id = _leases.where(lease.c.id == bindparam("lease_id"))
+_by_id_locked = _by_id.with_for_update(of=lease)
+_owner_by_id = select(lease.c.account_id).where(lease.c.id == bindparam("lease_id"))
+_open_by_key = _leases.where(lease.c.key == bindparam("key"), _open)
+_open_count = select(func.count()).where(
+    lease.c.account_id == bindparam("account_id"),
+    lease.c.kind == bindparam("kind"),
+    _open,
+    or_(lease.c.started_at.is_not(None), lease.c.admitted_at > _waiting_since),
+)
+_add = insert(lease)
+_add_hold = insert(hold)
+_add_segment = insert(segment)
+_holds_of = (
+    select(hold.c.id, hold.c.allocation_id, hold.c.amount, hold.c.covers_until, hold.c.expires_at)
+    .where(hold.c.lease_id == bindparam("lease_id"))
+    .order_by(hold.c.id)
+)
+_drop_holds = delete(hold).where(hold.c.lease_id == bindparam("owner"))
+_begin = (
+    update(lease)
+    .where(lease.c.id == bindparam("lease_id"))
+    .values(started_at=bindparam("at"), settled_at=bindparam("at"))
+)
+_move_holds = (
+    update(hold)
+    .where(hold.c.lease_id == bindparam("owner"))
+    .values(covers_until=bindparam("covered"), expires_at=bindparam("expiry"))
+)
+_settle = (
+    update(lease)
+    .where(lease.c.id == bindparam("lease_id"))
+    .values(settled_at=bindparam("at"), charged=lease.c.charged + bindparam("cost"))
+)
+_charge_segment = (
+    update(segment)
+    .where(segment.c.lease_id == bindparam("owner"), segment.c.until_at.is_(None))
+    .values(charged=segment.c.charged + bindparam("cost"))
+)
+_end_segment = (
+    update(segment)
+    .where(segment.c.lease_id == bindparam("owner"), segment.c.until_at.is_(None))
+    .values(until_at=bindparam("at"))
+)
+_end = (
+    update(lease)
+    .where(lease.c.id == bindparam("lease_id"))
+    .values(ended_at=bindparam("at"), reason=bindparam("why"))
+)
+
+
+@dataclass(slots=True)
+class HoldRow:
+    """What one allocation holds for a lease."""
+
+    id: int
+    allocation_id: int
+    amount: int
+    covers_until: int
+    expires_at: int
+
+
+def _accrued(now: ColumnElement[int]) -> ColumnElement[int]:
+    seconds = case((lease.c.settled_at < now, now - lease.c.settled_at), else_=0)
+    return lease.c.rate * seconds
+
+
+def _running(now: ColumnElement[int]) -> Any:
+    """Return open leases, each with what it accrued and what is held for it."""
+    live = (
+        select(func.coalesce(func.sum(hold.c.amount), 0))
+        .where(hold.c.lease_id == lease.c.id, hold.c.expires_at > now)
+        .scalar_subquery()
+    )
+    return select(lease.c.account_id, _accrued(now).label("accrued"), live.label("held")).where(_open)
+
+
+def _unheld(rows: Any) -> ColumnElement[int]:
+    return func.sum(case((rows.c.accrued > rows.c.held, rows.c.accrued - rows.c.held), else_=0))
+
+
+_of_account = _running(_now).where(lease.c.account_id == bindparam("account_id")).subquery()
+_burden = select(func.sum(_of_account.c.accrued), _unheld(_of_account))
+
+
+def burden(connection: Connection, account_id: int, now: int) -> tuple[int, int]:
+    """Return what an account's open leases have accrued, and how much of that no hold covers."""
+    accrued, unheld = connection.execute(_burden, {"account_id": account_id, "now": now}).one()
+    return int(accrued or 0), int(unheld or 0)
+
+
+def burdens(connection: Connection, account_ids: Sequence[int], now: int) -> dict[int, tuple[int, int, int]]:
+    """Return for each account what `burden` does, and how many open leases it has."""
+    rows = _running(literal(now, lease.c.admitted_at.type)).where(lease.c.account_id.in_(account_ids)).subquery()
+    statement = select(rows.c.account_id, func.sum(rows.c.accrued), _unheld(rows), func.count()).group_by(
+        rows.c.account_id
+    )
+    return {
+        number: (int(accrued), int(unheld), int(count))
+        for number, accrued, unheld, count in connection.execute(statement)
+    }
+
+
+def running_rate(connection: Connection, account_id: int) -> int:
+    """Return what all that an account runs costs together, in units a second."""
+    statement = select(func.sum(lease.c.rate)).where(
+        lease.c.account_id == account_id, _open, lease.c.started_at.is_not(None)
+    )
+    return int(connection.execute(statement).scalar_one() or 0)
+
+
+def held_by_running(connection: Connection, account_id: int, now: int) -> dict[int, int]:
+    """Return for each allocation what leases that run hold of it."""
+    statement = (
+        select(hold.c.allocation_id, func.sum(hold.c.amount))
+        .join_from(hold, lease, hold.c.lease_id == lease.c.id)
+        .where(lease.c.account_id == account_id, lease.c.started_at.is_not(None), hold.c.expires_at > now)
+        .group_by(hold.c.allocation_id)
+    )
+    return {number: int(amount) for number, amount in connection.execute(statement)}
+
+
+def count_open(connection: Connection, account_id: int, kind: str, waiting_since: int) -> int:
+    """Return how many open leases of one kind an account has."""
+    parameters = {"account_id": account_id, "kind": kind, "waiting_since": waiting_since}
+    return int(connection.execute(_open_count, parameters).scalar_one())
+
+
+def add(
+    connection: Connection,
+    account_id: int,
+    *,
+    person: str,
+    kind: str,
+    key: str,
+    label: str,
+    rate: int,
+    now: int,
+) -> int:
+    """Add an open lease that has not begun; return its number."""
+    parameters = {
+        "account_id": account_id,
+        "person": person,
+        "kind": kind,
+        "key": key,
+        "label": label,
+        "rate": rate,
+        "admitted_at": now,
+        "charged": 0,
+    }
+    (number,) = cast("tuple[int]", connection.execute(_add, parameters).inserted_primary_key)
+    return number
+
+
+def owner_of(connection: Connection, lease_id: int) -> int | None:
+    """Return the number of the account that a lease belongs to; it never changes."""
+    found: int | None = connection.execute(_owner_by_id, {"lease_id": lease_id}).scalar_one_or_none()
+    return found
+
+
+def find(connection: Connection, lease_id: int, *, lock: bool = False) -> Lease | None:
+    """Return the lease of that number."""
+    statement = _by_id_locked if lock else _by_id
+    row = connection.execute(statement, {"lease_id": lease_id}).one_or_none()
+    return None if row is None else _view(row)
+
+
+def find_open(connection: Connection, key: str) -> tuple[Lease, int] | None:
+    """Return the open lease that has the key, with the number of its account."""
+    row = connection.execute(_open_by_key, {"key": key}).one_or_none()
+    return None if row is None else (_view(row), row.account_id)
+
+
+def open_of(connection: Connection, account_id: int) -> list[Lease]:
+    """Return an account's open leases that run, locked, in the order of their admission."""
+    statement = _leases.where(lease.c.account_id == account_id, _open, lease.c.started_at.is_not(None))
+    return _list(connection, statement.order_by(lease.c.id).with_for_update(of=lease))
+
+
+def list_open(connection: Connection, *, kind: str | None, owner: str | None, person: str | None) -> list[Lease]:
+    """Return open leases in the order of their admission."""
+    return _list(
+        connection,
+        _leases.where(
+            _open,
+            lease.c.kind == kind if kind is not None else true(),
+            account.c.name == owner if owner is not None else true(),
+            lease.c.person == person if person is not None else true(),
+        ).order_by(lease.c.id),
+    )
+
+
+def list_ended(connection: Connection, account_id: int, limit: int) -> list[Lease]:
+    """Return an account's latest leases that have ended, newest first."""
+    return _list(
+        connection,
+        _leases.where(lease.c.account_id == account_id, lease.c.ended_at.is_not(None))
+        .order_by(lease.c.ended_at.desc(), lease.c.id.desc())
+        .limit(limit),
+    )
+
+
+def list_waiting(connection: Connection, *, before: int, limit: int) -> list[int]:
+    """Return leases that were admitted before or at a time and have not begun."""
+    statement = select(lease.c.id).where(_open, lease.c.started_at.is_(None), lease.c.admitted_at <= before)
+    return list(connection.scalars(statement.order_by(lease.c.admitted_at).limit(limit)))
+
+
+def ending_holds(connection: Connection, *, before: int, seen_after: int) -> list[int]:
+    """Return leases that were seen running since a time and that nothing covers after another."""
+    covered = select(func.max(hold.c.covers_until)).where(hold.c.lease_id == lease.c.id).scalar_subquery()
+    statement = select(lease.c.id).where(
+        _open,
+        lease.c.rate > 0,
+        lease.c.started_at.is_not(None),
+        func.coalesce(lease.c.seen_at, lease.c.started_at) >= seen_after,
+        or_(covered.is_(None), covered < before),
+    )
+    return list(connection.scalars(statement.order_by(lease.c.id)))
+
+
+def begin(connection: Connection, lease_id: int, *, rate: int, at: int, covered: int, expiry: int) -> None:
+    """Note when a lease began, and what its holds cover from there."""
+    connection.execute(_begin, {"lease_id": lease_id, "at": at})
+    connection.execute(_move_holds, {"owner": lease_id, "covered": covered, "expiry": expiry})
+    add_segment(connection, lease_id, rate=rate, at=at)
+
+
+def add_segment(connection: Connection, lease_id: int, *, rate: int, at: int) -> None:
+    """Add the part of a lease in which it costs a rate."""
+    connection.execute(_add_segment, {"lease_id": lease_id, "rate": rate, "from_at": at, "charged": 0})
+
+
+def settle(connection: Connection, lease_id: int, *, at: int, cost: int) -> None:
+    """Note that a lease is charged up to a time."""
+    connection.execute(_settle, {"lease_id": lease_id, "at": at, "cost": cost})
+    if cost:
+        connection.execute(_charge_segment, {"owner": lease_id, "cost": cost})
+
+
+def change_rate(connection: Connection, lease_id: int, *, rate: int, at: int | None) -> None:
+    """Change what a lease costs; from a time on, if it runs."""
+    connection.execute(update(lease).where(lease.c.id == lease_id).values(rate=rate))
+    if at is not None:
+        connection.execute(_end_segment, {"owner": lease_id, "at": at})
+        add_segment(connection, lease_id, rate=rate, at=at)
+
+
+def end(connection: Connection, lease_id: int, *, at: int, reason: str) -> None:
+    """End a lease that is charged up to its end, and let go of what is held for it."""
+    connection.execute(_end, {"lease_id": lease_id, "at": at, "why": reason})
+    connection.execute(_end_segment, {"owner": lease_id, "at": at})
+    connection.execute(_drop_holds, {"owner": lease_id})
+
+
+def set_seen(connection: Connection, keys: Sequence[str], at: int) -> int:
+    """Note that the open leases of these keys run. Never takes a later sight back. Return how many."""
+    touched = 0
+    for start in range(0, len(keys), _GROUP):
+        chosen = and_(
+            lease.c.key.in_(keys[start : start + _GROUP]),
+            _open,
+            lease.c.started_at <= at,
+            or_(lease.c.seen_at.is_(None), lease.c.seen_at < at),
+        )
+        # Locked in one order, so that two passes over the same leases cannot wait for each other.
+        ids = connection.scalars(select(lease.c.id).where(chosen).order_by(lease.c.id).with_for_update())
+        wanted = list(ids)
+        if wanted:
+            connection.execute(update(lease).where(lease.c.id.in_(wanted)).values(seen_at=at))
+        touched += len(wanted)
+    return touched
+
+
+def set_reason(connection: Connection, lease_id: int, reason: str | None) -> bool:
+    """Note why an open lease is about to be stopped. Return False if it is not open."""
+    changed = connection.execute(update(lease).where(lease.c.id == lease_id, _open).values(reason=reason)).rowcount
+    return changed == 1
+
+
+def segments(connection: Connection, lease_id: int) -> list[Segment]:
+    """Return the parts of a lease between changes of its rate."""
+    statement = select(segment).where(segment.c.lease_id == lease_id).order_by(segment.c.id)
+    return [
+        Segment(row.rate, moment(row.from_at), moment(row.until_at), row.charged)
+        for row in connection.execute(statement)
+    ]
+
+
+# Holds -------------------------------------------------------------------------------------------------
+
+
+def holds_of(connection: Connection, lease_id: int) -> list[HoldRow]:
+    """Return what is held for a lease, in the order in which it is spent."""
+    return [
+        HoldRow(row.id, row.allocation_id, row.amount, row.covers_until, row.expires_at)
+        for row in connection.execute(_holds_of, {"lease_id": lease_id})
+    ]
+
+
+def add_holds(
+    connection: Connection, lease_id: int, parts: Sequence[tuple[int, int]], *, covered: int, expiry: int
+) -> None:
+    """Hold amounts of allocations for a lease."""
+    if parts:
+        connection.execute(
+            _add_hold,
+            [
+                {
+                    "lease_id": lease_id,
+                    "allocation_id": number,
+                    "amount": amount,
+                    "covers_until": covered,
+                    "expires_at": expiry,
+                }
+                for number, amount in parts
+            ],
+        )
+
+
+def move_holds(connection: Connection, lease_id: int, *, covered: int, expiry: int) -> None:
+    """Say until when what is held for a lease covers it, and until when it is respected."""
+    connection.execute(_move_holds, {"owner": lease_id, "covered": covered, "expiry": expiry})
+
+
+def shrink_hold(connection: Connection, hold_id: int, amount: int) -> None:
+    """Leave an amount of a hold; with zero, nothing."""
+    if amount:
+        connection.execute(update(hold).where(hold.c.id == hold_id).values(amount=amount))
+    else:
+        connection.execute(delete(hold).where(hold.c.id == hold_id))
+
+
+def drop_holds(connection: Connection, lease_id: int) -> None:
+    """Let go of everything that is held for a lease."""
+    connection.execute(_drop_holds, {"owner": lease_id})
+
+
+def expired_holds(connection: Connection, now: int, limit: int) -> list[int]:
+    """Return the leases whose holds nobody respects any more."""
+    statement = select(hold.c.lease_id).distinct().where(hold.c.expires_at <= now).order_by(hold.c.lease_id)
+    return list(connection.scalars(statement.limit(limit)))
+
+
+def _list(connection: Connection, statement: Select[*tuple[Any, ...]]) -> list[Lease]:
+    return [_view(row) for row in connection.execute(statement)]
+
+
+def _view(row: Row[*tuple[Any, ...]]) -> Lease:
+    return Lease(
+        id=row.id,
+        account=row.account,
+        person=row.person,
+        kind=row.kind,
+        key=row.key,
+        label=row.label,
+        rate=row.rate,
+        held=int(row.held),
+        admitted_at=moment(row.admitted_at),
+        started_at=moment(row.started_at),
+        seen_at=moment(row.seen_at),
+        settled_at=moment(row.settled_at),
+        ended_at=moment(row.ended_at),
+        charged=row.charged,
+        reason=row.reason,
+    )
