@@ -88,3 +88,20 @@ def test_trouble_is_told_in_place_of_the_choice() -> None:
     assert "The accounts <cannot> be read." in page.text
     assert not page.all("input")
     assert page.all("div")[1]["role"] == "alert"
+
+
+def test_several_accounts_are_a_choice_of_their_own_and_the_first_is_made() -> None:
+    payers = [Payer("ada", "poor", balance("0")), Payer("survey <1>", "explorer", balance("81"))]
+    page = Page(size_form(TIERS, payers))
+    accounts = [radio for radio in page.all("input") if radio["name"] == "account"]
+    sizes = [radio for radio in page.all("input") if radio["name"] == "size"]
+    assert [(radio["value"], "checked" in radio) for radio in accounts] == [("ada", True), ("survey <1>", False)]
+    assert {radio["id"] for radio in page.all("input")} == {label["for"] for label in page.all("label")}
+    assert not any("disabled" in radio for radio in sizes)
+    assert "survey <1>, tier Explorer: 81.00 credits available" in page.text
+    assert "0.15 credits an hour, survey <1>: about 540 hours left" in page.text
+
+
+def test_one_account_is_no_choice() -> None:
+    page = Page(size_form(TIERS, [Payer("ada", "explorer", balance("81"))]))
+    assert {radio["name"] for radio in page.all("input")} == {"size"}

@@ -370,14 +370,14 @@ def test_verify_names_what_does_not_add_up(ledger: Ledger, engine: Engine, clock
         for statement in (
             "UPDATE account SET balance = balance + 1",
             "UPDATE allocation SET end_at = 7, lapsed_at = 8",
-            f"UPDATE lease SET charged = charged + 2 WHERE id = {lease.id}",
-            f"UPDATE segment SET from_at = from_at - 1 WHERE lease_id = {lease.id}",
+            "UPDATE lease SET charged = charged + 2 WHERE id = :lease",
+            "UPDATE segment SET from_at = from_at - 1 WHERE lease_id = :lease",
             "INSERT INTO entry (account_id, allocation_id, at, kind, amount, balance_after, allocation_after, "
             "actor, reason, idempotency_key) VALUES (1, 1, 0, 'supplement', 3, 0, 0, 'x', 'x', 'x')",
             "INSERT INTO hold (lease_id, allocation_id, amount, covers_until, expires_at) "
-            f"VALUES ({lease.id}, 1, 5, 0, 0)",
+            "VALUES (:lease, 1, 5, 0, 0)",
         ):
-            connection.execute(text(statement))
+            connection.execute(text(statement), {"lease": lease.id} if ":lease" in statement else {})
     posted = to_units(1) - MEDIUM * 10
     found = {(mismatch.what, mismatch.expected - mismatch.found) for mismatch in ledger.verify()}
     started = int(clock.now.timestamp()) - 10

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from hubquota.storage.migrate import is_current, migrate
 from hubquota.storage.tables import VERSION_TABLE, metadata
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DatabaseError
+
+from tests.quota import ledger_of_the_first_form
+from tests.quota.support import Clock
 
 
 def test_a_database_is_set_up_once_and_again_does_no_harm(empty_url: str) -> None:
@@ -81,4 +85,53 @@ def test_a_path_with_odd_characters_works(tmp_path: Path) -> None:
     engine = make_engine(f"sqlite:///{folder / 'ledger.sqlite'}")
     migrate(engine)
     assert is_current(engine)
+    engine.dispose()
+
+
+def test_what_the_first_form_had_is_carried_over(empty_url: str, clock: Clock) -> None:
+    engine = make_engine(empty_url)
+    ledger_of_the_first_form.make(engine)
+    assert not is_current(engine)
+    migrate(engine)
+    migrate(engine)
+    assert is_current(engine)
+    began = datetime.fromtimestamp(ledger_of_the_first_form.BEGAN, UTC)
+    clock.now = began + timedelta(seconds=1500)
+    ledger = Ledger(engine, clock)
+    assert ledger.verify() == []
+
+    (allocation,) = ledger.allocations("ada")
+    assert (allocation.tier, allocation.balance, allocation.start, allocation.end) == (
+        "explorer",
+        9400,
+        began,
+        None,
+    )
+    assert ledger.allocations("bob") == []
+    assert ledger.account("bob").tiers == ("researcher",)  # type: ignore[union-attr]
+    statement = ledger.statement("ada")
+    assert [(entry.kind, entry.amount, entry.balance_after) for entry in statement.entries] == [
+        ("supplement", 1000, 9400),
+        ("charge", -600, 8400),
+        ("grant", 9000, 9000),
+    ]
+    assert [entry.kind for entry in ledger.statement("eve").entries] == ["grant", "correction"]
+    assert ledger.balance("eve").available == -50
+
+    # What ran goes on, with what it had set aside as its hold; what waited may still begin.
+    running, waiting = statement.running
+    assert (running.held, running.charged, running.person) == (1200, 0, "ada")
+    assert (waiting.held, waiting.started_at) == (1800, None)
+    assert ledger.balance("ada").available == 9400 - 1200 - 1800
+    assert [lease.charged for lease in statement.ended] == [0, 600]
+    assert ledger.begin(waiting.id).started_at == clock.now
+    assert ledger.close(running.id, reason="x").charged == 2 * 490
+    # What was granted once is not granted again.
+    again = ledger.grant("ada", 1000, actor="root", reason="A proposal.", key="proposal-7")
+    assert again.id == allocation.id
+    new = ledger.open_account("new", "explorer", 7, actor="test")
+    assert (new.id, ledger.balance("new").posted) == (5, 7)
+    assert ledger.verify() == []
+    with pytest.raises(DatabaseError, match="append-only"), decision(engine) as connection:
+        connection.execute(text("UPDATE entry SET amount = 7"))
     engine.dispose()

@@ -101,3 +101,36 @@ def test_a_tiers_file_is_checked(tmp_path: Path) -> None:
     assert f"{HERE / 'wrong_tiers.yaml'}:6: sizes.Big.core: there is no key 'core'" in bad.output
     table = CliRunner().invoke(main, ["tiers", "table", str(HERE / "hub_tiers.yaml")])
     assert table.output.startswith("| Size | Cores | Memory | Price | Offered to |\n")
+
+
+def test_allocations_are_managed_by_command(database: str, ledger: Ledger) -> None:
+    why = ("--reason", "A proposal.", "--key", "1")
+    run(database, "grant", "ada", "10", "--tier", "team", "--end", "2099-01-01", *why)
+    assert run(database, "supplement", "2", "5", *why).output == "ada has 65.00 credits after this supplement.\n"
+    assert "2100-01-01" in run(database, "extend", "2", "--end", "2100-01-01", *why).output
+    moved = run(database, "transfer", "2", "1", "3", *why).output
+    assert ("12.00" in moved, "53.00" in moved) == (True, True)
+    for name in ("suspend", "resume", "revoke"):
+        assert run(database, name, "2", *why).exit_code == 0
+    assert (
+        "The term of allocation 2 of ada is over." in run(database, "supplement", "2", "5", *why[:-1], "2").output
+    )
+    assert run(database, "sweep").output == "1 allocation lapsed, 0 starts abandoned, 0 holds released.\n"
+    told = run(database, "explain", "ada").output
+    assert "53.00 credits available." in told
+    assert "Allocation 1 (explorer): transferred to it, in 1 line" in told
+    assert "Allocations" in run(database, "account", "ada").output
+    assert run(database, "verify").exit_code == 0
+
+
+def test_projects_are_managed_by_command(database: str, ledger: Ledger) -> None:
+    assert run(database, "project", "open", "survey", "--tier", "team", "--pi", "eve").exit_code == 0
+    assert "bob" in run(database, "project", "member", "survey", "bob").output
+    assert "bob" not in run(database, "project", "member", "survey", "bob", "--role", "none").output
+    refused = run(database, "project", "member", "survey", "eve", "--role", "none")
+    assert "eve is the only PI of survey" in refused.output
+    assert "ada is a user's account" in run(database, "project", "open", "ada", "--tier", "x", "--pi", "x").output
+
+
+def test_the_states_are_printed_for_the_documentation() -> None:
+    assert CliRunner().invoke(main, ["states"]).output.startswith("| State | Means |\n")

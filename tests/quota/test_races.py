@@ -17,7 +17,7 @@ from hubquota.models.money import rate_of, to_units
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
 
-from tests.quota.support import HERE
+from tests.quota.support import HERE, Clock
 
 RATE = rate_of("0.15")
 NEEDED = RATE * 600
@@ -122,6 +122,39 @@ def test_threads_that_do_everything_at_once_neither_block_nor_break_anything(bus
     assert together(6, act) == [None] * 6
     assert busy_ledger.open_leases() == []
     assert busy_ledger.verify() == []
+
+
+def test_transfers_both_ways_and_starts_at_once_neither_block_nor_lose_anything(busy_ledger: Ledger) -> None:
+    for name in ("ada", "bob"):
+        busy_ledger.open_account(name, "explorer", NEEDED * 10, actor="test")
+    ada, bob = (busy_ledger.allocations(name)[0].id for name in ("ada", "bob"))
+
+    def act(index: int) -> None:
+        name, pair = (("ada", (ada, bob)), ("bob", (bob, ada)))[index % 2]
+        for number in range(5):
+            busy_ledger.transfer(*pair, NEEDED // 7, actor="test", reason="x", key=f"{index}-{number}")
+            key = f"server:{name}/{index}-{number}"
+            lease = busy_ledger.admit(name, kind="server", key=key, label="A server", rate=RATE)
+            busy_ledger.begin(lease.id)
+            busy_ledger.extend(lease.id, ahead=601)
+            busy_ledger.sweep()
+            busy_ledger.close(lease.id, reason="x")
+
+    assert together(6, act) == [None] * 6
+    charged = sum(lease.charged for name in ("ada", "bob") for lease in busy_ledger.statement(name).ended)
+    assert sum(busy_ledger.balance(name).posted for name in ("ada", "bob")) == NEEDED * 20 - charged
+    assert busy_ledger.verify() == []
+
+
+def test_an_allocation_that_many_sweep_lapses_once(url: str) -> None:
+    clock = Clock()
+    ledger = Ledger(make_engine(url, timeout=60), clock)
+    for number in range(20):
+        ledger.open_account(f"user-{number}", "explorer", 5, actor="test", term_days=1)
+    clock.turn(86_400)
+    swept = together(4, lambda _: ledger.sweep().lapsed)
+    assert sum(number for number in swept if isinstance(number, int)) == 20
+    assert ledger.verify() == []
 
 
 def test_sights_of_the_same_leases_in_other_orders_do_not_wait_for_each_other(url: str) -> None:

@@ -177,3 +177,32 @@ async def test_an_account_on_a_tier_that_is_gone_is_told_so(database: str) -> No
         await spawner.run_pre_spawn_hook()
     assert refused.value.status_code == 403
     assert text in refused.value.jupyterhub_html_message  # type: ignore[attr-defined]
+
+
+async def test_a_member_chooses_the_project_that_pays(database: str) -> None:
+    ledger = Ledger(make_engine(database))
+    ledger.open_project("survey", "explorer", pi="ada", actor="test")
+    ledger.open_project("others", "explorer", pi="eve", actor="test")
+    ledger.grant("survey", to_units(7), actor="test", reason="x", key="x", tier="explorer")
+    spawner = make(database, groups=("the-broke",))
+    form = await spawner.get_options_form()
+    assert "<strong>ada</strong>, tier Broke: 0.00 credits available" in form
+    assert "<strong>survey</strong>, tier Explorer: 7.00 credits available" in form
+    spawner.user_options = {"account": "survey", "size": "medium"}
+    await spawner.run_pre_spawn_hook()
+    (lease,) = ledger.open_leases()
+    assert (lease.account, lease.person, lease.label) == ("survey", "ada", "Medium server")
+    await spawner.run_post_stop_hook()
+    for name in ("others", "nobody", ["survey"]):
+        spawner.user_options = {"account": name}
+        with pytest.raises(HTTPError) as refused:
+            await spawner.run_pre_spawn_hook()
+        assert (refused.value.status_code, refused.value.reason) == (403, "quota-account")
+        assert "you can on: ada, survey." in refused.value.jupyterhub_message  # type: ignore[attr-defined]
+
+
+async def test_the_first_allocation_lasts_for_the_term_of_its_tier(database: str) -> None:
+    await make(database).run_pre_spawn_hook()
+    (allocation,) = Ledger(make_engine(database)).allocations("ada")
+    assert allocation.end is not None
+    assert ((allocation.end - allocation.start).days, allocation.renewable) == (90, True)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import logging
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 import yaml
+from hubquota.models.money import to_units
 from hubquota.models.tiers import Tiers
 from hubquota.services.tiersfile import TiersFile, TiersFileError, load_tiers, parse_tiers
 from pydantic import ValidationError
@@ -107,3 +110,75 @@ def test_a_change_is_read_and_one_with_mistakes_is_passed_over(
     assert file.current().tiers["explorer"].budget == 82
     path.write_text(GOOD)
     assert file.current().tiers["explorer"].budget == 81
+
+
+# The rate card ----------------------------------------------------------------------------------------
+
+RATES = """
+rates:
+  - {valid_from: 2026-01-01, core_hour: 0.02, gib_hour: 0.005}
+  - {valid_from: 2027-01-01, core_hour: 0.03, gib_hour: 0.005, storage_gib_hour: 0.00002}
+"""
+PRICED = GOOD.replace("    price: 0.15\n", "").replace("price: 0.04, idle", "idle") + RATES
+
+
+def test_prices_follow_from_the_rates_of_the_day_unless_they_are_said() -> None:
+    then, later = (parse_tiers(PRICED, name="tiers.yaml", on=date(year, 1, 1)) for year in (2026, 2027))
+    assert (then.sizes["medium"].price, later.sizes["medium"].price) == (Decimal("0.16"), Decimal("0.2"))
+    assert then.tiers["explorer"].dask.price == Decimal("0.04")
+    assert then.sizes["large"].price == later.sizes["large"].price == Decimal("0.45")
+    assert later.rates[1].storage_rate(100) == 2000
+    assert later.sizes["medium"].rate * 3600 == to_units("0.2")
+
+
+def test_a_price_that_follows_from_nothing_is_missing() -> None:
+    told = [
+        line for line in _told(PRICED, date(2025, 12, 31)) if line.endswith("without it, what the `rates` say")
+    ]
+    assert len(told) == 4
+    assert "sizes.medium.price: the key is missing" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("rates", "told"),
+    [
+        ("[{valid_from: 2026-01-01, core_hour: 0.02, gib_hour: -1}]", "rates.0.gib_hour: -1 is too small"),
+        ("[{valid_from: soon, core_hour: 0.02, gib_hour: 0}]", "rates.0.valid_from: input should be a valid date"),
+        ("[{core: 1}]", "rates.0.core: there is no key 'core'"),
+        ("7", "rates: a list is expected, not 7"),
+        (
+            "[{valid_from: 2026-01-01, core_hour: 1, gib_hour: 0}, "
+            "{valid_from: 2026-01-01, core_hour: 2, gib_hour: 0}]",
+            "rates.1.valid_from: 2026-01-01 is there twice; keep one",
+        ),
+    ],
+)
+def test_mistakes_in_the_rates_are_told(rates: str, told: str) -> None:
+    assert any(told in line for line in mistakes(f"{GOOD}rates: {rates}\n"))
+
+
+def test_new_rates_count_from_their_first_day_on_without_a_change_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "tiers.yaml").write_text(PRICED)
+    day = date(2026, 12, 31)
+    file = TiersFile(tmp_path / "tiers.yaml", lambda: day)
+    before = file.current()
+    assert file.current() is before
+    day = date(2027, 1, 1)
+    assert file.current().sizes["medium"].price == Decimal("0.2")
+    assert before.sizes["medium"].price == Decimal("0.16")
+    assert file.current() is file.current()
+
+
+def test_the_largest_of_several_tiers_is_the_last_in_the_file() -> None:
+    tiers = parse_tiers(GOOD, name="tiers.yaml")
+    assert tiers.largest(["broke", "explorer"]) == "broke"
+    assert tiers.largest(["explorer", "gone"]) == "explorer"
+    assert tiers.largest(("gone",)) == "gone"
+    with pytest.raises(ValueError, match="no tiers"):
+        tiers.largest([])
+
+
+def _told(text: str, on: date) -> list[str]:
+    with pytest.raises(TiersFileError) as caught:
+        parse_tiers(text, name="tiers.yaml", on=on)
+    return list(caught.value.mistakes)

@@ -92,6 +92,33 @@ def test_a_lease_without_a_server_is_closed_when_it_was_last_seen(hub: Hub) -> N
     assert hub.ledger.verify() == []
 
 
+def test_what_runs_gets_its_next_slice_and_is_charged_for_the_last(hub: Hub) -> None:
+    lease = running(hub, "goes-on")
+    assert lease.held == RATE * 600
+    done = watch(hub, ahead=timedelta(minutes=5)).pass_once()
+    assert (done.extended, done.stopped) == (1, 0)
+    extended = hub.ledger.lease(lease.id)
+    assert extended is not None
+    assert extended.held == RATE * 3600
+    assert extended.charged >= RATE * 290
+    assert hub.ledger.verify() == []
+
+
+def test_what_nothing_can_pay_for_any_more_is_stopped_with_the_reason(hub: Hub) -> None:
+    hub.ledger.open_account("spent", "explorer", RATE * 700, actor="test")
+    lease = running(hub, "spent")
+    assert watch(hub, ahead=timedelta(seconds=650)).pass_once().stopped == 0
+    assert watch(hub, ahead=timedelta(seconds=720)).pass_once().stopped == 1
+    assert ended(hub, lease).reason == "The credits that paid for it are used up."
+
+
+def test_what_dates_have_decided_is_written_down(hub: Hub) -> None:
+    hub.ledger.open_account("brief", "explorer", 5, actor="test", term_days=1)
+    done = watch(hub, ahead=timedelta(days=2)).pass_once()
+    assert done.swept.lapsed >= 1
+    assert hub.ledger.balance("brief").posted == 0
+
+
 def test_an_idle_server_is_stopped_with_the_reason(hub: Hub) -> None:
     lease = running(hub, "idle")
     assert watch(hub, ahead=timedelta(minutes=59)).pass_once().stopped == 0
@@ -151,7 +178,9 @@ def test_a_list_that_misses_a_server_does_not_close_its_lease(hub: Hub) -> None:
     tested = watch(hub)
     tested._hub = Forgetful(hub.api("a-token-of-the-watch"))
     assert tested.pass_once().closed == 0
-    assert hub.ledger.lease(lease.id) == lease
+    kept = hub.ledger.open_lease(lease.key)
+    assert kept is not None
+    assert (kept.id, kept.started_at) == (lease.id, lease.started_at)
 
 
 def test_the_watch_goes_on_when_the_hub_does_not_answer(hub: Hub) -> None:

@@ -236,8 +236,8 @@ class Accounts(Service):
                 account=accounts.view(connection, owner, now),
                 balance=self._balance(connection, owner.id, now),
                 allocations=tuple(allocations.of_account(connection, owner.id, now, lapsed=False)),
-                running=tuple(leases.list_open(connection, kind=None, owner=name, person=None)),
-                ended=tuple(leases.list_ended(connection, owner.id, limit)),
+                running=tuple(leases.list_open(connection, now, kind=None, owner=name, person=None)),
+                ended=tuple(leases.list_ended(connection, owner.id, limit, now)),
                 entries=tuple(shown),
                 next_before=shown[-1].id if len(entries) > limit and shown else None,
             )

@@ -83,7 +83,9 @@ class Book:
 
     # Holds -------------------------------------------------------------------------------------------
 
-    def hold(self, lease_id: int, *, rate: int, since: int, wanted: int, started: bool, unheld: int = 0) -> int:
+    def hold(
+        self, lease_id: int, *, rate: int, since: int, wanted: int, begin_by: int | None = None, unheld: int = 0
+    ) -> int:
         """Hold what some seconds of a lease cost, as many of them as can be paid. Return how many.
 
         Args:
@@ -91,7 +93,7 @@ class Book:
             rate: what it costs, in units a second.
             since: the first second to hold for.
             wanted: how many seconds.
-            started: whether it has begun. If not, what is held waits for the begin.
+            begin_by: until when what is held waits for the begin; None for a lease that has begun.
             unheld: what of the lease's own debts is within those seconds.
         """
         if not rate or wanted <= 0:
@@ -100,8 +102,8 @@ class Book:
         held = lasts(pools, rate, since, since + wanted)
         parts, _ = draw(pools, rate, since, since + held)
         covered = since + held
-        expiry = covered + HOLD_GRACE if started else self.now + START_LIMIT
-        if started:
+        expiry = covered + HOLD_GRACE if begin_by is None else begin_by
+        if begin_by is None:
             leases.move_holds(self.connection, lease_id, covered=covered, expiry=expiry)
         leases.add_holds(
             self.connection,
@@ -135,7 +137,7 @@ class Book:
 
     def settle_all(self, *, actor: str) -> None:
         """Charge everything that runs up to when it was last seen, before the allocations change."""
-        for lease in leases.open_of(self.connection, self.owner.id):
+        for lease in leases.open_of(self.connection, self.owner.id, self.now):
             if lease.last_alive is not None:
                 self.settle(lease, min(seconds(lease.last_alive), self.now), actor=actor)
 
@@ -190,11 +192,11 @@ class Book:
         return paid
 
     def _debtor(self, at: int) -> int:
-        pools = in_order(self.pools())
-        paying = [pool for pool in pools if pool.pays_at(at)]
-        if paying or pools:
-            return (paying or pools)[-1].id
-        newest = allocations.latest(self.connection, self.owner.id)
+        # By the dates alone, so that it does not depend on whether a sweep has come by.
+        paying = [pool for pool in in_order(self.pools()) if pool.pays_at(at)]
+        if paying:
+            return paying[-1].id
+        newest = allocations.newest(self.connection, self.owner.id, at)
         if newest is None:
             raise ImpossibleError(f"{self.owner.name} has no allocation that could be charged.")
         return newest

@@ -19,7 +19,7 @@ from hubquota.models.ledger import (
 from hubquota.models.money import format_credits, format_price, price_of
 from hubquota.models.words import duration_text
 from hubquota.services.base import Service
-from hubquota.services.book import START_LIMIT, Book
+from hubquota.services.book import HOLD_GRACE, START_LIMIT, Book
 from hubquota.storage import accounts, leases
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.times import moment, seconds
@@ -95,7 +95,9 @@ class Leases(Service):
                     rate=rate,
                     now=book.now,
                 )
-                held = book.hold(number, rate=rate, since=book.now, wanted=minimum_seconds, started=False)
+                held = book.hold(
+                    number, rate=rate, since=book.now, wanted=minimum_seconds, begin_by=book.now + START_LIMIT
+                )
                 return Lease(
                     id=number,
                     account=account,
@@ -133,20 +135,17 @@ class Leases(Service):
         with decision(self._engine) as connection:
             book, lease = self._locked(connection, lease_id)
             if lease.started_at is None and lease.ended_at is None:
-                if is_abandoned(lease, book.now):
-                    abandon(book, lease)
-                else:
-                    started = book.between(lease.admitted_at, at)
-                    covered = started + (lease.held // lease.rate if lease.rate else 0)
-                    leases.begin(
-                        connection,
-                        lease_id,
-                        rate=lease.rate,
-                        at=started,
-                        covered=covered,
-                        expiry=covered + START_LIMIT,
-                    )
-            return _known(connection, lease_id)
+                started = book.between(lease.admitted_at, at)
+                covered = started + (lease.held // lease.rate if lease.rate else 0)
+                leases.begin(
+                    connection,
+                    lease_id,
+                    rate=lease.rate,
+                    at=started,
+                    covered=covered,
+                    expiry=covered + HOLD_GRACE,
+                )
+            return _known(book, lease_id)
 
     def extend(self, lease_id: int, *, ahead: int = SLICE_SECONDS) -> Extension:
         """Charge a lease for what it ran, and hold what it costs from there to some seconds ahead.
@@ -167,8 +166,8 @@ class Leases(Service):
             short = False
             if lease.is_open and lease.last_alive is not None:
                 book.settle(lease, min(seconds(lease.last_alive), book.now), actor="hubquota")
-                short = self._cover(book, _known(connection, lease_id), book.now + ahead)
-            lease = _known(connection, lease_id)
+                short = self._cover(book, _known(book, lease_id), book.now + ahead)
+            lease = _known(book, lease_id)
             return Extension(lease, lease.covered_until, short)
 
     def extend_due(self, *, within: int = EXTEND_WITHIN, ahead: int = SLICE_SECONDS) -> list[Extension]:
@@ -213,7 +212,7 @@ class Leases(Service):
             if lease.last_alive is not None:
                 changed = book.between(lease.last_alive, at)
                 book.settle(lease, changed, actor=actor)
-                lease = _known(connection, lease_id)
+                lease = _known(book, lease_id)
             seconds_held = lease.held // lease.rate if lease.rate else MINIMUM_SECONDS
             since = book.now if changed is None else changed
             book.release(lease)
@@ -224,13 +223,13 @@ class Leases(Service):
                 rate=rate,
                 since=since,
                 wanted=seconds_held,
-                started=changed is not None,
+                begin_by=None if changed is not None else seconds(lease.admitted_at) + START_LIMIT,
                 unheld=unheld,
             )
             if rate > lease.rate and (held < seconds_held or book.balance().available < 0):
                 message = _short_of(book, lease.label, rate, seconds_held)
                 raise Refused(limit="budget", message=f"{message} {ask}".strip())
-            return _known(connection, lease_id)
+            return _known(book, lease_id)
 
     def close(self, lease_id: int, *, reason: str, at: datetime | None = None, actor: str = "hubquota") -> Lease:
         """End a lease and charge it: each of its rates times the whole seconds that it ran at it.
@@ -250,12 +249,9 @@ class Leases(Service):
         with decision(self._engine) as connection:
             book, lease = self._locked(connection, lease_id)
             if lease.is_open:
-                if is_abandoned(lease, book.now):
-                    abandon(book, lease, lease.reason or reason)
-                else:
-                    until = book.between(lease.started_at or lease.admitted_at, at)
-                    book.end(lease, at=until, reason=lease.reason or reason, actor=actor)
-            return _known(connection, lease_id)
+                until = book.between(lease.started_at or lease.admitted_at, at)
+                book.end(lease, at=until, reason=lease.reason or reason, actor=actor)
+            return _known(book, lease_id)
 
     def cancel(self, lease_id: int, reason: str) -> Lease:
         """End a lease that never began, without a charge. A lease that has ended stays as it is.
@@ -270,7 +266,7 @@ class Leases(Service):
                 if lease.started_at is not None:
                     raise LeaseStartedError(f"Lease {lease_id} has begun: close it, with its charge.")
                 book.end(lease, at=book.between(lease.admitted_at, None), reason=reason, actor="hubquota")
-            return _known(connection, lease_id)
+            return _known(book, lease_id)
 
     def seen(self, keys: Iterable[str], at: datetime | None = None) -> int:
         """Note that what these keys' open leases are for was seen running. Return how many are noted.
@@ -297,7 +293,7 @@ class Leases(Service):
     def lease(self, lease_id: int) -> Lease | None:
         """Return the lease of that number, or None."""
         with reading(self._engine) as connection:
-            return leases.find(connection, lease_id)
+            return leases.find(connection, lease_id, self._now())
 
     def segments(self, lease_id: int) -> list[Segment]:
         """Return the parts of a lease between changes of its rate, in order."""
@@ -307,7 +303,7 @@ class Leases(Service):
     def open_lease(self, key: str) -> Lease | None:
         """Return the open lease that has the key, or None."""
         with reading(self._engine) as connection:
-            found = leases.find_open(connection, key)
+            found = leases.find_open(connection, key, self._now())
             return None if found is None else found[0]
 
     def open_leases(
@@ -315,7 +311,7 @@ class Leases(Service):
     ) -> list[Lease]:
         """Return open leases in the order of their admission: all, of a kind, an account, a person."""
         with reading(self._engine) as connection:
-            return leases.list_open(connection, kind=kind, owner=account, person=person)
+            return leases.list_open(connection, self._now(), kind=kind, owner=account, person=person)
 
     # Parts of a transaction --------------------------------------------------------------------------
 
@@ -325,11 +321,16 @@ class Leases(Service):
         if owner is None:
             raise UnknownLeaseError(f"There is no lease {lease_id}.")
         book = self._book_of(connection, owner)
-        return book, _known(connection, lease_id, lock=True)
+        lease = _known(book, lease_id, lock=True)
+        if is_abandoned(lease, book.now):
+            # By its date alone: whether a sweep has come by or not makes no difference to what follows.
+            abandon(book, lease)
+            lease = _known(book, lease_id)
+        return book, lease
 
     def _lock_with_holder(self, connection: Connection, account: str, key: str) -> tuple[Book, Lease | None]:
         """Lock the account that pays, and find the open lease that has the key."""
-        found = leases.find_open(connection, key)
+        found = leases.find_open(connection, key, self._now())
         if found is not None and found[0].account != account:
             # It may have to be ended, on its own account. Locked in the order of their numbers, so that no
             # two transactions wait for each other.
@@ -339,7 +340,7 @@ class Leases(Service):
         book = self._book(connection, account)
         if connection.dialect.name == "postgresql":
             # Whoever had the lock may have changed it; on SQLite nobody could.
-            found = leases.find_open(connection, key)
+            found = leases.find_open(connection, key, self._now())
         return book, None if found is None else found[0]
 
     def _against(
@@ -374,13 +375,13 @@ class Leases(Service):
         """End what a crash left open. Return it if it is not this person's to end."""
         if leftover.person != who:
             return leftover
-        locked = leases.find(book.connection, leftover.id, lock=True)
+        locked = leases.find(book.connection, leftover.id, book.now, lock=True)
         if locked is None or not locked.is_open:
             return None
         number = leases.owner_of(book.connection, leftover.id)
         assert number is not None
         of_lease = book if number == book.owner.id else self._book_of(book.connection, number)
-        if locked.started_at is None and is_abandoned(locked, book.now):
+        if is_abandoned(locked, book.now):
             abandon(of_lease, locked)
             return None
         alive = locked.last_alive or locked.admitted_at
@@ -397,15 +398,13 @@ class Leases(Service):
         if not lease.rate or lease.settled_at is None:
             return False
         settled = seconds(lease.settled_at)
-        live = sum(row.amount for row in leases.holds_of(book.connection, lease.id) if row.expires_at > book.now)
-        if live < lease.held:
-            # What has expired is not to be spent a second time.
+        if not lease.held:
+            # What has expired may be somebody else's by now.
             book.release(lease)
-            live = 0
-        since = settled + live // lease.rate
+        since = settled + lease.held // lease.rate
         wanted = until - since
-        unheld = max(0, lease.rate * (book.now - settled) - live)
-        held = book.hold(lease.id, rate=lease.rate, since=since, wanted=wanted, started=True, unheld=unheld)
+        unheld = max(0, lease.rate * (book.now - settled) - lease.held)
+        held = book.hold(lease.id, rate=lease.rate, since=since, wanted=wanted, unheld=unheld)
         return wanted > 0 and held < wanted
 
 
@@ -419,8 +418,8 @@ def is_abandoned(lease: Lease, now: int) -> bool:
     return lease.is_open and lease.started_at is None and seconds(lease.admitted_at) + START_LIMIT <= now
 
 
-def _known(connection: Connection, lease_id: int, *, lock: bool = False) -> Lease:
-    lease = leases.find(connection, lease_id, lock=lock)
+def _known(book: Book, lease_id: int, *, lock: bool = False) -> Lease:
+    lease = leases.find(book.connection, lease_id, book.now, lock=lock)
     if lease is None:
         raise UnknownLeaseError(f"There is no lease {lease_id}.")
     return lease

@@ -52,7 +52,7 @@ class Sweeping(Service):
             if owner is None:
                 return False
             book = self._book_of(connection, owner)
-            lease = leases.find(connection, lease_id, lock=True)
+            lease = leases.find(connection, lease_id, book.now, lock=True)
             if lease is None or not lease.is_open:
                 return False
             if abandoning:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, true, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, or_, select, true, update
 
 from hubquota.models.burn import Pool
 from hubquota.models.ledger import Allocation
@@ -32,7 +32,6 @@ _open_pools = (
     .where(allocation.c.account_id == bindparam("account_id"), allocation.c.lapsed_at.is_(None))
     .order_by(allocation.c.id)
 )
-_latest = select(func.max(allocation.c.id)).where(allocation.c.account_id == bindparam("account_id"))
 _views = select(allocation, account.c.name.label("account"), _live_holds.label("held")).join_from(
     allocation, account
 )
@@ -99,9 +98,16 @@ def set_fact(connection: Connection, allocation_id: int, **facts: int | None) ->
     connection.execute(update(allocation).where(allocation.c.id == allocation_id).values(**facts))
 
 
-def latest(connection: Connection, account_id: int) -> int | None:
-    """Return the number of an account's newest allocation, whatever its state."""
-    found: int | None = connection.execute(_latest, {"account_id": account_id}).scalar_one()
+def newest(connection: Connection, account_id: int, at: int) -> int | None:
+    """Return the number of an account's newest allocation that had started by a time; if none had, of any."""
+    started = or_(allocation.c.start_at <= at, allocation.c.start_at <= allocation.c.granted_at)
+    statement = (
+        select(allocation.c.id)
+        .where(allocation.c.account_id == account_id)
+        .order_by(case((started, 0), else_=1), allocation.c.id.desc())
+        .limit(1)
+    )
+    found: int | None = connection.execute(statement).scalar_one_or_none()
     return found
 
 

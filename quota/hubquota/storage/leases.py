@@ -17,7 +17,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal,
     or_,
     select,
     true,
@@ -31,7 +30,12 @@ from hubquota.storage.times import moment
 #: SQLite allows so many values in a statement at least; keys are sent in groups of this size.
 _GROUP = 500
 
-_held = select(func.coalesce(func.sum(hold.c.amount), 0)).where(hold.c.lease_id == lease.c.id).scalar_subquery()
+_now: ColumnElement[int] = bindparam("now", type_=lease.c.admitted_at.type)
+_held = (
+    select(func.coalesce(func.sum(hold.c.amount), 0))
+    .where(hold.c.lease_id == lease.c.id, hold.c.expires_at > _now)
+    .scalar_subquery()
+)
 _leases = select(
     lease.c.id,
     lease.c.account_id,
@@ -51,7 +55,6 @@ _leases = select(
     lease.c.reason,
 ).join_from(lease, account)
 _open = lease.c.ended_at.is_(None)
-_now: ColumnElement[int] = bindparam("now", type_=lease.c.admitted_at.type)
 #: A lease that was admitted after this and has not begun may still begin.
 _waiting_since: ColumnElement[int] = bindparam("waiting_since", type_=lease.c.admitted_at.type)
 
@@ -124,12 +127,7 @@ def _accrued(now: ColumnElement[int]) -> ColumnElement[int]:
 
 def _running(now: ColumnElement[int]) -> Any:
     """Return open leases, each with what it accrued and what is held for it."""
-    live = (
-        select(func.coalesce(func.sum(hold.c.amount), 0))
-        .where(hold.c.lease_id == lease.c.id, hold.c.expires_at > now)
-        .scalar_subquery()
-    )
-    return select(lease.c.account_id, _accrued(now).label("accrued"), live.label("held")).where(_open)
+    return select(lease.c.account_id, _accrued(now).label("accrued"), _held.label("held")).where(_open)
 
 
 def _unheld(rows: Any) -> ColumnElement[int]:
@@ -148,13 +146,13 @@ def burden(connection: Connection, account_id: int, now: int) -> tuple[int, int]
 
 def burdens(connection: Connection, account_ids: Sequence[int], now: int) -> dict[int, tuple[int, int, int]]:
     """Return for each account what `burden` does, and how many open leases it has."""
-    rows = _running(literal(now, lease.c.admitted_at.type)).where(lease.c.account_id.in_(account_ids)).subquery()
+    rows = _running(_now).where(lease.c.account_id.in_(account_ids)).subquery()
     statement = select(rows.c.account_id, func.sum(rows.c.accrued), _unheld(rows), func.count()).group_by(
         rows.c.account_id
     )
     return {
         number: (int(accrued), int(unheld), int(count))
-        for number, accrued, unheld, count in connection.execute(statement)
+        for number, accrued, unheld, count in connection.execute(statement, {"now": now})
     }
 
 
@@ -215,26 +213,28 @@ def owner_of(connection: Connection, lease_id: int) -> int | None:
     return found
 
 
-def find(connection: Connection, lease_id: int, *, lock: bool = False) -> Lease | None:
+def find(connection: Connection, lease_id: int, now: int, *, lock: bool = False) -> Lease | None:
     """Return the lease of that number."""
     statement = _by_id_locked if lock else _by_id
-    row = connection.execute(statement, {"lease_id": lease_id}).one_or_none()
+    row = connection.execute(statement, {"lease_id": lease_id, "now": now}).one_or_none()
     return None if row is None else _view(row)
 
 
-def find_open(connection: Connection, key: str) -> tuple[Lease, int] | None:
+def find_open(connection: Connection, key: str, now: int) -> tuple[Lease, int] | None:
     """Return the open lease that has the key, with the number of its account."""
-    row = connection.execute(_open_by_key, {"key": key}).one_or_none()
+    row = connection.execute(_open_by_key, {"key": key, "now": now}).one_or_none()
     return None if row is None else (_view(row), row.account_id)
 
 
-def open_of(connection: Connection, account_id: int) -> list[Lease]:
+def open_of(connection: Connection, account_id: int, now: int) -> list[Lease]:
     """Return an account's open leases that run, locked, in the order of their admission."""
     statement = _leases.where(lease.c.account_id == account_id, _open, lease.c.started_at.is_not(None))
-    return _list(connection, statement.order_by(lease.c.id).with_for_update(of=lease))
+    return _list(connection, statement.order_by(lease.c.id).with_for_update(of=lease), now)
 
 
-def list_open(connection: Connection, *, kind: str | None, owner: str | None, person: str | None) -> list[Lease]:
+def list_open(
+    connection: Connection, now: int, *, kind: str | None, owner: str | None, person: str | None
+) -> list[Lease]:
     """Return open leases in the order of their admission."""
     return _list(
         connection,
@@ -244,16 +244,18 @@ def list_open(connection: Connection, *, kind: str | None, owner: str | None, pe
             account.c.name == owner if owner is not None else true(),
             lease.c.person == person if person is not None else true(),
         ).order_by(lease.c.id),
+        now,
     )
 
 
-def list_ended(connection: Connection, account_id: int, limit: int) -> list[Lease]:
+def list_ended(connection: Connection, account_id: int, limit: int, now: int) -> list[Lease]:
     """Return an account's latest leases that have ended, newest first."""
     return _list(
         connection,
         _leases.where(lease.c.account_id == account_id, lease.c.ended_at.is_not(None))
         .order_by(lease.c.ended_at.desc(), lease.c.id.desc())
         .limit(limit),
+        now,
     )
 
 
@@ -399,8 +401,8 @@ def expired_holds(connection: Connection, now: int, limit: int) -> list[int]:
     return list(connection.scalars(statement.limit(limit)))
 
 
-def _list(connection: Connection, statement: Select[*tuple[Any, ...]]) -> list[Lease]:
-    return [_view(row) for row in connection.execute(statement)]
+def _list(connection: Connection, statement: Select[*tuple[Any, ...]], now: int) -> list[Lease]:
+    return [_view(row) for row in connection.execute(statement, {"now": now})]
 
 
 def _view(row: Row[*tuple[Any, ...]]) -> Lease:
