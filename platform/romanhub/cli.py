@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 
 from romanhub import __version__
-from romanhub.local import environments
 from romanhub.local.environments import SetupError
 from romanhub.local.layout import State, default_state
 
@@ -64,17 +63,12 @@ def sample(arguments: tuple[str, ...]) -> None:
 
     Runs in the whole analysis image, which is installed first where it is not there yet.
     """
+    from romanhub.local.analysis import ensure_roman
     from romanhub.local.screen import Screen
 
-    screen = Screen()
     state = State(default_state())
     state.make()
-    full = state.roman_environment(full=True)
-    interpreter = environments.find_python(for_other_users=False)
-    if not full.is_current(interpreter):
-        with screen.step("Roman environment (the whole analysis image, from images/roman)"):
-            uv = environments.find_uv(state.bootstrap_environment())
-            environments.build(full, python=interpreter, uv=uv)
+    full = ensure_roman(state, full=True, screen=Screen())
     command = [str(full.python), "-m", "romanhub.sample", *arguments]
     source = str(Path(__file__).resolve().parents[1])
     raise SystemExit(subprocess.run(command, env={**os.environ, "PYTHONPATH": source}).returncode)

@@ -20,19 +20,12 @@ from romanhub.local.environments import Environment, SetupError
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Show a line for a step, with how long it took once it is done."""
+    """Show a line when a step begins, and how long it took once it is done."""
     started = time.monotonic()
-    interactive = sys.stdout.isatty()
-    if interactive:
-        print(f"  … {what}", end="", flush=True)
-    try:
-        yield
-    except BaseException:
-        if interactive:
-            print()
-        raise
-    over = "\r" if interactive else ""
-    print(f"{over}  ✓ {what:<58} {time.monotonic() - started:6.1f} s", flush=True)
+    if sys.stdout.isatty():
+        print(f"  … {what}", flush=True)
+    yield
+    print(f"  ✓ {what:<58} {time.monotonic() - started:6.1f} s", flush=True)
 
 
 def ensure(environment: Environment, what: str, *, python: Path, uv: Callable[[], Path]) -> None:

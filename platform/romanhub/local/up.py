@@ -16,9 +16,9 @@ from hubquota.services.tiersfile import TiersFileError, load_tiers
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
 
-from romanhub.local import environments, parts, ports, sample_archive, secrets
+from romanhub.local import parts, ports, sample_archive, secrets
+from romanhub.local.analysis import ensure_roman, place
 from romanhub.local.environments import SetupError, others_can_reach
-from romanhub.local.kernel import place
 from romanhub.local.layout import State
 from romanhub.local.screen import Screen
 from romanhub.local.settings import ADMIN, Settings
@@ -86,14 +86,7 @@ def _prepare(state: State, *, port: int, full: bool, screen: Screen) -> Settings
         load_sign_in()
     except TiersFileError as error:
         raise SetupError(str(error)) from None
-    python = environments.find_python(for_other_users=os.geteuid() == 0)
-    if not settings.roman.is_current(python):
-        image = "the whole analysis image" if full else "its core"
-        with screen.step(f"Roman environment ({image}, from images/roman)"):
-            environments.build(
-                settings.roman, python=python, uv=environments.find_uv(state.bootstrap_environment())
-            )
-    place(settings.roman)
+    place(ensure_roman(state, full=full, screen=screen))
     with screen.step("Ledger"):
         migrate(make_engine(settings.ledger_url))
     return settings
