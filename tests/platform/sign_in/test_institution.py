@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.platform.sign_in.hub import Member, text
-from tests.platform.sign_in.site import ASK, Site
+from tests.platform.sign_in.sites import ASK, Site
 
 
 def test_the_button_names_the_institution(site: Site) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.platform.sign_in.hub import Member, text
-from tests.platform.sign_in.site import Site, running_site
+from tests.platform.sign_in.sites import Site, running_site
 
 CLAIM = "https://example.org/groups"
 

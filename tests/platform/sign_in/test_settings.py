@@ -15,7 +15,7 @@ from traitlets.config import Config
 
 from tests.platform.sign_in.answers import Answers, answering
 from tests.platform.sign_in.hub import ROOT, Hub
-from tests.platform.sign_in.site import Site
+from tests.platform.sign_in.sites import Site
 from tests.support.platform import free_port
 
 SETTINGS = {
