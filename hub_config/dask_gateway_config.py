@@ -31,4 +31,8 @@ c.LocalClusterBackend.inherited_environment = ["LANG", "LC_ALL", "TZ"]
 dask = str(settings.roman.bin / "dask")
 c.ClusterConfig.scheduler_cmd = [dask, "scheduler"]
 c.ClusterConfig.worker_cmd = [dask, "worker"]
-c.ClusterConfig.environment = {"PATH": f"{settings.roman.bin}:/usr/local/bin:/usr/bin:/bin"}
+c.ClusterConfig.environment = {
+    "PATH": f"{settings.roman.bin}:/usr/local/bin:/usr/bin:/bin",
+    # As in the kernel: AstroPy uses what it has, and asks no address outside.
+    "DASK_DISTRIBUTED__WORKER__PRELOAD": '["romanhub.client.offline"]',
+}

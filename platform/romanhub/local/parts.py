@@ -125,6 +125,8 @@ def archive(settings: Settings) -> Part:
             *(f"-volume.port={ports.archive_volume}", f"-volume.port.grpc={ports.archive_volume_grpc}"),
             *(f"-filer.port={ports.archive_filer}", f"-filer.port.grpc={ports.archive_filer_grpc}"),
             *(f"-s3.port={ports.archive}", f"-s3.port.grpc={ports.archive_grpc}"),
+            f"-filer.localSocket={state.private / 'filer.sock'}",
+            f"-s3.localSocket={state.private / 's3.sock'}",
             *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={write_identities(settings)}"),
         ],
         # Without these keys anybody on the machine could read and write past the S3 server.
