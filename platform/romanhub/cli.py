@@ -26,7 +26,9 @@ def romanhub() -> None:
 
 @romanhub.command()
 @click.option("--port", envvar="ROMANHUB_PORT", default=8000, show_default=True, help="Where people sign in.")
-@click.option("--full", is_flag=True, help="Give users the whole analysis image, not its core alone.")
+@click.option(
+    "--full", is_flag=True, envvar="ROMANHUB_FULL", help="Give users the whole analysis image, not its core alone."
+)
 @click.option(
     "--archive",
     envvar="ROMANHUB_ARCHIVE",

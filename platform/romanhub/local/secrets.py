@@ -24,6 +24,7 @@ class Secrets(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cookie: str = Field(default_factory=_token, description="Signs the hub's cookies.")
+    sign_in: str = Field(default_factory=_token, description="Encrypts people's sign-in at rest.")
     proxy: str = Field(default_factory=_token, description="Lets the hub change the proxy's routes.")
     portal: str = Field(default_factory=_token, description="The portal's token at the hub.")
     gateway: str = Field(default_factory=_token, description="Dask Gateway's token at the hub.")

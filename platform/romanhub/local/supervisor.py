@@ -108,20 +108,26 @@ class Supervisor:
 
     async def _launch(self, part: Part) -> None:
         log = self._logs / f"{part.name}.log"
-        with log.open("ab") as output:
-            process = await asyncio.create_subprocess_exec(
-                *part.command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, **part.environment},
-                cwd=self._logs,
-                # A session of its own: Ctrl-C in the terminal reaches this process alone, which ends the
-                # parts in order.
-                start_new_session=True,
-                preexec_fn=_end_with_parent,
-                pass_fds=(self._lock,),
-            )
+        try:
+            with log.open("ab") as output:
+                process = await asyncio.create_subprocess_exec(
+                    *part.command,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env={**os.environ, **part.environment},
+                    cwd=self._logs,
+                    # A session of its own: Ctrl-C in the terminal reaches this process alone, which ends the
+                    # parts in order.
+                    start_new_session=True,
+                    preexec_fn=_end_with_parent,
+                    pass_fds=(self._lock,),
+                )
+        except FileNotFoundError:
+            raise PartFailedError(
+                f"The {part.name} cannot start: {part.command[0]} is not there. Install the platform again "
+                "(make clean, then make run), or its package with the extra `hub`."
+            ) from None
         self._running[part.name] = (part, process)
         await self._answers(part, process, log)
 

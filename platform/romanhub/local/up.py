@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 from hubquota.services.tiersfile import TiersFileError, load_tiers
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
@@ -23,7 +24,9 @@ from romanhub.local.layout import State
 from romanhub.local.screen import Screen
 from romanhub.local.settings import ADMIN, Settings
 from romanhub.local.supervisor import Supervisor
+from romanhub.local.system_users import can_separate
 from romanhub.sign_in.local_accounts import first_password
+from romanhub.sign_in.oidc import discover
 from romanhub.sign_in.settings import load_sign_in
 
 #: How long a new run waits for the one before it to end, in seconds.
@@ -78,12 +81,20 @@ def _prepare(state: State, *, port: int, full: bool, screen: Screen) -> Settings
             f"Started as root, users' servers run as system users of their own, and these cannot enter "
             f"{state.root}. Set ROMANHUB_STATE to a folder that everybody may enter, such as /var/lib/romanhub."
         )
+    if os.geteuid() == 0 and not can_separate():
+        raise SetupError(
+            "Started as root, every user's server runs as a system user of its own, and the command useradd, "
+            "which makes these, is not here. Install it (on Debian: apt-get install passwd), or run this as an "
+            "ordinary user."
+        )
     kept = secrets.load(state.private / "secrets.json")
     chosen = ports.choose(state.private / "ports.json", port)
     settings = Settings(state, chosen, kept, full=full)
     try:
         load_tiers(settings.tiers_file)
-        load_sign_in()
+        if provider := load_sign_in():
+            with httpx.Client(timeout=10) as client:
+                discover(provider, client)
     except TiersFileError as error:
         raise SetupError(str(error)) from None
     place(ensure_roman(state, full=full, screen=screen))

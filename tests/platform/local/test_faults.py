@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import signal
 import sqlite3
+from pathlib import Path
 
 import psutil
+import pytest
 
+from romanhub.local.supervisor import Part, PartFailedError, Supervisor
 from tests.support.person import Person
 from tests.support.platform import Platform
 
@@ -72,3 +75,22 @@ async def test_everything_is_killed_and_the_next_start_agrees_with_the_ledger(ow
 
 def _user(process: psutil.Process) -> str:
     return str(process.environ().get("JUPYTERHUB_USER", ""))
+
+
+async def test_a_part_whose_program_is_missing_is_one_clear_line(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as lock:
+        supervisor = Supervisor(tmp_path, lock.fileno(), print)
+        with pytest.raises(PartFailedError, match="The archive cannot start: /not/there is not there"):
+            await supervisor.start(Part("archive", ["/not/there"]))
+        await supervisor.stop([])
+
+
+async def test_a_part_that_keeps_ending_is_given_up_with_its_last_words(tmp_path: Path) -> None:
+    said: list[str] = []
+    with (tmp_path / "lock").open("w") as lock:
+        supervisor = Supervisor(tmp_path, lock.fileno(), said.append)
+        await supervisor.start(Part("archive", ["sh", "-c", "echo no room; exit 3"]))
+        with pytest.raises(PartFailedError, match=r"The archive keeps ending \(exit code 3\)(.|\n)*no room"):
+            await supervisor.wait()
+        await supervisor.stop([])
+    assert "The archive ended (exit code 3); starting it again." in said

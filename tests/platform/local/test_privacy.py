@@ -105,6 +105,19 @@ def test_the_homes_say_so_when_they_are_shared(platform: Platform) -> None:
         assert "homes are private" in platform.output
 
 
+async def test_the_kernel_has_what_its_name_promises(people: tuple[Person, Person]) -> None:
+    eve, _ = people
+    kernel = await eve.kernel()
+    result = await kernel.run(
+        "import asdf, astropy, dask, distributed, gwcs, matplotlib, photutils, roman_datamodels, s3fs, romanhub"
+    )
+    assert not result.error, result.error
+    # What passes between a server and its kernel can be read by nobody else on the machine.
+    keys = await kernel.run("import json, ipykernel\nprint(*json.load(open(ipykernel.get_connection_file())))")
+    assert "curve_publickey" in keys.text.split()
+    kernel.close()
+
+
 async def test_no_notebook_holds_a_key_of_another_part(platform: Platform, people: tuple[Person, Person]) -> None:
     eve, _ = people
     kernel = await eve.kernel()

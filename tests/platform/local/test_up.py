@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 from pathlib import Path
 
 import psutil
@@ -23,6 +24,8 @@ def test_ctrl_c_ends_every_process_and_a_second_run_continues(own_platform: Plat
     assert ada.sign_in().url.path.startswith("/hub/")
     assert ada.start_server(size="small").is_success
     assert len(own_platform.processes()) > 7
+    with sqlite3.connect(f"file:{own_platform.state / 'private' / 'hub.sqlite'}?mode=ro", uri=True) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
     assert own_platform.interrupt() == 0
     left = [process for process in own_platform.processes() if process.is_running()]
