@@ -56,6 +56,10 @@ class Environment:
         stamp = self.path / STAMP
         return stamp.is_file() and stamp.read_text() == self.digest(python)
 
+    def seal(self, python: Path) -> None:
+        """Note that the environment is whole."""
+        (self.path / STAMP).write_text(self.digest(python))
+
 
 def build(environment: Environment, *, python: Path, uv: Path) -> None:
     """Make the environment from its locks, anew where there was one.
@@ -68,13 +72,13 @@ def build(environment: Environment, *, python: Path, uv: Path) -> None:
         Where the disk is full or a package cannot be had.
     """
     check_room(environment.path)
-    _run([str(uv), "venv", "--clear", "--quiet", "--python", str(python), str(environment.path)])
+    run([str(uv), "venv", "--clear", "--quiet", "--python", str(python), str(environment.path)])
     command = [str(uv), "pip", "sync", "--python", str(environment.python), "--require-hashes"]
     # Byte code at install: a server's start is a third slower without it, and its user cannot write it.
     command += ["--compile-bytecode"]
     # At a terminal uv shows its own bars; elsewhere it is quiet.
-    _run([*command, *map(str, environment.locks)], show=sys.stderr.isatty())
-    (environment.path / STAMP).write_text(environment.digest(python))
+    run([*command, *map(str, environment.locks)], show=sys.stderr.isatty())
+    environment.seal(python)
 
 
 def check_room(path: Path) -> None:
@@ -155,8 +159,8 @@ def find_uv(bootstrap: Environment) -> Path:
             ) from None
         locks = [word for lock in bootstrap.locks for word in ("-r", str(lock))]
         pip = [str(bootstrap.python), "-m", "pip", "install", "--quiet", "--require-hashes"]
-        _run([*pip, "--disable-pip-version-check", *locks])
-        (bootstrap.path / STAMP).write_text(bootstrap.digest(python))
+        run([*pip, "--disable-pip-version-check", *locks])
+        bootstrap.seal(python)
     return uv
 
 
@@ -171,7 +175,7 @@ def _is_new_enough(python: Path) -> bool:
         return False
 
 
-def _run(command: Sequence[str], *, show: bool = False) -> None:
+def run(command: Sequence[str], *, show: bool = False) -> None:
     """Run one step of the set-up. Unless it is to be shown, what it prints is seen only where it fails."""
     # The tests' and the user's own Python settings must not leak into another environment's interpreter.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from romanhub.local.layout import deployment
+from romanhub.local.node_proxy import proxy_command
 from romanhub.local.ports import HOST
 from romanhub.local.settings import BUCKET, REGION, Settings
 from romanhub.local.supervisor import Part
@@ -27,7 +28,7 @@ def proxy(settings: Settings) -> Part:
     return Part(
         name="proxy",
         command=[
-            _command("configurable-http-proxy"),
+            *proxy_command(settings.state),
             *("--ip", HOST, "--port", str(ports.public)),
             *("--api-ip", HOST, "--api-port", str(ports.proxy_api)),
             *("--error-target", f"http://{HOST}:{ports.hub}/hub/error"),

@@ -21,6 +21,7 @@ from romanhub.local import parts, ports, sample_archive, secrets
 from romanhub.local.analysis import ensure_roman, place
 from romanhub.local.environments import SetupError, others_can_reach
 from romanhub.local.layout import State
+from romanhub.local.node_proxy import ensure_proxy
 from romanhub.local.screen import Screen
 from romanhub.local.settings import ADMIN, Settings
 from romanhub.local.supervisor import Supervisor
@@ -97,6 +98,7 @@ def _prepare(state: State, *, port: int, full: bool, screen: Screen) -> Settings
                 discover(provider, client)
     except TiersFileError as error:
         raise SetupError(str(error)) from None
+    ensure_proxy(state, screen=screen)
     place(ensure_roman(state, full=full, screen=screen))
     with screen.step("Ledger"):
         migrate(make_engine(settings.ledger_url))

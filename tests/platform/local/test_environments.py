@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from romanhub.local import environments
 from romanhub.local.environments import STAMP, Environment, SetupError
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from romanhub.local.supervisor import Part, PartFailedError, Supervisor
+
 from tests.support.person import Person
 from tests.support.platform import Platform
 

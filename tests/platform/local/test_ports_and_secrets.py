@@ -6,9 +6,9 @@ import socket
 from pathlib import Path
 
 import pytest
-
 from romanhub.local import ports, secrets
 from romanhub.local.environments import SetupError
+
 from tests.support.platform import free_port
 
 

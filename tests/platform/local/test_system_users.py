@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from romanhub.local.system_users import SystemUsers, can_separate
+
 from tests.support.platform import fresh_state
 
 NAMES = st.text(alphabet=string.ascii_letters + string.digits + "-_.@+ é", min_size=1, max_size=60)
