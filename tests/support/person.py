@@ -46,7 +46,7 @@ class Person:
 
     @property
     def path(self) -> str:
-        """This person in the hub's REST API."""
+        """Where this person is in the hub's REST API."""
         return f"/users/{quote(self.name, safe='')}"
 
     @property

@@ -16,7 +16,7 @@ from dask_gateway_server.options import Options
 from hubquota.models.ledger import Refused
 from hubquota.models.tiers import Tier, Tiers
 from hubquota.services.ledger import Ledger
-from hubquota.services.tiersfile import load_tiers
+from hubquota.services.tiersfile import TiersFile
 from hubquota.storage.engine import make_engine
 from traitlets import Unicode
 
@@ -50,7 +50,7 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
 
     async def do_setup(self) -> None:
         """Open the ledger and read the tiers."""
-        self._tiers: Tiers = load_tiers(Path(self.tiers_file))
+        self._tiers_file = TiersFile(self.tiers_file)
         self._ledger = Ledger(make_engine(self.database_url), lambda: datetime.now(UTC))
         self._users = SystemUsers(Path(self.homes), separate=can_separate())
         # Held while a cluster is admitted, so that two requests at once cannot both be the last one allowed.
@@ -159,6 +159,11 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
         if seen:
             await self._decide(lambda: self._ledger.seen(seen))
         return there
+
+    @property
+    def _tiers(self) -> Tiers:
+        """The tiers, read again when their file changes."""
+        return self._tiers_file.current()
 
     async def _tier(self, user: User) -> Tier:
         """The tier of the user's account, which is opened where they have none yet."""

@@ -138,6 +138,8 @@ def archive(settings: Settings) -> Part:
             "WEED_JWT_FILER_SIGNING_READ_KEY": settings.secrets.archive_internal,
         },
         ready=f"{settings.archive_endpoint}/",
+        # It waits 15 seconds for its own parts' connections. All that it has accepted is written by then.
+        patience=3.0,
     )
 
 

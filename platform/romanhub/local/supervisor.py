@@ -46,12 +46,15 @@ class Part:
         What its environment has beside the platform's own.
     ready
         The address that answers once the part is ready; None where it serves nobody.
+    patience
+        How long the part may take to end before it is killed, in seconds.
     """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     ready: str | None = None
+    patience: float = STOP_LIMIT
 
 
 class PartFailedError(SetupError):
@@ -103,7 +106,7 @@ class Supervisor:
         await asyncio.gather(*self._guards, return_exceptions=True)
         for name in order:
             if name in self._running:
-                await _end(self._running[name][1])
+                await _end(*self._running[name])
         await asyncio.to_thread(_end_descendants)
 
     async def _launch(self, part: Part) -> None:
@@ -187,12 +190,12 @@ def _become_subreaper() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(part: Part, process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return
     process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), STOP_LIMIT)
+        await asyncio.wait_for(process.wait(), part.patience)
     except TimeoutError:
         process.kill()
         await process.wait()
