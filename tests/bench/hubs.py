@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +25,6 @@ import psutil
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
 from romanhub.local import parts, ports, secrets
-from romanhub.local.kernel import place
 from romanhub.local.layout import State
 from romanhub.local.ports import HOST
 from romanhub.local.settings import Settings
@@ -82,12 +82,12 @@ class Hub:
         self._things.callback(self.stop)
         try:
             # What `romanhub up` makes ready before it starts a hub. A plain hub makes no use of it.
-            place(self.settings.roman)
+            _make_environments()
             migrate(make_engine(self.settings.ledger_url))
             for port in (self.settings.ports.portal, self.settings.ports.gateway_web):
                 self._things.enter_context(_answering(port))
             proxy = parts.proxy(self.settings)
-            running = _Process(proxy.command, {**os.environ, **proxy.environment}, self.folder)
+            running = _Process(proxy.name, proxy.command, {**os.environ, **proxy.environment}, self.folder)
             self._things.callback(running.end)
             # Without its token it refuses, and so shows that it is there.
             running.wait_for(str(proxy.ready), status=403)
@@ -115,7 +115,8 @@ class Hub:
         if "PYTHONPATH" not in self._variables:
             environment.pop("PYTHONPATH", None)
         started = time.perf_counter()
-        self._hub = _Process(["jupyterhub", "--config", str(self._config)], environment, self.folder)
+        command = [_hub_program("jupyterhub"), "--config", str(self._config)]
+        self._hub = _Process("hub", command, environment, self.folder)
         self._hub.wait_for(f"{self.settings.hub_api}/")
         seconds = time.perf_counter() - started
         # Beyond the figure: until the proxy knows the hub, nobody can sign in.
@@ -143,26 +144,36 @@ def alternate(
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
+def _hub_program(name: str) -> str:
+    return str(Path(shared_environments()) / "hub" / "bin" / name)
+
+
+@cache
+def _make_environments() -> None:
+    """Bring the proxy's and the servers' environments up to date, from the hub environment as the platform does."""
+    subprocess.run([_hub_program("python"), "-m", "tests.bench.environments"], cwd=ROOT, check=True)
+
+
 class _Process:
-    """A command of the hub environment, with what it prints in a log of its own.
+    """A command with what it prints in a log of its own.
 
     Parameters
     ----------
+    name
+        The log's name.
     command
-        The command's name or path, and its words.
+        The command line.
     environment
         Its whole environment.
     folder
         Where it runs and logs.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
-        name = Path(command[0]).name
-        program = Path(shared_environments()) / "hub" / "bin" / name
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         self._log = folder / f"{name}.log"
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [str(program), *command[1:]],
+                list(command),
                 env=environment,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
