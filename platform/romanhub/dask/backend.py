@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from dask_gateway_server.backends.base import PublicException
-from dask_gateway_server.backends.local import LocalBackend
+from dask_gateway_server.backends.local import LocalBackend, is_running
 from dask_gateway_server.models import User
 from dask_gateway_server.options import Options
 from hubquota.models.ledger import Refused
 from hubquota.models.tiers import Tier, Tiers
-from hubquota.services.ledger import Ledger
+from hubquota.services.ledger import Ledger, utc_now
 from hubquota.services.tiersfile import TiersFile
 from hubquota.storage.engine import make_engine
 from traitlets import Unicode
@@ -32,14 +32,24 @@ ACTOR = "dask-gateway"
 #: How long a decision of the ledger may take, in seconds, before the answer is no.
 DEADLINE = 10.0
 
+#: How often the ledger is compared with the processes, in seconds. After a crash of the gateway, a worker
+#: that died meanwhile is charged to within this much.
+WATCH_PERIOD = 15.0
+
+#: How long after its admission a worker may still be about to begin.
+STARTING = timedelta(minutes=2)
+
+#: Why a lease ended that never began.
+NOT_STARTED = "The worker did not start."
+
 T = TypeVar("T")
 
 
 class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
     """Runs schedulers and workers as local processes of their owner's system user.
 
-    A worker's lease opens when its process is started and closes once the process is gone, so that what is
-    charged is what ran, whatever a heartbeat says. The scheduler is free.
+    A worker's lease opens when its process is started and closes at the moment the process ends, so that what
+    is charged is what ran, whatever a heartbeat says. The scheduler is free.
     """
 
     homes = Unicode(config=True, help="The folder that holds the users' home folders.")
@@ -51,10 +61,18 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
     async def do_setup(self) -> None:
         """Open the ledger and read the tiers."""
         self._tiers_file = TiersFile(self.tiers_file)
-        self._ledger = Ledger(make_engine(self.database_url), lambda: datetime.now(UTC))
+        self._ledger = Ledger(make_engine(self.database_url))
         self._users = SystemUsers(Path(self.homes), separate=can_separate())
         # Held while a cluster is admitted, so that two requests at once cannot both be the last one allowed.
         self._admission = asyncio.Lock()
+        self._now = utc_now
+        #: The process of each worker that runs, by its lease's key.
+        self._running: dict[str, int] = {}
+        for cluster in self.db.active_clusters():
+            for worker in cluster.active_workers():
+                if worker.state.get("lease") is not None:
+                    self._follow(_key(worker), worker.state["pid"], worker.state["lease"])
+        self.task_pool.spawn(self._watch_workers())
 
     async def get_cluster_options(self, user: User) -> Options:
         """What the user's tier lets them choose."""
@@ -138,27 +156,74 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
         try:
             async for state in super().do_start_worker(worker):
                 yield {**state, "lease": lease.id}
+                pid = state["pid"]
             await self._decide(lambda: self._ledger.begin(lease.id))
         except BaseException:
-            await self._decide(lambda: self._ledger.cancel(lease.id, reason="The worker did not start."))
+            await self._decide(lambda: self._ledger.close(lease.id, reason=NOT_STARTED, actor=ACTOR))
             raise
+        self._follow(_key(worker), pid, lease.id)
 
     async def do_stop_worker(self, worker: Any) -> None:
         """End a worker's process, then its lease."""
+        pid, lease = worker.state.get("pid"), worker.state.get("lease")
+        died = pid is None or not is_running(pid)
         try:
             await super().do_stop_worker(worker)
         finally:
-            lease = worker.state.get("lease")
+            self._running.pop(_key(worker), None)
             if lease is not None:
-                await self._decide(lambda: self._ledger.close(lease, reason="The worker has ended.", actor=ACTOR))
+                await self._close(lease, None if died else self._now())
 
-    async def do_check_workers(self, workers: list[Any]) -> list[bool]:
-        """Which workers' processes are there; each that is has been seen."""
-        there: list[bool] = await super().do_check_workers(workers)
-        seen = [_key(worker) for worker, alive in zip(workers, there, strict=True) if alive]
-        if seen:
-            await self._decide(lambda: self._ledger.seen(seen))
-        return there
+    def _follow(self, key: str, pid: int, lease: int) -> None:
+        """Close the lease at the moment at which the process ends, whatever ends it."""
+        self._running[key] = pid
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return  # The next comparison with the ledger closes the lease.
+        loop = asyncio.get_running_loop()
+
+        def ended() -> None:
+            at = self._now()
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+            self._running.pop(key, None)
+            self.task_pool.spawn(self._close(lease, at))
+
+        loop.add_reader(descriptor, ended)
+
+    async def _watch_workers(self) -> None:
+        """At the start and from time to time, compare the ledger's open leases with the processes."""
+        while True:
+            try:
+                await self._compare()
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                self.log.warning("The workers could not be compared with the ledger", exc_info=True)
+            await asyncio.sleep(WATCH_PERIOD)
+
+    async def _compare(self) -> None:
+        """Note which workers run; close the leases of those that ended while nobody looked."""
+        leases = await self._decide(lambda: self._ledger.open_leases(WORKER))
+        alive = {key for key, pid in self._running.items() if is_running(pid)}
+        await self._decide(lambda: self._ledger.seen(alive))
+        for lease in leases:
+            starting = lease.started_at is None and self._now() - lease.admitted_at < STARTING
+            if lease.key not in alive and not starting:
+                await self._close(lease.id, None)
+
+    async def _close(self, lease: int, at: datetime | None) -> None:
+        """Close a worker's lease at a time, or where that is not known, at the last one it was seen."""
+
+        def close() -> None:
+            found = self._ledger.lease(lease)
+            if found is None:
+                return
+            reason = NOT_STARTED if found.started_at is None else "The worker has ended."
+            self._ledger.close(lease, reason=reason, at=at or found.last_alive, actor=ACTOR)
+
+        await self._decide(close)
 
     @property
     def _tiers(self) -> Tiers:
