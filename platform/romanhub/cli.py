@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -80,22 +79,12 @@ def sample(arguments: tuple[str, ...]) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clean(yes: bool) -> None:
     """Remove the folder of state: users, homes, data and environments."""
-    from romanhub.local.system_users import SystemUsers, can_separate
-    from romanhub.local.up import alone
+    from romanhub.local.clean import clean as remove
 
     state = State(default_state())
-    if not state.root.exists():
-        click.echo(f"Nothing to remove: {state.root} is not there.")
-        return
-    if not (state.private / "secrets.json").exists() and not state.environments.is_relative_to(state.root):
-        raise SetupError(f"{state.root} does not look like a folder of state. Remove it yourself if you are sure.")
-    if not yes:
+    if state.mark.exists() and not yes:
         click.confirm(f"Remove {state.root} with every user, home and data in it?", abort=True)
-    with alone(state):
-        gone = SystemUsers(state.homes, separate=can_separate()).remove_all()
-        shutil.rmtree(state.root)
-    users = f" and {len(gone)} system users" if gone else ""
-    click.echo(f"Removed {state.root}{users}.")
+    click.echo(remove(state))
 
 
 def main() -> None:

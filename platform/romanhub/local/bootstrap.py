@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from romanhub.local import environments, layout
+from romanhub.local.clean import clean
 from romanhub.local.environments import Environment, SetupError
 
 
@@ -133,10 +134,8 @@ def main() -> None:
                 hub(state)
                 command = [str(platform.python), str(layout.CHECKOUT / "tests" / f"run_{what}.py"), *rest]
             case ["clean"]:
-                if not state.root.exists():
-                    print(f"Nothing to remove: {state.root} is not there.")
-                    return
-                command = [str(hub(state).bin / "romanhub"), "clean", "--yes"]
+                print(clean(state))
+                return
             case _:
                 command = [str(hub(state).bin / "romanhub"), *words]
     except SetupError as error:

@@ -27,6 +27,9 @@ STOP_LIMIT = 30.0
 #: A part that dies so often within the window (in seconds) is given up, and the platform ends.
 RESTARTS, RESTART_WINDOW = 5, 60.0
 
+#: How often the ends of orphans are noted, in seconds.
+REAP_PERIOD = 1.0
+
 #: Linux's prctl options (linux/prctl.h).
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -83,6 +86,7 @@ class Supervisor:
         self._guards: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         _become_subreaper()
+        self._reaper = asyncio.create_task(self._reap())
 
     async def start(self, part: Part) -> None:
         """Start a part, and return once it answers.
@@ -101,13 +105,28 @@ class Supervisor:
 
     async def stop(self, order: Sequence[str]) -> None:
         """End the parts in the order given, and then whatever they left behind."""
-        for guard in self._guards:
-            guard.cancel()
-        await asyncio.gather(*self._guards, return_exceptions=True)
+        for task in (*self._guards, self._reaper):
+            task.cancel()
+        await asyncio.gather(*self._guards, self._reaper, return_exceptions=True)
         for name in order:
             if name in self._running:
                 await _end(*self._running[name])
         await asyncio.to_thread(_end_descendants)
+
+    async def _reap(self) -> None:
+        """Take note of the ends of processes whose parent was killed.
+
+        They become this process's children. Until it has taken note, an ended one still has its number, and
+        the hub and the gateway would take it for running.
+        """
+        me = psutil.Process()
+        while True:
+            parts = {process.pid for _, process in self._running.values()}
+            for child in me.children():
+                with contextlib.suppress(psutil.NoSuchProcess, ChildProcessError):
+                    if child.pid not in parts and child.status() == psutil.STATUS_ZOMBIE:
+                        os.waitpid(child.pid, os.WNOHANG)
+            await asyncio.sleep(REAP_PERIOD)
 
     async def _launch(self, part: Part) -> None:
         log = self._logs / f"{part.name}.log"

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -21,6 +18,7 @@ from romanhub.local import parts, ports, sample_archive, secrets
 from romanhub.local.analysis import ensure_roman, place
 from romanhub.local.environments import SetupError, others_can_reach
 from romanhub.local.layout import State
+from romanhub.local.lock import alone
 from romanhub.local.node_proxy import ensure_proxy
 from romanhub.local.screen import Screen
 from romanhub.local.settings import ADMIN, Settings
@@ -29,9 +27,6 @@ from romanhub.local.system_users import can_separate
 from romanhub.sign_in.local_accounts import first_password
 from romanhub.sign_in.oidc import discover
 from romanhub.sign_in.settings import load_sign_in
-
-#: How long a new run waits for the one before it to end, in seconds.
-LOCK_PATIENCE = 20.0
 
 
 def up(state: State, *, port: int, full: bool, archive: Path, screen: Screen) -> None:
@@ -88,7 +83,7 @@ def _prepare(state: State, *, port: int, full: bool, screen: Screen) -> Settings
             "which makes these, is not here. Install it (on Debian: apt-get install passwd), or run this as an "
             "ordinary user."
         )
-    kept = secrets.load(state.private / "secrets.json")
+    kept = secrets.make(state.private / "secrets.json")
     chosen = ports.choose(state.private / "ports.json", port)
     settings = Settings(state, chosen, kept, full=full)
     try:
@@ -193,32 +188,3 @@ def _welcome(settings: Settings, screen: Screen, seconds: float) -> None:
     screen.say()
     screen.say("Ctrl-C ends everything.")
     sys.stdout.flush()
-
-
-@contextmanager
-def alone(state: State) -> Iterator[int]:
-    """Hold the folder of state, so that two platforms never share one.
-
-    The lock passes to every part: after a crash it is free only once the last of them has ended.
-    """
-    descriptor = os.open(state.lock, os.O_RDWR | os.O_CREAT, 0o600)
-    deadline = time.monotonic() + LOCK_PATIENCE
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            holder = os.read(descriptor, 20).decode().strip()
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            if (holder and Path(f"/proc/{holder}").exists()) or time.monotonic() > deadline:
-                raise SetupError(
-                    f"The platform already runs from {state.root} (process {holder or 'unknown'}). "
-                    "End it with Ctrl-C first, or set ROMANHUB_STATE and ROMANHUB_PORT for a second one."
-                ) from None
-            time.sleep(0.2)
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

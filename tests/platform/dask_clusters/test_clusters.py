@@ -98,6 +98,31 @@ async def test_a_cluster_keeps_to_the_tier_and_every_worker_is_charged(platform:
         assert lease["ended_at"] > lease["started_at"]
 
 
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root's gateway writes with more rights than the cluster's owner"
+)
+async def test_the_owner_cannot_send_what_the_gateway_writes_elsewhere(platform: Platform, kernel: Kernel) -> None:
+    started = await kernel.run("import glob, os, romanhub\ncluster = romanhub.cluster(workers=1)")
+    assert not started.error, started.error
+    folder = platform.state / "clusters"
+    attempts = await kernel.run(
+        f"name = os.path.join({str(folder)!r}, cluster.name)\n"
+        "for place in ('logs', '.certs', 'work'):\n"
+        "    try:\n"
+        "        os.rename(f'{name}/{place}', f'{name}/moved')\n"
+        "        print(place, 'could be moved')\n"
+        "    except PermissionError:\n"
+        "        pass\n"
+        "try:\n"
+        "    open(f'{name}/logs/new', 'w')\n"
+        "    print('logs can be written')\n"
+        "except PermissionError:\n"
+        "    print('all refused')"
+    )
+    assert attempts.text.strip() == "all refused", attempts
+    await kernel.run("cluster.shutdown()")
+
+
 async def test_a_worker_that_dies_is_charged_to_its_end(platform: Platform, kernel: Kernel) -> None:
     result = await kernel.run(
         "import romanhub\ncluster = romanhub.cluster(workers=1)\nclient = cluster.get_client()\n"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import ssl
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.support.person import Person
@@ -124,3 +128,24 @@ async def test_no_notebook_holds_a_key_of_another_part(platform: Platform, peopl
     names = (await kernel.run("import os; print(*os.environ)")).text.split()
     assert not [name for name in names if "SECRET" in name or "PASSWORD" in name or "ACCESS_KEY" in name]
     kernel.close()
+
+
+def test_the_archive_is_reached_by_s3_alone(platform: Platform) -> None:
+    ports = json.loads((platform.state / "private" / "ports.json").read_text())
+    master = f"http://127.0.0.1:{ports['archive_master']}"
+    assert httpx.get(f"{master}/col/delete?collection=roman-archive").status_code == 404
+    assert httpx.get(f"{master}/dir/assign").status_code == 404
+    assert httpx.get(f"http://127.0.0.1:{ports['archive_filer']}/buckets/").status_code in (401, 404)
+    assert httpx.get(f"http://127.0.0.1:{ports['archive']}/roman-archive/index.json").status_code == 403
+    for part in ("archive_grpc", "archive_master_grpc", "archive_volume_grpc", "archive_filer_grpc"):
+        stranger = ssl.create_default_context()
+        stranger.check_hostname, stranger.verify_mode = False, ssl.CERT_NONE
+        stranger.set_alpn_protocols(["h2"])
+        with (
+            socket.create_connection(("127.0.0.1", ports[part]), timeout=20) as plain,
+            stranger.wrap_socket(plain) as connection,
+            pytest.raises(ssl.SSLError, match="certificate required"),
+        ):
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            while connection.recv(4096):
+                pass
