@@ -59,13 +59,6 @@ class Hub:
     """
 
     def __init__(self, config: Path, variables: Mapping[str, str] | None = None) -> None:
-        # On disk, and where other system users may enter: as root, servers run as users of their own.
-        self.folder = Path(tempfile.mkdtemp(prefix="romanhub-bench-", dir="/var/tmp"))
-        self.folder.chmod(0o755)
-        state = State(self.folder)
-        state.make()
-        chosen = ports.choose(state.private / "ports.json", free_port())
-        self.settings = Settings(state, chosen, secrets.load(state.private / "secrets.json"))
         self._config = config
         self._variables = dict(variables or {})
         self._things = contextlib.ExitStack()
@@ -77,12 +70,18 @@ class Hub:
         return self.settings.url
 
     def __enter__(self) -> Hub:
+        # On disk, and where other system users may enter: as root, servers run as users of their own.
+        self.folder = Path(tempfile.mkdtemp(prefix="romanhub-bench-", dir="/var/tmp"))
         self._things.callback(shutil.rmtree, self.folder)
-        self._things.callback(self.settings.users.remove_all)
-        self._things.callback(self.stop)
         try:
             # What `romanhub up` makes ready before it starts a hub. A plain hub makes no use of it.
             _make_environments()
+            state = State(self.folder)
+            state.make()
+            chosen = ports.choose(state.private / "ports.json", free_port())
+            self.settings = Settings(state, chosen, secrets.make(state.private / "secrets.json"))
+            self._things.callback(self.settings.users.remove_all)
+            self._things.callback(self.stop)
             migrate(make_engine(self.settings.ledger_url))
             for port in (self.settings.ports.portal, self.settings.ports.gateway_web):
                 self._things.enter_context(_answering(port))
@@ -150,7 +149,7 @@ def _hub_program(name: str) -> str:
 
 @cache
 def _make_environments() -> None:
-    """Bring the proxy's and the servers' environments up to date, from the hub environment as the platform does."""
+    """Bring the proxy's and the servers' environments up to date, from the hub's as the platform does."""
     subprocess.run([_hub_program("python"), "-m", "tests.bench.environments"], cwd=ROOT, check=True)
 
 
