@@ -21,6 +21,8 @@ c.JupyterHub.cookie_secret = bytes.fromhex(kept.cookie)
 c.JupyterHub.bind_url = settings.url
 c.JupyterHub.hub_bind_url = f"http://{HOST}:{ports.hub}"
 c.JupyterHub.cleanup_proxy = False
+# How often, in seconds, the hub compares its routes with the proxy's: one that was killed has none.
+c.JupyterHub.last_activity_interval = 15
 c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.api_url = f"http://{HOST}:{ports.proxy_api}"
 c.ConfigurableHTTPProxy.auth_token = kept.proxy

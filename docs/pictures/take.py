@@ -121,7 +121,7 @@ def _take(page: Page, name: str, *, height: int | None = None) -> None:
     path = FOLDER / f"{name}.png"
     page.screenshot(path=str(path))
     page.set_viewport_size(WINDOW)
-    print(f"{path} {path.stat().st_size / 1000:.0f} kB")  # noqa: T201  -- who runs this reads it
+    print(f"{path} {path.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

@@ -51,6 +51,21 @@ async def test_the_hub_is_killed_and_the_notebook_goes_on(own_platform: Platform
     assert ended <= died + 1
 
 
+async def test_the_proxy_is_killed_and_comes_back_with_its_routes(own_platform: Platform) -> None:
+    own_platform.start()
+    ada = Person(own_platform.url, "ada")
+    ada.sign_in()
+    ada.start_server(size="small")
+    bearer = {"Authorization": f"token {ada.token()}"}
+    own_platform.part("proxy").kill()
+    own_platform.wait_for("The proxy is back.")
+    deadline = time.monotonic() + 60
+    while ada.web.get("/user/ada/api/status", headers=bearer).status_code != 200:
+        # The hub looks for missing routes from time to time; nothing tells when it has.
+        assert time.monotonic() < deadline, "the server's route never came back"
+        time.sleep(0.5)
+
+
 async def test_everything_is_killed_and_the_next_start_agrees_with_the_ledger(own_platform: Platform) -> None:
     own_platform.start()
     ada, bob = Person(own_platform.url, "ada"), Person(own_platform.url, "bob")
