@@ -29,6 +29,11 @@ c.LocalClusterBackend.inherited_environment = ["LANG", "LC_ALL", "TZ"]
 
 # Workers run in the very environment of the notebooks.
 dask = str(settings.roman.bin / "dask")
-c.ClusterConfig.scheduler_cmd = [dask, "scheduler"]
-c.ClusterConfig.worker_cmd = [dask, "worker"]
-c.ClusterConfig.environment = {"PATH": f"{settings.roman.bin}:/usr/local/bin:/usr/bin:/bin"}
+# Their dashboards would be open to everybody on the machine.
+c.ClusterConfig.scheduler_cmd = [dask, "scheduler", "--no-dashboard"]
+c.ClusterConfig.worker_cmd = [dask, "worker", "--no-dashboard"]
+c.ClusterConfig.environment = {
+    "PATH": f"{settings.roman.bin}:/usr/local/bin:/usr/bin:/bin",
+    # As in the kernel: AstroPy uses what it has, and asks no address outside.
+    "DASK_DISTRIBUTED__WORKER__PRELOAD": '["romanhub.client.offline"]',
+}

@@ -1,5 +1,7 @@
 """JupyterHub's configuration on one machine: what is where. What happens is in `platform/` and `quota/`."""
 
+import httpx
+from romanhub.local.environments import SetupError
 from romanhub.local.ports import HOST
 from romanhub.local.settings import ADMIN, Settings
 from romanhub.local.spawner import LocalServerSpawner
@@ -19,13 +21,20 @@ c.JupyterHub.cookie_secret = bytes.fromhex(kept.cookie)
 c.JupyterHub.bind_url = settings.url
 c.JupyterHub.hub_bind_url = f"http://{HOST}:{ports.hub}"
 c.JupyterHub.cleanup_proxy = False
+# How often, in seconds, the hub compares its routes with the proxy's: one that was killed has none.
+c.JupyterHub.last_activity_interval = 15
 c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.api_url = f"http://{HOST}:{ports.proxy_api}"
 c.ConfigurableHTTPProxy.auth_token = kept.proxy
 
 # Sign-in: an institution's provider where one is configured, else accounts of this machine.
 if provider := load_sign_in():
-    oidc.configure(c, provider)
+    c.CryptKeeper.keys = [kept.sign_in]
+    try:
+        with httpx.Client(timeout=10) as client:
+            oidc.configure(c, provider, oidc.discover(provider, client))
+    except SetupError as error:
+        raise SystemExit(str(error)) from None
 else:
     c.JupyterHub.authenticator_class = LocalAccountsAuthenticator
     c.LocalAccountsAuthenticator.dbm_path = str(settings.passwords)

@@ -21,6 +21,7 @@ def main() -> int:
     # What the tests import and run has to be this checkout and its environments, whatever the shell has.
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "JUPYTER"))}
     environment["PYTHONPATH"] = f"{ROOT / 'platform'}{os.pathsep}{ROOT / 'quota'}"
+    environment["ROMANHUB_TEST_HUB_BIN"] = str(Path(os.environ["ROMANHUB_ENVIRONMENTS"]) / "hub" / "bin")
     pytest = ["-m", "pytest", "-m", "not full_image"]
     steps = [
         ("ruff check", [str(bin_folder / "ruff"), "check", "."]),

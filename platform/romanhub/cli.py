@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import click
 
 from romanhub import __version__
-from romanhub.local import environments
 from romanhub.local.environments import SetupError
 from romanhub.local.layout import State, default_state
 
@@ -27,7 +25,9 @@ def romanhub() -> None:
 
 @romanhub.command()
 @click.option("--port", envvar="ROMANHUB_PORT", default=8000, show_default=True, help="Where people sign in.")
-@click.option("--full", is_flag=True, help="Give users the whole analysis image, not its core alone.")
+@click.option(
+    "--full", is_flag=True, envvar="ROMANHUB_FULL", help="Give users the whole analysis image, not its core alone."
+)
 @click.option(
     "--archive",
     envvar="ROMANHUB_ARCHIVE",
@@ -64,17 +64,12 @@ def sample(arguments: tuple[str, ...]) -> None:
 
     Runs in the whole analysis image, which is installed first where it is not there yet.
     """
+    from romanhub.local.analysis import ensure_roman
     from romanhub.local.screen import Screen
 
-    screen = Screen()
     state = State(default_state())
     state.make()
-    full = state.roman_environment(full=True)
-    interpreter = environments.find_python(for_other_users=False)
-    if not full.is_current(interpreter):
-        with screen.step("Roman environment (the whole analysis image, from images/roman)"):
-            uv = environments.find_uv(state.bootstrap_environment())
-            environments.build(full, python=interpreter, uv=uv)
+    full = ensure_roman(state, full=True, screen=Screen())
     command = [str(full.python), "-m", "romanhub.sample", *arguments]
     source = str(Path(__file__).resolve().parents[1])
     raise SystemExit(subprocess.run(command, env={**os.environ, "PYTHONPATH": source}).returncode)
@@ -84,22 +79,12 @@ def sample(arguments: tuple[str, ...]) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clean(yes: bool) -> None:
     """Remove the folder of state: users, homes, data and environments."""
-    from romanhub.local.system_users import SystemUsers, can_separate
-    from romanhub.local.up import alone
+    from romanhub.local.clean import clean as remove
 
     state = State(default_state())
-    if not state.root.exists():
-        click.echo(f"Nothing to remove: {state.root} is not there.")
-        return
-    if not (state.private / "secrets.json").exists() and not state.environments.is_relative_to(state.root):
-        raise SetupError(f"{state.root} does not look like a folder of state. Remove it yourself if you are sure.")
-    if not yes:
+    if state.mark.exists() and not yes:
         click.confirm(f"Remove {state.root} with every user, home and data in it?", abort=True)
-    with alone(state):
-        gone = SystemUsers(state.homes, separate=can_separate()).remove_all()
-        shutil.rmtree(state.root)
-    users = f" and {len(gone)} system users" if gone else ""
-    click.echo(f"Removed {state.root}{users}.")
+    click.echo(remove(state))
 
 
 def main() -> None:

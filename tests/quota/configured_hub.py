@@ -23,7 +23,7 @@ class QuotaSpawner(QuotaSpawnerMixin, SimpleLocalProcessSpawner):  # type: ignor
 async def slow_for_some(spawner: Any) -> None:
     """Keep a start pending for users whose name says so."""
     if spawner.user.name.startswith("slow"):
-        Path("slow-is-starting").touch()
+        Path(f"{spawner.user.name}-is-starting").touch()
         await asyncio.sleep(120)
     if spawner.user.name.startswith("unlucky"):
         raise RuntimeError("the operator's own hook failed")

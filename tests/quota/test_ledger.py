@@ -310,6 +310,17 @@ def test_a_leftover_makes_room_for_the_start_that_settles_it(ledger: Ledger) -> 
     assert admit(ledger, settle_leftover=True).is_open
 
 
+def test_what_a_leftover_cost_is_not_there_for_the_start_that_settles_it(ledger: Ledger, clock: Clock) -> None:
+    ledger.open_account("ada", "explorer", MEDIUM * 1199, actor="test")
+    lost = admit(ledger)
+    ledger.begin(lost.id)
+    clock.turn(600)
+    ledger.seen([lost.key])
+    with pytest.raises(Refused):
+        admit(ledger, settle_leftover=True)
+    assert admit(ledger, minimum_seconds=599, settle_leftover=True).is_open
+
+
 def test_nonsense_is_an_error(ledger: Ledger, ada: str) -> None:
     with pytest.raises(ValueError, match="below zero"):
         admit(ledger, rate=-1)

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
@@ -257,14 +258,20 @@ def test_a_start_that_is_given_up_costs_nothing_and_holds_nothing(hub: Hub) -> N
 
 
 def _start_and_wait(api: httpx.Client, user: str) -> None:
-    api.post(f"users/{user}/server")
+    with suppress(httpx.HTTPError):  # when the hub is killed meanwhile
+        api.post(f"users/{user}/server")
 
 
 # Crashes -----------------------------------------------------------------------------------------------
 
 
 def test_after_a_crash_of_the_hub_no_lease_is_open_without_a_server(hub: Hub) -> None:
-    survivor, casualty = "survivor", "casualty"
+    survivor, casualty, unborn = "survivor", "casualty", "slow-and-unlucky"
+    hub.api().post(f"users/{unborn}")
+    start = threading.Thread(target=_start_and_wait, args=(hub.api(), unborn))
+    start.start()
+    eventually((hub.folder / f"{unborn}-is-starting").exists, "the pending start")
+    never = open_lease(hub, unborn)
     hub.ready(survivor, size="small")
     dead = hub.ready(casualty, size="small")
     kept, lost = open_lease(hub, survivor), open_lease(hub, casualty)
@@ -275,6 +282,7 @@ def test_after_a_crash_of_the_hub_no_lease_is_open_without_a_server(hub: Hub) ->
 
     eventually(sight, "a sighting in the ledger")
     hub.kill()
+    start.join()
     last = sight()
     os.kill(dead["state"]["pid"], signal.SIGKILL)
     hub.start()
@@ -282,6 +290,7 @@ def test_after_a_crash_of_the_hub_no_lease_is_open_without_a_server(hub: Hub) ->
     ended = ended_lease(hub, lost)
     assert ended.ended_at == last
     check_charge(hub, ended)
+    assert ended_lease(hub, never).charged == 0
     running = {server_key(u["name"], s) for u in hub.api().get("users").json() for s in u["servers"]}
     assert {lease.key for lease in hub.ledger.open_leases("server")} <= running
 

@@ -7,6 +7,7 @@ import re
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from tornado.httpclient import HTTPRequest
@@ -44,6 +45,11 @@ class Person:
         return self.web.post("/hub/login", data=form)
 
     @property
+    def path(self) -> str:
+        """Where this person is in the hub's REST API."""
+        return f"/users/{quote(self.name, safe='')}"
+
+    @property
     def xsrf(self) -> dict[str, str]:
         """The header that a browser's script sends with a change."""
         return {"X-XSRFToken": self.web.cookies.get("_xsrf", path="/hub/") or ""}
@@ -58,13 +64,13 @@ class Person:
         body: dict[str, Any] = {"note": "a test"}
         if scopes:
             body["scopes"] = list(scopes)
-        answer = self.api("POST", f"/users/{self.name}/tokens", json=body)
+        answer = self.api("POST", f"{self.path}/tokens", json=body)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["token"])
 
     def start_server(self, **options: Any) -> httpx.Response:
         """Start the server by REST and wait until it is ready; returns the refusal where it is refused."""
-        answer = self.api("POST", f"/users/{self.name}/server", json=options)
+        answer = self.api("POST", f"{self.path}/server", json=options)
         if answer.is_success:
             self.wait_ready()
         return answer
@@ -73,7 +79,7 @@ class Person:
         """Follow the start's progress, event by event, until the server is ready."""
         with self.web.stream(
             "GET",
-            f"/hub/api/users/{self.name}/server/progress",
+            f"/hub/api{self.path}/server/progress",
             headers={"Referer": f"{self.url}/hub/home", **self.xsrf},
             timeout=PATIENCE,
         ) as events:
@@ -87,19 +93,19 @@ class Person:
 
     def stop_server(self) -> None:
         """Stop the server and wait until it has stopped."""
-        answer = self.api("DELETE", f"/users/{self.name}/server")
+        answer = self.api("DELETE", f"{self.path}/server")
         assert answer.status_code in (202, 204), answer.text
-        while self.api("GET", f"/users/{self.name}").json()["servers"]:
+        while self.api("GET", self.path).json()["servers"]:
             # The hub has no event for this; each question waits for an answer, so this does not spin.
             pass
 
     async def kernel(self, token: str | None = None) -> Kernel:
         """Start a Roman kernel in the person's server."""
         token = token or self.token()
-        base = f"{self.url}/user/{self.name}"
+        base = f"{self.url}{self.api('GET', self.path).json()['servers']['']['url'].rstrip('/')}"
         async with httpx.AsyncClient(headers={"Authorization": f"token {token}"}, timeout=60) as client:
             answer = await client.post(f"{base}/api/kernels", json={"name": "roman"})
-        assert answer.status_code == 201, answer.text
+        assert answer.status_code == 201, (base, answer.text)
         return await Kernel.connect(base, answer.json()["id"], token)
 
 

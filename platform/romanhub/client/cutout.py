@@ -10,7 +10,7 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
-from astropy.modeling.models import Identity, Shift
+from astropy.modeling.models import Shift
 from gwcs import WCS
 from numpy.typing import NDArray
 
@@ -21,6 +21,12 @@ from romanhub.models.archive import ExposureRecord
 #: The data quality bit of a pixel that must not be used: DO_NOT_USE of the Roman data models
 #: (`roman_datamodels.dqflags.pixel`), written here so that a worker need not import them for it.
 DO_NOT_USE = np.uint32(1)
+
+#: Positions closer than this, in radians, are one place: 1e-7 rad is 0.02 arcseconds, a fifth of a pixel.
+SAME_PLACE = 1e-7
+
+#: A cutout may be so many times as wide as the image: enough for any stack, and not for a slip of the pen.
+LARGEST = 4
 
 #: What a cutout's size may be: pixels along both sides, (rows, columns) in pixels, or angles.
 SizeLike = Any
@@ -77,17 +83,25 @@ def cut(model: Any, record: ExposureRecord, position: SkyCoord, size: SizeLike) 
     :param position: what the piece is centred on, to the nearest pixel.
     :param size: a number of pixels, or an astropy angle, for both sides; or a pair (rows, columns).
     :raises NotCoveredError: where the image does not cover the position.
-    :raises ValueError: for a size that cannot be understood.
+    :raises ValueError: for a size that cannot be understood or is far larger than the image.
     """
     wcs = model.meta.wcs
     rows, columns = model.data.shape
     x, y = (float(value) for value in wcs.invert(position.ra.deg, position.dec.deg, with_bounding_box=False))
-    if not (-0.5 <= x <= columns - 0.5 and -0.5 <= y <= rows - 0.5):
+    # A tangent plane has a second, wrong place for a position on the far side of the sky: going back tells.
+    there = vector_of(SkyCoord(*wcs(x, y, with_bounding_box=False), unit="deg"))
+    on_image = -0.5 <= x <= columns - 0.5 and -0.5 <= y <= rows - 0.5
+    if not on_image or not separation(there, vector_of(position)) < SAME_PLACE:
         raise NotCoveredError(
             f"The image {record.name} does not cover the position {position.to_string('decimal')}. "
             "`archive.exposures(position=…)` finds the images that do."
         )
     height, width = _pixels(size, wcs, x, y)
+    if max(height, width) > LARGEST * max(rows, columns):
+        raise ValueError(
+            f"A cutout of {height} x {width} pixels is far larger than the image, which has {rows} x {columns}. "
+            "`archive.open` gives you the whole image."
+        )
     top, left = round(y) - height // 2, round(x) - width // 2
     window = _Window(top, left, height, width, (rows, columns))
     dq = getattr(model, "dq", None)
@@ -110,10 +124,8 @@ def cut(model: Any, record: ExposureRecord, position: SkyCoord, size: SizeLike) 
 def shifted(wcs: WCS, left: int, top: int, shape: tuple[int, int]) -> WCS:
     """Return the world coordinates of the piece of an image that starts at column `left`, row `top`."""
     moved = copy.deepcopy(wcs)
-    extra = Identity(moved.input_frame.naxes - 2) if moved.input_frame.naxes > 2 else None
-    shift = Shift(left) & Shift(top)
     moved.bounding_box = None
-    moved.insert_transform(moved.input_frame, shift & extra if extra is not None else shift, after=True)
+    moved.insert_transform(moved.input_frame, Shift(left) & Shift(top), after=True)
     rows, columns = shape
     moved.bounding_box = ((-0.5, columns - 0.5), (-0.5, rows - 0.5))
     moved.pixel_shape = (columns, rows)

@@ -15,24 +15,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from romanhub.local import environments, layout
+from romanhub.local.clean import clean
 from romanhub.local.environments import Environment, SetupError
 
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Show a line for a step, with how long it took once it is done."""
+    """Show a line when a step begins, and how long it took once it is done."""
     started = time.monotonic()
-    interactive = sys.stdout.isatty()
-    if interactive:
-        print(f"  … {what}", end="", flush=True)
-    try:
-        yield
-    except BaseException:
-        if interactive:
-            print()
-        raise
-    over = "\r" if interactive else ""
-    print(f"{over}  ✓ {what:<58} {time.monotonic() - started:6.1f} s", flush=True)
+    if sys.stdout.isatty():
+        print(f"  … {what}", flush=True)
+    yield
+    print(f"  ✓ {what:<58} {time.monotonic() - started:6.1f} s", flush=True)
 
 
 def ensure(environment: Environment, what: str, *, python: Path, uv: Callable[[], Path]) -> None:
@@ -140,10 +134,8 @@ def main() -> None:
                 hub(state)
                 command = [str(platform.python), str(layout.CHECKOUT / "tests" / f"run_{what}.py"), *rest]
             case ["clean"]:
-                if not state.root.exists():
-                    print(f"Nothing to remove: {state.root} is not there.")
-                    return
-                command = [str(hub(state).bin / "romanhub"), "clean", "--yes"]
+                print(clean(state))
+                return
             case _:
                 command = [str(hub(state).bin / "romanhub"), *words]
     except SetupError as error:

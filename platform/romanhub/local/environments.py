@@ -56,11 +56,15 @@ class Environment:
         stamp = self.path / STAMP
         return stamp.is_file() and stamp.read_text() == self.digest(python)
 
+    def seal(self, python: Path) -> None:
+        """Note that the environment is whole."""
+        (self.path / STAMP).write_text(self.digest(python))
+
 
 def build(environment: Environment, *, python: Path, uv: Path) -> None:
-    """Make the environment, or bring it up to its locks.
+    """Make the environment from its locks, anew where there was one.
 
-    An interrupted build leaves no stamp, so that the next one takes up where it stopped.
+    An interrupted build leaves no stamp; the next one finds in uv's cache what was already fetched.
 
     Raises
     ------
@@ -68,14 +72,13 @@ def build(environment: Environment, *, python: Path, uv: Path) -> None:
         Where the disk is full or a package cannot be had.
     """
     check_room(environment.path)
-    (environment.path / STAMP).unlink(missing_ok=True)
-    if not environment.python.exists():
-        _run([str(uv), "venv", "--quiet", "--python", str(python), str(environment.path)])
+    run([str(uv), "venv", "--clear", "--quiet", "--python", str(python), str(environment.path)])
     command = [str(uv), "pip", "sync", "--python", str(environment.python), "--require-hashes"]
     # Byte code at install: a server's start is a third slower without it, and its user cannot write it.
-    command += ["--compile-bytecode", "--quiet"]
-    _run([*command, *map(str, environment.locks)])
-    (environment.path / STAMP).write_text(environment.digest(python))
+    command += ["--compile-bytecode"]
+    # At a terminal uv shows its own bars; elsewhere it is quiet.
+    run([*command, *map(str, environment.locks)], show=sys.stderr.isatty())
+    environment.seal(python)
 
 
 def check_room(path: Path) -> None:
@@ -156,8 +159,8 @@ def find_uv(bootstrap: Environment) -> Path:
             ) from None
         locks = [word for lock in bootstrap.locks for word in ("-r", str(lock))]
         pip = [str(bootstrap.python), "-m", "pip", "install", "--quiet", "--require-hashes"]
-        _run([*pip, "--disable-pip-version-check", *locks])
-        (bootstrap.path / STAMP).write_text(bootstrap.digest(python))
+        run([*pip, "--disable-pip-version-check", *locks])
+        bootstrap.seal(python)
     return uv
 
 
@@ -172,15 +175,16 @@ def _is_new_enough(python: Path) -> bool:
         return False
 
 
-def _run(command: Sequence[str]) -> None:
-    """Run one step of the set-up; what it prints is shown only where it fails."""
+def run(command: Sequence[str], *, show: bool = False) -> None:
+    """Run one step of the set-up. Unless it is to be shown, what it prints is seen only where it fails."""
     # The tests' and the user's own Python settings must not leak into another environment's interpreter.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     environment.pop("VIRTUAL_ENV", None)
-    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    output = None if show else subprocess.PIPE
+    result = subprocess.run(command, stdout=output, stderr=output, text=True, env=environment)
     if result.returncode == 0:
         return
-    said = (result.stderr or result.stdout).strip()
+    said = (result.stderr or result.stdout or "").strip()
     if "No space left on device" in said:
         raise SetupError(
             "The disk is full. Free some room, or set ROMANHUB_STATE to a folder on another disk, and try again."

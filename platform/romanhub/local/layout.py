@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from romanhub.local.environments import Environment, others_can_reach
+from romanhub.local.environments import Environment, SetupError, others_can_reach
 
 #: The folder of the checkout, where there is one; an installed package has none.
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -82,9 +82,29 @@ class State:
         given = os.environ.get("ROMANHUB_ENVIRONMENTS")
         return Path(given).expanduser().resolve() if given else self.root / "env"
 
+    @property
+    def mark(self) -> Path:
+        """The file that tells a folder of state from any other folder."""
+        return self.root / ".romanhub-state"
+
+    def is_ours(self) -> bool:
+        """Whether the folder is a folder of state, or may become one: it is not there, or empty."""
+        return self.mark.exists() or not self.root.exists() or not any(self.root.iterdir())
+
     def make(self) -> None:
-        """Make the folders, with the rights that they need."""
+        """Make the folders, with the rights that they need.
+
+        Raises
+        ------
+        SetupError
+            Where the folder is there and holds something else.
+        """
+        if not self.is_ours():
+            raise SetupError(
+                f"{self.root} has something else in it. Set ROMANHUB_STATE to a new or an empty folder."
+            )
         self.root.mkdir(parents=True, exist_ok=True)
+        self.mark.touch()
         for folder, mode in (
             (self.root, 0o755),
             (self.homes, 0o711),

@@ -7,7 +7,9 @@ import os
 import sys
 from pathlib import Path
 
+from romanhub.local.certificates import ensure_certificate
 from romanhub.local.layout import deployment
+from romanhub.local.node_proxy import proxy_command
 from romanhub.local.ports import HOST
 from romanhub.local.settings import BUCKET, REGION, Settings
 from romanhub.local.supervisor import Part
@@ -27,7 +29,7 @@ def proxy(settings: Settings) -> Part:
     return Part(
         name="proxy",
         command=[
-            _command("configurable-http-proxy"),
+            *proxy_command(settings.state),
             *("--ip", HOST, "--port", str(ports.public)),
             *("--api-ip", HOST, "--api-port", str(ports.proxy_api)),
             *("--error-target", f"http://{HOST}:{ports.hub}/hub/error"),
@@ -118,24 +120,49 @@ def archive(settings: Settings) -> Part:
         name="archive",
         command=[
             _command("weed"),
-            *("server", "-filer", "-s3", f"-dir={state.archive}", f"-ip={HOST}", f"-ip.bind={HOST}"),
+            *(
+                "server",
+                "-disableHttp",
+                "-filer",
+                "-s3",
+                f"-dir={state.archive}",
+                f"-ip={HOST}",
+                f"-ip.bind={HOST}",
+            ),
             *("-master.telemetry=false", "-master.volumeSizeLimitMB=1024", "-volume.max=0"),
             "-volume.preStopSeconds=0",
             *(f"-master.port={ports.archive_master}", f"-master.port.grpc={ports.archive_master_grpc}"),
             *(f"-volume.port={ports.archive_volume}", f"-volume.port.grpc={ports.archive_volume_grpc}"),
             *(f"-filer.port={ports.archive_filer}", f"-filer.port.grpc={ports.archive_filer_grpc}"),
             *(f"-s3.port={ports.archive}", f"-s3.port.grpc={ports.archive_grpc}"),
+            f"-filer.localSocket={state.private / 'filer.sock'}",
+            f"-s3.localSocket={state.private / 's3.sock'}",
             *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={write_identities(settings)}"),
         ],
-        # Without these keys anybody on the machine could read and write past the S3 server.
+        # The S3 server is the one way in. Without these keys and certificates, and with the master's own HTTP,
+        # anybody on the machine could read and delete past it.
         environment={
+            **_mutual_tls(settings),
             "WEED_JWT_SIGNING_KEY": settings.secrets.archive_internal,
             "WEED_JWT_SIGNING_READ_KEY": settings.secrets.archive_internal,
             "WEED_JWT_FILER_SIGNING_KEY": settings.secrets.archive_internal,
             "WEED_JWT_FILER_SIGNING_READ_KEY": settings.secrets.archive_internal,
         },
         ready=f"{settings.archive_endpoint}/",
+        # It waits 15 seconds for its own parts' connections. All that it has accepted is written by then.
+        patience=3.0,
     )
+
+
+def _mutual_tls(settings: Settings) -> dict[str, str]:
+    """Have the archive server's parts speak to nobody but each other."""
+    certificate = settings.state.private / "archive.pem"
+    key = settings.state.private / "archive.key"
+    ensure_certificate(certificate, key)
+    environment = {"WEED_GRPC_CA": str(certificate)}
+    for part in ("MASTER", "VOLUME", "FILER", "S3", "CLIENT"):
+        environment |= {f"WEED_GRPC_{part}_CERT": str(certificate), f"WEED_GRPC_{part}_KEY": str(key)}
+    return environment
 
 
 def write_identities(settings: Settings) -> Path:

@@ -21,10 +21,20 @@ class Screen:
         self._console.print(line, markup=False)
 
     @contextmanager
-    def step(self, what: str) -> Iterator[None]:
-        """A step without a measure: a spinner while it lasts, then a line with how long it took."""
+    def step(self, what: str, *, quiet: bool = True) -> Iterator[None]:
+        """A step without a measure: a spinner while it lasts, then a line with how long it took.
+
+        Parameters
+        ----------
+        what
+            What is done.
+        quiet
+            Whether what is done prints nothing itself; if it does, a spinner would be in its way.
+        """
         started = time.monotonic()
-        if self._console.is_terminal:
+        if self._console.is_terminal and not quiet:
+            self.say(f"  … {what}")
+        if self._console.is_terminal and quiet:
             with self._console.status(f"{what} …"):
                 yield
         else:

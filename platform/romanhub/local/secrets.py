@@ -24,6 +24,7 @@ class Secrets(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cookie: str = Field(default_factory=_token, description="Signs the hub's cookies.")
+    sign_in: str = Field(default_factory=_token, description="Encrypts people's sign-in at rest.")
     proxy: str = Field(default_factory=_token, description="Lets the hub change the proxy's routes.")
     portal: str = Field(default_factory=_token, description="The portal's token at the hub.")
     gateway: str = Field(default_factory=_token, description="Dask Gateway's token at the hub.")
@@ -38,11 +39,25 @@ class Secrets(BaseModel):
 
 
 def load(path: Path) -> Secrets:
-    """The secrets kept at the path, made on the first run; a secret that is new is added to the others."""
-    kept = Secrets.model_validate_json(path.read_text()) if path.exists() else Secrets()
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(kept.model_dump_json(indent=2))
-    temporary.replace(path)
+    """The secrets kept at the path. Parts only ever read them.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where none have been made.
+    """
+    return Secrets.model_validate_json(path.read_text())
+
+
+def make(path: Path) -> Secrets:
+    """The secrets kept at the path, made where there are none; one that is new is added to the others."""
+    before = path.read_text() if path.exists() else "{}"
+    kept = Secrets.model_validate_json(before)
+    after = kept.model_dump_json(indent=2)
+    if after != before:
+        temporary = path.with_suffix(".new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(after)
+        temporary.replace(path)
     return kept

@@ -27,6 +27,9 @@ STOP_LIMIT = 30.0
 #: A part that dies so often within the window (in seconds) is given up, and the platform ends.
 RESTARTS, RESTART_WINDOW = 5, 60.0
 
+#: How often the ends of orphans are noted, in seconds.
+REAP_PERIOD = 1.0
+
 #: Linux's prctl options (linux/prctl.h).
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -46,12 +49,15 @@ class Part:
         What its environment has beside the platform's own.
     ready
         The address that answers once the part is ready; None where it serves nobody.
+    patience
+        How long the part may take to end before it is killed, in seconds.
     """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     ready: str | None = None
+    patience: float = STOP_LIMIT
 
 
 class PartFailedError(SetupError):
@@ -80,6 +86,7 @@ class Supervisor:
         self._guards: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         _become_subreaper()
+        self._reaper = asyncio.create_task(self._reap())
 
     async def start(self, part: Part) -> None:
         """Start a part, and return once it answers.
@@ -98,30 +105,51 @@ class Supervisor:
 
     async def stop(self, order: Sequence[str]) -> None:
         """End the parts in the order given, and then whatever they left behind."""
-        for guard in self._guards:
-            guard.cancel()
-        await asyncio.gather(*self._guards, return_exceptions=True)
+        for task in (*self._guards, self._reaper):
+            task.cancel()
+        await asyncio.gather(*self._guards, self._reaper, return_exceptions=True)
         for name in order:
             if name in self._running:
-                await _end(self._running[name][1])
+                await _end(*self._running[name])
         await asyncio.to_thread(_end_descendants)
+
+    async def _reap(self) -> None:
+        """Take note of the ends of processes whose parent was killed.
+
+        They become this process's children. Until it has taken note, an ended one still has its number, and
+        the hub and the gateway would take it for running.
+        """
+        me = psutil.Process()
+        while True:
+            parts = {process.pid for _, process in self._running.values()}
+            for child in me.children():
+                with contextlib.suppress(psutil.NoSuchProcess, ChildProcessError):
+                    if child.pid not in parts and child.status() == psutil.STATUS_ZOMBIE:
+                        os.waitpid(child.pid, os.WNOHANG)
+            await asyncio.sleep(REAP_PERIOD)
 
     async def _launch(self, part: Part) -> None:
         log = self._logs / f"{part.name}.log"
-        with log.open("ab") as output:
-            process = await asyncio.create_subprocess_exec(
-                *part.command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, **part.environment},
-                cwd=self._logs,
-                # A session of its own: Ctrl-C in the terminal reaches this process alone, which ends the
-                # parts in order.
-                start_new_session=True,
-                preexec_fn=_end_with_parent,
-                pass_fds=(self._lock,),
-            )
+        try:
+            with log.open("ab") as output:
+                process = await asyncio.create_subprocess_exec(
+                    *part.command,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env={**os.environ, **part.environment},
+                    cwd=self._logs,
+                    # A session of its own: Ctrl-C in the terminal reaches this process alone, which ends the
+                    # parts in order.
+                    start_new_session=True,
+                    preexec_fn=_end_with_parent,
+                    pass_fds=(self._lock,),
+                )
+        except FileNotFoundError:
+            raise PartFailedError(
+                f"The {part.name} cannot start: {part.command[0]} is not there. Install the platform again "
+                "(make clean, then make run), or its package with the extra `hub`."
+            ) from None
         self._running[part.name] = (part, process)
         await self._answers(part, process, log)
 
@@ -181,12 +209,12 @@ def _become_subreaper() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(part: Part, process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return
     process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), STOP_LIMIT)
+        await asyncio.wait_for(process.wait(), part.patience)
     except TimeoutError:
         process.kill()
         await process.wait()

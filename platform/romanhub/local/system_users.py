@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from romanhub.local.environments import SetupError
+
 
 @dataclass(frozen=True)
 class SystemUser:
@@ -99,14 +101,29 @@ class SystemUsers:
         entry = pwd.getpwnam(self.system_name(user))
         return SystemUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
+    def uids(self) -> list[int]:
+        """The numbers of the system users that this platform made."""
+        return [entry.pw_uid for entry in self._entries()]
+
     def remove_all(self) -> list[str]:
-        """Remove every system user that this platform made; returns their names."""
+        """Remove every system user that this platform made; returns their names.
+
+        Raises
+        ------
+        SetupError
+            Where the system keeps one.
+        """
+        names = [entry.pw_name for entry in self._entries()]
+        for name in names:
+            result = subprocess.run(["userdel", name], capture_output=True, text=True)
+            if result.returncode:
+                raise SetupError(f"The system user {name} cannot be removed: {result.stderr.strip()}")
+        return names
+
+    def _entries(self) -> list[pwd.struct_passwd]:
         if not self.separate:
             return []
-        names = [entry.pw_name for entry in pwd.getpwall() if entry.pw_name.startswith(self._prefix())]
-        for name in names:
-            subprocess.run(["userdel", name], check=True, capture_output=True)
-        return names
+        return [entry for entry in pwd.getpwall() if entry.pw_name.startswith(self._prefix())]
 
     def _prefix(self) -> str:
         return f"rh{hashlib.sha256(str(self.homes).encode()).hexdigest()[:6]}-"

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 from hubquota.services.tiersfile import TiersFileError, load_tiers
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
 
-from romanhub.local import environments, parts, ports, sample_archive, secrets
+from romanhub.local import parts, ports, sample_archive, secrets
+from romanhub.local.analysis import ensure_roman, place
 from romanhub.local.environments import SetupError, others_can_reach
-from romanhub.local.kernel import place
 from romanhub.local.layout import State
+from romanhub.local.lock import alone
+from romanhub.local.node_proxy import ensure_proxy
 from romanhub.local.screen import Screen
 from romanhub.local.settings import ADMIN, Settings
 from romanhub.local.supervisor import Supervisor
+from romanhub.local.system_users import can_separate
 from romanhub.sign_in.local_accounts import first_password
+from romanhub.sign_in.oidc import discover
 from romanhub.sign_in.settings import load_sign_in
-
-#: How long a new run waits for the one before it to end, in seconds.
-LOCK_PATIENCE = 20.0
 
 
 def up(state: State, *, port: int, full: bool, archive: Path, screen: Screen) -> None:
@@ -78,22 +77,24 @@ def _prepare(state: State, *, port: int, full: bool, screen: Screen) -> Settings
             f"Started as root, users' servers run as system users of their own, and these cannot enter "
             f"{state.root}. Set ROMANHUB_STATE to a folder that everybody may enter, such as /var/lib/romanhub."
         )
-    kept = secrets.load(state.private / "secrets.json")
+    if os.geteuid() == 0 and not can_separate():
+        raise SetupError(
+            "Started as root, every user's server runs as a system user of its own, and the command useradd, "
+            "which makes these, is not here. Install it (on Debian: apt-get install passwd), or run this as an "
+            "ordinary user."
+        )
+    kept = secrets.make(state.private / "secrets.json")
     chosen = ports.choose(state.private / "ports.json", port)
     settings = Settings(state, chosen, kept, full=full)
     try:
         load_tiers(settings.tiers_file)
-        load_sign_in()
+        if provider := load_sign_in():
+            with httpx.Client(timeout=10) as client:
+                discover(provider, client)
     except TiersFileError as error:
         raise SetupError(str(error)) from None
-    python = environments.find_python(for_other_users=os.geteuid() == 0)
-    if not settings.roman.is_current(python):
-        image = "the whole analysis image" if full else "its core"
-        with screen.step(f"Roman environment ({image}, from images/roman)"):
-            environments.build(
-                settings.roman, python=python, uv=environments.find_uv(state.bootstrap_environment())
-            )
-    place(settings.roman)
+    ensure_proxy(state, screen=screen)
+    place(ensure_roman(state, full=full, screen=screen))
     with screen.step("Ledger"):
         migrate(make_engine(settings.ledger_url))
     return settings
@@ -187,32 +188,3 @@ def _welcome(settings: Settings, screen: Screen, seconds: float) -> None:
     screen.say()
     screen.say("Ctrl-C ends everything.")
     sys.stdout.flush()
-
-
-@contextmanager
-def alone(state: State) -> Iterator[int]:
-    """Hold the folder of state, so that two platforms never share one.
-
-    The lock passes to every part: after a crash it is free only once the last of them has ended.
-    """
-    descriptor = os.open(state.lock, os.O_RDWR | os.O_CREAT, 0o600)
-    deadline = time.monotonic() + LOCK_PATIENCE
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            holder = os.read(descriptor, 20).decode().strip()
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            if (holder and Path(f"/proc/{holder}").exists()) or time.monotonic() > deadline:
-                raise SetupError(
-                    f"The platform already runs from {state.root} (process {holder or 'unknown'}). "
-                    "End it with Ctrl-C first, or set ROMANHUB_STATE and ROMANHUB_PORT for a second one."
-                ) from None
-            time.sleep(0.2)
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -90,7 +90,7 @@ def main() -> None:
     type=click.IntRange(min=1),
     default=2,
     show_default=True,
-    help="How many exposures to simulate at the same time; a whole detector needs 4 GB each.",
+    help="How many exposures to simulate at the same time; a whole detector needs 6 GB and ten minutes each.",
 )
 @click.option(
     "--round/--no-round",

@@ -154,7 +154,8 @@ def make_archive(
         else:
             missing.append(exposure)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=jobs, mp_context=context) as pool:
+    # A new process for each exposure: what one has grown to is not given back before it ends.
+    with ProcessPoolExecutor(max_workers=jobs, mp_context=context, max_tasks_per_child=1) as pool:
         running = [pool.submit(make_exposure, plan, each, root, settings) for each in missing]
         try:
             for done in as_completed(running):

@@ -326,6 +326,8 @@ class InstitutionAuthenticator(GenericOAuthenticator):  # type: ignore[misc]
             return True
         except web.HTTPError as refused:
             self.log.warning("%s has to sign in again: %s", user.name, refused.log_message)
+            # The provider knows the person, and the answer is no: that is not for their tokens to outlast.
+            await user.save_auth_state({**(await user.get_auth_state() or {}), "confirmed_at": 0})
             return False
         # Kept before anybody can ask with the refresh token that this answer has replaced.
         await user.save_auth_state(model["auth_state"])

@@ -72,6 +72,13 @@ class LocalAccountsAuthenticator(FirstUseAuthenticator):  # type: ignore[misc]
         """Change the password of somebody who is signed in; returns what the page says."""
         return _too_long(new_password) or super().reset_password(username, new_password)
 
+    def delete_user(self, user: Any) -> None:
+        """Close the account of a user who is deleted; `romanhub password` opens it again."""
+        known = has_password(Path(self.dbm_path), user.name)
+        super().delete_user(user)
+        if known:
+            close_account(Path(self.dbm_path), user.name)
+
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
         """The pages of signing in and of changing the password."""
         return [(r"/login", AccountsLoginHandler), (r"/auth/change-password", ResetPasswordHandler)]
@@ -87,6 +94,14 @@ def _too_long(password: str) -> str | None:
     if len(password.encode()) > LONGEST_PASSWORD:
         return f"A password has at most {LONGEST_PASSWORD} bytes. Choose a shorter one."
     return None
+
+
+def close_account(passwords: Path, user: str) -> None:
+    """Leave a deleted account a password that nobody knows.
+
+    Its home and its ledger are still there: the next person who signs in by the name must not be given them.
+    """
+    first_password(passwords, user, again=True)
 
 
 def has_password(passwords: Path, user: str) -> bool:

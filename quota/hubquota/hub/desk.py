@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 #: Seconds between a failure and the next try, and between two writings of sightings.
-PAUSE = 5.0
+PAUSE = 2.0
 
 _THREADS = 4
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import signal
 import sqlite3
+import time
+from pathlib import Path
 
 import psutil
+import pytest
+from romanhub.local.supervisor import Part, PartFailedError, Supervisor
 
 from tests.support.person import Person
 from tests.support.platform import Platform
@@ -32,8 +36,34 @@ async def test_the_hub_is_killed_and_the_notebook_goes_on(own_platform: Platform
     assert (await kernel.run("print(answer)")).text == "42\n"
     assert open_leases(own_platform) == ["server:ada/"]
     kernel.close()
-    ada.stop_server()
-    assert open_leases(own_platform) == []
+
+    # A server that the killed hub had started and that dies is noticed, and not charged any longer.
+    server = next(p for p in own_platform.processes() if "jupyterhub-singleuser" in " ".join(p.cmdline()))
+    server.kill()
+    died = time.time()
+    deadline = time.monotonic() + 90
+    while open_leases(own_platform):
+        # The hub asks each server every thirty seconds whether it lives; nothing tells when it has asked.
+        assert time.monotonic() < deadline, "the hub never noticed that the server had died"
+        time.sleep(0.2)
+    with sqlite3.connect(f"file:{own_platform.state / 'private' / 'ledger.sqlite'}?mode=ro", uri=True) as ledger:
+        ((ended,),) = ledger.execute("SELECT ended_at FROM lease")
+    assert ended <= died + 1
+
+
+async def test_the_proxy_is_killed_and_comes_back_with_its_routes(own_platform: Platform) -> None:
+    own_platform.start()
+    ada = Person(own_platform.url, "ada")
+    ada.sign_in()
+    ada.start_server(size="small")
+    bearer = {"Authorization": f"token {ada.token()}"}
+    own_platform.part("proxy").kill()
+    own_platform.wait_for("The proxy is back.")
+    deadline = time.monotonic() + 60
+    while ada.web.get("/user/ada/api/status", headers=bearer).status_code != 200:
+        # The hub looks for missing routes from time to time; nothing tells when it has.
+        assert time.monotonic() < deadline, "the server's route never came back"
+        time.sleep(0.5)
 
 
 async def test_everything_is_killed_and_the_next_start_agrees_with_the_ledger(own_platform: Platform) -> None:
@@ -72,3 +102,22 @@ async def test_everything_is_killed_and_the_next_start_agrees_with_the_ledger(ow
 
 def _user(process: psutil.Process) -> str:
     return str(process.environ().get("JUPYTERHUB_USER", ""))
+
+
+async def test_a_part_whose_program_is_missing_is_one_clear_line(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as lock:
+        supervisor = Supervisor(tmp_path, lock.fileno(), print)
+        with pytest.raises(PartFailedError, match="The archive cannot start: /not/there is not there"):
+            await supervisor.start(Part("archive", ["/not/there"]))
+        await supervisor.stop([])
+
+
+async def test_a_part_that_keeps_ending_is_given_up_with_its_last_words(tmp_path: Path) -> None:
+    said: list[str] = []
+    with (tmp_path / "lock").open("w") as lock:
+        supervisor = Supervisor(tmp_path, lock.fileno(), said.append)
+        await supervisor.start(Part("archive", ["sh", "-c", "echo no room; exit 3"]))
+        with pytest.raises(PartFailedError, match=r"The archive keeps ending \(exit code 3\)(.|\n)*no room"):
+            await supervisor.wait()
+        await supervisor.stop([])
+    assert "The archive ended (exit code 3); starting it again." in said

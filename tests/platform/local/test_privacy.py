@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import ssl
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.support.person import Person
@@ -105,9 +109,43 @@ def test_the_homes_say_so_when_they_are_shared(platform: Platform) -> None:
         assert "homes are private" in platform.output
 
 
+async def test_the_kernel_has_what_its_name_promises(people: tuple[Person, Person]) -> None:
+    eve, _ = people
+    kernel = await eve.kernel()
+    result = await kernel.run(
+        "import asdf, astropy, dask, distributed, gwcs, matplotlib, photutils, roman_datamodels, s3fs, romanhub"
+    )
+    assert not result.error, result.error
+    # What passes between a server and its kernel can be read by nobody else on the machine.
+    keys = await kernel.run("import json, ipykernel\nprint(*json.load(open(ipykernel.get_connection_file())))")
+    assert "curve_publickey" in keys.text.split()
+    kernel.close()
+
+
 async def test_no_notebook_holds_a_key_of_another_part(platform: Platform, people: tuple[Person, Person]) -> None:
     eve, _ = people
     kernel = await eve.kernel()
     names = (await kernel.run("import os; print(*os.environ)")).text.split()
     assert not [name for name in names if "SECRET" in name or "PASSWORD" in name or "ACCESS_KEY" in name]
     kernel.close()
+
+
+def test_the_archive_is_reached_by_s3_alone(platform: Platform) -> None:
+    ports = json.loads((platform.state / "private" / "ports.json").read_text())
+    master = f"http://127.0.0.1:{ports['archive_master']}"
+    assert httpx.get(f"{master}/col/delete?collection=roman-archive").status_code == 404
+    assert httpx.get(f"{master}/dir/assign").status_code == 404
+    assert httpx.get(f"http://127.0.0.1:{ports['archive_filer']}/buckets/").status_code in (401, 404)
+    assert httpx.get(f"http://127.0.0.1:{ports['archive']}/roman-archive/index.json").status_code == 403
+    for part in ("archive_grpc", "archive_master_grpc", "archive_volume_grpc", "archive_filer_grpc"):
+        stranger = ssl.create_default_context()
+        stranger.check_hostname, stranger.verify_mode = False, ssl.CERT_NONE
+        stranger.set_alpn_protocols(["h2"])
+        with (
+            socket.create_connection(("127.0.0.1", ports[part]), timeout=20) as plain,
+            stranger.wrap_socket(plain) as connection,
+            pytest.raises(ssl.SSLError, match="certificate required"),
+        ):
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            while connection.recv(4096):
+                pass

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 from pathlib import Path
 
 import psutil
 import pytest
+from romanhub.local import secrets
 
 from tests.support.person import Person
 from tests.support.platform import Platform
@@ -23,6 +25,8 @@ def test_ctrl_c_ends_every_process_and_a_second_run_continues(own_platform: Plat
     assert ada.sign_in().url.path.startswith("/hub/")
     assert ada.start_server(size="small").is_success
     assert len(own_platform.processes()) > 7
+    with sqlite3.connect(f"file:{own_platform.state / 'private' / 'hub.sqlite'}?mode=ro", uri=True) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
     assert own_platform.interrupt() == 0
     left = [process for process in own_platform.processes() if process.is_running()]
@@ -88,6 +92,7 @@ def test_a_state_that_others_cannot_enter_is_refused_for_root(own_platform: Plat
 
 def test_a_full_disk_is_one_clear_line(own_platform: Platform) -> None:
     # /dev/full answers every write as a full disk does.
+    (own_platform.state / ".romanhub-state").touch()
     (own_platform.state / "private").mkdir()
     (own_platform.state / "private" / "secrets.new").symlink_to("/dev/full")
     result = own_platform.command("up")
@@ -112,3 +117,25 @@ def test_help_is_the_front_door(own_platform: Platform) -> None:
     assert result.returncode == 0
     for command in ("up", "password", "sample", "clean"):
         assert command in result.stdout
+
+
+def test_clean_removes_a_folder_of_state_and_nothing_else(own_platform: Platform, tmp_path: Path) -> None:
+    (own_platform.state / "thesis.txt").write_text("years of work")
+    own_platform.state.chmod(0o700)
+    for command in (["clean", "--yes"], ["up"]):
+        result = own_platform.command(*command)
+        assert result.returncode == 1
+        assert str(own_platform.state) in result.stderr
+        assert "Traceback" not in result.stderr
+    assert (own_platform.state / "thesis.txt").read_text() == "years of work"
+    assert own_platform.state.stat().st_mode & 0o777 == 0o700
+    (own_platform.state / "thesis.txt").unlink()
+
+
+def test_parts_that_read_the_secrets_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.json"
+    first = secrets.make(path)
+    inode = path.stat().st_ino
+    assert secrets.make(path) == first
+    # What is complete is not written again, so that nobody reads a half.
+    assert path.stat().st_ino == inode

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.platform.sign_in.site import Site, running_site
+from tests.platform.sign_in.sites import Site, running_site
 
 
 @pytest.fixture(scope="session")

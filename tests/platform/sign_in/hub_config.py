@@ -17,30 +17,30 @@ from tornado.web import Application, RequestHandler
 class Echo(RequestHandler):
     """Answers with the address that was asked for."""
 
-    def get(self):
+    def get(self) -> None:
         self.write(self.request.path)
 
 
-class EchoSpawner(Spawner):
+class EchoSpawner(Spawner):  # type: ignore[misc]
     """Starts a server in the hub's own process: what is tested here ends where a user's server starts."""
 
-    answering = None
+    answering: HTTPServer
 
-    async def start(self):
+    async def start(self) -> tuple[str, int]:
         socket, port = bind_unused_port()
         self.answering = HTTPServer(Application([(".*", Echo)]))
         self.answering.add_socket(socket)
         return "127.0.0.1", port
 
-    async def poll(self):
-        return None if self.answering else 0
+    async def poll(self) -> int | None:
+        return None if hasattr(self, "answering") else 0
 
-    async def stop(self, now=False):
+    async def stop(self, now: bool = False) -> None:
         self.answering.stop()
-        self.answering = None
+        del self.answering
 
 
-c = get_config()  # noqa: F821
+c = get_config()  # type: ignore[name-defined]  # noqa: F821
 folder = Path(os.environ["TEST_HUB_FOLDER"])
 public, inner, proxy = os.environ["TEST_HUB_PORTS"].split()
 

@@ -33,7 +33,7 @@ class Provider:
     expired: list[str] = field(default_factory=list)
     port: int = 0
 
-    def add(self, login: str, *, subject: str | None = None, **claims: object) -> str:
+    def add(self, login: str, *, subject: str | None = None, **claims: Any) -> str:
         """Make an account or change it; returns its subject, which stays."""
         subject = subject or f"subject-of-{login}"
         self.accounts[subject] = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import jwt
@@ -34,8 +36,37 @@ def answers() -> Iterator[Answers]:
         yield running
 
 
+@dataclass
+class Clock:
+    """The time, as a test sets it."""
+
+    now: float = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class SignedIn:
+    """Somebody who is signed in: the part of the hub's user that keeps what the provider said."""
+
+    state: dict[str, Any]
+    name: str = "ada"
+
+    async def get_auth_state(self) -> dict[str, Any]:
+        return self.state
+
+    async def save_auth_state(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+
 @pytest.fixture
-def authenticator(answers: Answers) -> InstitutionAuthenticator:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def authenticator(answers: Answers, clock: Clock) -> InstitutionAuthenticator:
     settings = OidcSettings.model_validate(
         {
             "issuer": answers.url,
@@ -48,7 +79,7 @@ def authenticator(answers: Answers) -> InstitutionAuthenticator:
     config = Config(CryptKeeper={"keys": ["00" * 32]})
     with httpx.Client(trust_env=False) as client:
         configure(config, settings, discover(settings, client))
-    return InstitutionAuthenticator(config=config)
+    return InstitutionAuthenticator(clock, config=config)
 
 
 def _tokens(answers: Answers, **changes: object) -> dict[str, object]:
@@ -104,3 +135,27 @@ async def test_an_answer_that_is_none_counts_as_the_provider_being_down(
     answers.at["/me"] = answer
     with pytest.raises(ProviderDown, match="Example University does not answer as it should"):
         await authenticator.token_to_user(_tokens(answers))
+
+
+async def test_what_the_provider_gave_anew_is_kept_before_anybody_asks_again(
+    answers: Answers, authenticator: InstitutionAuthenticator, clock: Clock
+) -> None:
+    ada = SignedIn({"token_response": _tokens(answers), "confirmed_at": NOW - 600})
+    answers.at["/me"] = (200, {"sub": "1815", "preferred_username": "ada"})
+    clock.now += 1
+    model = await authenticator.refresh_user(ada)
+    assert model["auth_state"] == ada.state
+    assert ada.state["confirmed_at"] == NOW + 1
+
+
+async def test_tokens_go_on_for_three_days_after_the_provider_last_confirmed_their_owner(
+    answers: Answers, authenticator: InstitutionAuthenticator, clock: Clock
+) -> None:
+    ada = SignedIn({"token_response": _tokens(answers), "confirmed_at": NOW})
+    answers.at["/me"] = (401, {"error": "invalid_token"})
+    clock.now = NOW + 72 * 3600
+    assert await authenticator.refresh_user(ada) is False
+    assert not authenticator.auth_refresh_strict
+    clock.now += 1
+    assert await authenticator.refresh_user(ada) is False
+    assert authenticator.auth_refresh_strict

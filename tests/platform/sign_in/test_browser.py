@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.platform.sign_in.site import Site
+from tests.platform.sign_in.sites import Site
 from tests.support.browser import chromium, take
 
 

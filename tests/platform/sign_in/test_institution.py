@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.platform.sign_in.hub import Member, text
-from tests.platform.sign_in.site import ASK, Site
+from tests.platform.sign_in.sites import ASK, Site
 
 
 def test_the_button_names_the_institution(site: Site) -> None:
@@ -222,9 +222,15 @@ def test_a_change_of_groups_reaches_somebody_who_is_signed_in(site: Site) -> Non
 def test_somebody_who_leaves_the_groups_is_signed_out(site: Site) -> None:
     site.newcomer("emmy", groups=["roman-users"])
     emmy = site.signed_in("emmy")
+    authorization = {"Authorization": f"token {emmy.token()}"}
     site.provider.add("emmy", groups=["visitors"])
     assert _start(emmy, "one") == "auth has expired for emmy, login again"
     assert "this platform is for members of" in text(emmy.sign_in_again())
+    start = f"{site.hub.url}/hub/api/users/emmy/servers/by-token"
+    assert httpx.post(start, json={}, headers=authorization).status_code == 403
+    # And a return to them is a return to everything.
+    site.provider.add("emmy", groups=["roman-users"])
+    assert httpx.post(start, json={}, headers=authorization).status_code in (201, 202)
 
 
 def test_requests_at_the_same_moment_use_a_refresh_token_once(site: Site) -> None:

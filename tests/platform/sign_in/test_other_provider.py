@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.platform.sign_in.hub import Member, text
-from tests.platform.sign_in.site import Site, running_site
+from tests.platform.sign_in.sites import Site, running_site
 
 CLAIM = "https://example.org/groups"
 
@@ -24,11 +25,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         username_claim="email",
         groups_claim=CLAIM,
     ) as running:
-        running.provider.add("grace", email="grace@example.org", **{CLAIM: ["roman-admins"]})
+        claims: dict[str, Any] = {"email": "grace@example.org", CLAIM: ["roman-admins"]}
+        running.provider.add("grace", **claims)
         yield running
 
 
-def _somebody(site: Site, login: str, **claims: object) -> Member:
+def _somebody(site: Site, login: str, **claims: Any) -> Member:
     person = site.newcomer(login, email=f"{login}@example.org", **claims)
     person.name = f"{login}@example.org"
     return person

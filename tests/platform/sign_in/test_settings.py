@@ -14,8 +14,8 @@ from romanhub.sign_in.settings import OidcSettings, load_sign_in
 from traitlets.config import Config
 
 from tests.platform.sign_in.answers import Answers, answering
-from tests.platform.sign_in.hub import Hub
-from tests.platform.sign_in.site import Site
+from tests.platform.sign_in.hub import ROOT, Hub
+from tests.platform.sign_in.sites import Site
 from tests.support.platform import free_port
 
 SETTINGS = {
@@ -138,6 +138,14 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("issuer", ["http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:8080"])
 def test_a_provider_on_this_machine_may_do_without_https(issuer: str) -> None:
     assert str(_settings(issuer=issuer).issuer).startswith(issuer)
+
+
+def test_the_operators_page_names_every_key_and_its_example_is_right() -> None:
+    page = (ROOT / "docs" / "operator-sign-in.md").read_text(encoding="utf-8")
+    missing = [key for key in OidcSettings.model_fields if f"`{key}`" not in page]
+    assert not missing
+    example = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
+    assert OidcSettings.model_validate(example).groups_claim == "groups"
 
 
 # Finding the provider

@@ -37,7 +37,7 @@ class Site:
         assert page.url.path == "/hub/home", page.text
         return member
 
-    def newcomer(self, login: str, **claims: object) -> Member:
+    def newcomer(self, login: str, **claims: Any) -> Member:
         """A person with a new account at the provider."""
         self.provider.add(login, **claims)
         return self.member(login)

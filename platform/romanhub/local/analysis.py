@@ -1,17 +1,48 @@
-"""Put into the analysis environment what the image's Dockerfile puts into the image: our client and the kernel."""
+"""The analysis environment of users' servers: made from the image's lock, with our client and the kernel in it."""
 
 from __future__ import annotations
 
 import compileall
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import romanhub
+from romanhub.local import environments
 from romanhub.local.environments import Environment
-from romanhub.local.layout import deployment
+from romanhub.local.layout import State, deployment
+from romanhub.local.screen import Screen
 
 #: What the notebook's side of the package needs; the hub's side stays out of users' environments.
 CLIENT = ("__init__.py", "py.typed", "client", "models")
+
+
+def ensure_roman(state: State, *, full: bool, screen: Screen) -> Environment:
+    """Make the analysis environment where it is not there as its lock says, and return it.
+
+    Parameters
+    ----------
+    state
+        The folder of state.
+    full
+        The whole image rather than its core.
+    screen
+        Shows the step.
+
+    Raises
+    ------
+    SetupError
+        Where no interpreter fits, the disk is full or a package cannot be had.
+    """
+    environment = state.roman_environment(full=full)
+    python = environments.find_python(for_other_users=os.geteuid() == 0)
+    if not environment.is_current(python):
+        image = "the whole analysis image" if full else "its core"
+        with screen.step(f"Roman environment ({image}, from images/roman)", quiet=False):
+            # The hub's environment, in which this runs, has uv from its lock.
+            environments.build(environment, python=python, uv=Path(sys.executable).with_name("uv"))
+    return environment
 
 
 def place(environment: Environment) -> None:

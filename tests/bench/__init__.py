@@ -1,0 +1,1 @@
+"""The benchmarks: one module for each, which measures our side and what it is compared with in the same run."""

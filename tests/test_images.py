@@ -1,0 +1,43 @@
+"""The locks: one for each environment, the core within the whole, and no registry's name in any."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+LOCKS = [*sorted((ROOT / "images").rglob("*.lock")), *sorted((ROOT / "tests").glob("*.lock"))]
+
+
+def pins(lock: Path) -> dict[str, str]:
+    """Each package of a lock with its version."""
+    return dict(re.findall(r"^([a-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+)", lock.read_text(), flags=re.MULTILINE))
+
+
+def test_the_core_is_a_subset_of_the_whole_image() -> None:
+    core, full = (pins(ROOT / "images" / "roman" / f"{name}.lock") for name in ("core", "full"))
+    assert core.items() <= full.items()
+    assert len(core) < len(full)
+
+
+def test_the_tests_run_with_the_versions_that_users_run() -> None:
+    for tests, users in (
+        ("tests/requirements.lock", "images/hub/requirements.lock"),
+        ("tests/notebook.lock", "images/roman/core.lock"),
+    ):
+        tested, used = pins(ROOT / tests), pins(ROOT / users)
+        shared = tested.keys() & used.keys()
+        assert shared
+        assert {name: tested[name] for name in shared} == {name: used[name] for name in shared}
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: str(lock.relative_to(ROOT)))
+def test_a_lock_has_hashes_and_names_no_registry(lock: Path) -> None:
+    text = lock.read_text()
+    assert pins(lock)
+    assert text.count("--hash=sha256:") >= len(pins(lock))
+    assert "://" not in text
+    assert "index-url" not in text
