@@ -448,3 +448,15 @@ def test_an_account_is_on_the_tiers_that_pay_now(ledger: Ledger, clock: Clock) -
     assert tiers() == ("researcher", "explorer")
     clock.turn(HOUR)
     assert tiers() == ("explorer", "team")
+
+
+def test_what_runs_when_no_term_is_on_is_not_paid_by_what_is_about_to_lapse(ledger: Ledger, clock: Clock) -> None:
+    one = grant(ledger, 1000, "1", end=after(clock, 100))
+    lease = run(ledger, 2, minimum_seconds=50)
+    clock.turn(300)
+    ledger.close(lease.id, reason="x")
+    assert balances(ledger, one) == [1000 - 600]  # of which 400 were for the time after the end
+    ledger.sweep()
+    assert balances(ledger, one) == [-400]
+    grant(ledger, 500, "2")
+    assert ledger.balance("ada").available == 500

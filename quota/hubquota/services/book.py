@@ -23,6 +23,9 @@ from hubquota.storage.times import seconds
 START_LIMIT = 3600
 #: Seconds after the time that a hold covers in which it is still respected.
 HOLD_GRACE = 3600
+#: Begins the key of a charge for a time at which no allocation could pay. What such a charge takes from an
+#: allocation is owed beside what it has, and never paid by what is about to lapse.
+OVERRUN = "overrun"
 
 
 class Book:
@@ -151,28 +154,35 @@ class Book:
 
     def _charge(self, lease: Lease, since: int, until: int, *, actor: str) -> None:
         paid = self._capture(lease, lease.rate * (until - since))
-        captured = sum(paid.values())
-        left_from = since + captured // lease.rate
+        left_from = since + sum(paid.values()) // lease.rate
+        overrun: tuple[int, int] | None = None
         if left_from < until:
-            # Past what was held: from what is free, and what nobody can pay is a debt of the last.
+            # Past what was held: from what is free, and what nobody can pay is a debt.
             pools = self.pools()
             for pool in pools:
                 pool.free -= paid.get(pool.id, 0)
             parts, short = draw(pools, lease.rate, left_from, until)
             if short:
-                parts = [*parts, Part(self._debtor(until - 1), short)]
+                debtor, in_term = self._debtor(until - 1)
+                if in_term:
+                    parts = [*parts, Part(debtor, short)]
+                else:
+                    overrun = debtor, short
             for part in parts:
                 paid[part.pool] = paid.get(part.pool, 0) + part.amount
         ran = f"{lease.label}, {until - since} s at {format_price(price_of(lease.rate))} credits an hour"
-        shared = " (a part of it: others pay the rest)" if len(paid) > 1 else ""
-        for number, amount in paid.items():
+        shared = " (a part of it: others pay the rest)" if len(paid) + (overrun is not None) > 1 else ""
+        lines = [("charge", number, amount, shared) for number, amount in paid.items()]
+        if overrun is not None:
+            lines.append((OVERRUN, *overrun, " (no allocation could pay for it)"))
+        for what, number, amount, remark in lines:
             self.post(
                 number,
                 "charge",
                 -amount,
                 actor=actor,
-                reason=f"{ran}{shared}",
-                key=f"charge:{lease.id}:{since}:{number}",
+                reason=f"{ran}{remark}",
+                key=f"{what}:{lease.id}:{since}:{number}",
                 lease_id=lease.id,
             )
 
@@ -191,15 +201,20 @@ class Book:
         self.changed()
         return paid
 
-    def _debtor(self, at: int) -> int:
-        # By the dates alone, so that it does not depend on whether a sweep has come by.
-        paying = [pool for pool in in_order(self.pools()) if pool.pays_at(at)]
-        if paying:
-            return paying[-1].id
+    def _debtor(self, at: int) -> tuple[int, bool]:
+        """Return who owes what nobody could pay at a time, and whether its term was on then.
+
+        By the dates alone, so that it does not depend on whether a sweep has come by.
+        """
+        ordered = in_order(self.pools())
+        paying = [pool for pool in ordered if pool.pays_at(at)]
+        in_term = [pool for pool in ordered if pool.start <= at and (pool.end is None or at < pool.end)]
+        if found := paying or in_term:
+            return found[-1].id, True
         newest = allocations.newest(self.connection, self.owner.id, at)
         if newest is None:
             raise ImpossibleError(f"{self.owner.name} has no allocation that could be charged.")
-        return newest
+        return newest, False
 
     # The journal -------------------------------------------------------------------------------------
 

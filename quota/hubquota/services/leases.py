@@ -31,7 +31,8 @@ SLICE_SECONDS = 3600
 #: A lease whose hold ends within so many seconds gets its next slice.
 EXTEND_WITHIN = 600
 
-_ABANDONED = "Nobody told that it began."
+#: Why such a lease ended.
+ABANDONED = "Nobody told that it began."
 
 
 class Leases(Service):
@@ -408,7 +409,7 @@ class Leases(Service):
         return wanted > 0 and held < wanted
 
 
-def abandon(book: Book, lease: Lease, reason: str = _ABANDONED) -> None:
+def abandon(book: Book, lease: Lease, reason: str = ABANDONED) -> None:
     """End a lease that was admitted and never told of again, at the time when it could begin no more."""
     book.end(lease, at=seconds(lease.admitted_at) + START_LIMIT, reason=reason, actor="hubquota")
 

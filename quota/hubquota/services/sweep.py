@@ -9,9 +9,9 @@ from __future__ import annotations
 from hubquota.models.ledger import Swept
 from hubquota.models.money import format_credits
 from hubquota.services.base import Service
-from hubquota.services.book import START_LIMIT, Book
+from hubquota.services.book import OVERRUN, START_LIMIT, Book
 from hubquota.services.leases import abandon, is_abandoned
-from hubquota.storage import allocations, leases
+from hubquota.storage import allocations, journal, leases
 from hubquota.storage.engine import decision, reading
 
 #: How many of a kind are dealt with in one transaction: others wait no longer than that takes.
@@ -86,7 +86,7 @@ class Sweeping(Service):
         for pool in book.pools():
             if pool.id not in due or pool.end is None or pool.end > book.now or pool.held:
                 continue
-            left = max(0, pool.balance)
+            left = max(0, pool.balance + journal.taken(book.connection, pool.id, f"{OVERRUN}:"))
             book.post(
                 pool.id,
                 "expiry",

@@ -111,6 +111,14 @@ def granted(connection: Connection, allocation_id: int) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
+def taken(connection: Connection, allocation_id: int, prefix: str) -> int:
+    """Return what was taken from an allocation by lines whose keys begin in one way, in units."""
+    statement = select(func.sum(entry.c.amount)).where(
+        entry.c.allocation_id == allocation_id, entry.c.idempotency_key.startswith(prefix, autoescape=True)
+    )
+    return -int(connection.execute(statement).scalar_one() or 0)
+
+
 def spent(connection: Connection, allocation_id: int) -> int:
     """Return what has been charged to an allocation, in units."""
     statement = select(func.sum(entry.c.amount)).where(
