@@ -41,8 +41,8 @@ else:
     c.Authenticator.admin_users = {ADMIN}
     c.Authenticator.allow_all = True
     c.JupyterHub.template_vars = {
-        "announcement_login": "Here for the first time? Choose a user name and a password of 10 characters or more: "
-        "the password that you sign in with first becomes yours."
+        "announcement_login": "Here for the first time? Choose a user name and a password of 10 characters or "
+        "more: the password that you sign in with first becomes yours."
     }
 
 # Users' servers: in the Roman environment, within their tier.
