@@ -40,6 +40,10 @@ else:
     c.LocalAccountsAuthenticator.dbm_path = str(settings.passwords)
     c.Authenticator.admin_users = {ADMIN}
     c.Authenticator.allow_all = True
+    c.JupyterHub.template_vars = {
+        "announcement_login": "Here for the first time? Choose a user name and a password of 10 characters or "
+        "more: the password that you sign in with first becomes yours."
+    }
 
 # Users' servers: in the Roman environment, within their tier.
 c.JupyterHub.spawner_class = LocalServerSpawner

@@ -72,7 +72,7 @@ class Hub:
     def __enter__(self) -> Hub:
         # On disk, and where other system users may enter: as root, servers run as users of their own.
         self.folder = Path(tempfile.mkdtemp(prefix="romanhub-bench-", dir="/var/tmp"))
-        self._things.callback(shutil.rmtree, self.folder)
+        self._things.callback(shutil.rmtree, self.folder, ignore_errors=True)
         try:
             # What `romanhub up` makes ready before it starts a hub. A plain hub makes no use of it.
             _make_environments()

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, c
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Where the rows of the last run are kept, and the page that shows them.
+#: Where the rows are kept from one run to the next, and the page that shows them.
 KEPT = ROOT / "build" / "bench.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
 
@@ -61,21 +61,31 @@ class Row(BaseModel):
 _ROWS = TypeAdapter(list[Row])
 
 
-def keep(rows: Sequence[Row]) -> None:
-    """Write the rows to `build/bench.json`."""
+def keep(rows: Sequence[Row], order: Sequence[str]) -> None:
+    """Write the rows to `build/bench.json`, in the place of those of the same benchmarks.
+
+    Parameters
+    ----------
+    rows
+        All the rows of one or more benchmarks.
+    order
+        The benchmarks' names, in the order of the file. What is no longer a benchmark is left out.
+    """
+    new = {_benchmark(row) for row in rows}
+    others = [row for row in kept() if _benchmark(row) not in new and _benchmark(row) in order]
     KEPT.parent.mkdir(exist_ok=True)
-    KEPT.write_bytes(_ROWS.dump_json(list(rows), indent=2) + b"\n")
+    whole = sorted([*others, *rows], key=lambda row: order.index(_benchmark(row)))
+    KEPT.write_bytes(_ROWS.dump_json(whole, indent=2) + b"\n")
 
 
 def kept() -> list[Row]:
-    """The rows of the last run.
+    """The rows that are kept, each of the last run of its benchmark; none where there has been no run."""
+    return _ROWS.validate_json(KEPT.read_bytes()) if KEPT.exists() else []
 
-    Raises
-    ------
-    FileNotFoundError
-        Where there has been none.
-    """
-    return _ROWS.validate_json(KEPT.read_bytes())
+
+def _benchmark(row: Row) -> str:
+    """The name of the benchmark that a row is of."""
+    return row.name.partition(":")[0]
 
 
 def table(rows: Sequence[Row]) -> str:

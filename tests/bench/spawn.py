@@ -3,8 +3,8 @@
 All hubs run at once and start a server in turn. JupyterHub itself looks whether a starting server answers after
 random waits, so that two starts of the same server differ by a second or more, by luck. For the row `spawn` the
 plain hub looks every 50 ms, so that the row compares what the hubs do and not how often they look. The row
-`spawn: as people see it` has the plain hub as it is. The first start of each, which makes user and home, is
-not counted.
+`spawn: as people see it` has the plain hub as it is. The first start of each, which makes the user and the home,
+is not counted.
 """
 
 from __future__ import annotations

@@ -96,7 +96,8 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
             if len(running) >= tier.dask.clusters:
                 names = ", ".join(cluster.name for cluster in running) or "none"
                 raise PublicException(
-                    f"Your tier, {tier.title}, allows {tier.dask.clusters} Dask clusters at a time and you have "
+                    f"Your tier, {tier.title}, allows {tier.dask.clusters} Dask "
+                    f"{'cluster' if tier.dask.clusters == 1 else 'clusters'} at a time and you have "
                     f"{len(running)} ({names}). Stop one first. {self._tiers.ask}"
                 )
             balance = await self._decide(lambda: self._ledger.balance(user.name))

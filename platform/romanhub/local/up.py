@@ -53,6 +53,10 @@ def up(state: State, *, port: int, full: bool, archive: Path, screen: Screen) ->
     started = time.monotonic()
     os.environ["ROMANHUB_STATE"] = str(state.root)
     os.environ["ROMANHUB_FULL"] = "1" if full else "0"
+    # The parts run in another folder, where a relative path would name another file.
+    for name in ("ROMANHUB_TIERS", "ROMANHUB_SIGN_IN"):
+        if given := os.environ.get(name):
+            os.environ[name] = str(Path(given).resolve())
     try:
         state.make()
         with alone(state) as lock:

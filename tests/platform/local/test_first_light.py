@@ -46,6 +46,8 @@ def test_from_sign_in_to_a_charge(platform: Platform) -> None:
         page.wait_for_url(re.compile(r"/user/ada/lab"), timeout=180_000)
         page.goto(f"{platform.url}/user/ada/lab/tree/welcome.ipynb")
         expect(page.get_by_role("button", name="Roman", exact=False).first).to_be_visible(timeout=60_000)
+        # Lab forgets what it is told to run before the kernel is ready.
+        expect(page.get_by_text("Roman | Idle")).to_be_visible(timeout=60_000)
         take(page, "lab")
         _run_all_cells(page)
         take(page, "welcome-notebook")

@@ -64,6 +64,12 @@ def test_a_second_platform_on_the_same_state_is_refused(platform: Platform) -> N
     assert "ROMANHUB_STATE" in result.stderr
 
 
+def test_a_tiers_file_by_a_relative_path_is_the_same_for_every_part(own_platform: Platform) -> None:
+    own_platform.environment = {"ROMANHUB_TIERS": os.path.relpath(ROOT / "hub_config" / "tiers.yaml")}
+    own_platform.start()
+    assert Person(own_platform.url, "ada").sign_in().url.path == "/hub/spawn"
+
+
 def test_a_mistake_in_the_tiers_file_stops_the_start(own_platform: Platform, tmp_path: Path) -> None:
     text = (ROOT / "hub_config" / "tiers.yaml").read_text()
     broken = tmp_path / "tiers.yaml"
