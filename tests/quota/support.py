@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import psutil
 import psycopg
 import pytest
 from hubquota.models.ledger import Lease
@@ -93,7 +94,9 @@ class Hub:
     token: str
     ledger: Ledger
     database_url: str
-    process: subprocess.Popen[bytes] | None = None
+    #: The hub itself, and what takes in the servers that it leaves behind.
+    process: psutil.Process | None = None
+    inits: list[subprocess.Popen[bytes]] = field(default_factory=list)
     clients: list[httpx.Client] = field(default_factory=list)
 
     @property
@@ -157,17 +160,19 @@ class Hub:
             ),
         }
         with (self.folder / "hub.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "jupyterhub", "--config", str(HERE / "configured_hub.py")],
+            hub = [sys.executable, "-m", "jupyterhub", "--config", str(HERE / "configured_hub.py")]
+            init = subprocess.Popen(
+                [sys.executable, str(HERE / "init.py"), *hub],
                 cwd=self.folder,
                 env=environment,
                 stdout=log,
                 stderr=log,
             )
-        process = self.process
+        self.inits.append(init)
+        process = self.process = eventually(psutil.Process(init.pid).children, "the hub's process")[0]
 
         def answers() -> bool:
-            if process.poll() is not None:
+            if not process.is_running():
                 pytest.fail(f"The hub ended by itself:\n{self.log()}")
             try:
                 return self.api().get("users").status_code == httpx.codes.OK
@@ -180,7 +185,7 @@ class Hub:
         """Kill the hub as a crash would. Its servers and its proxy go on."""
         assert self.process is not None
         self.process.kill()
-        self.process.wait()
+        self.process.wait(10)
 
     def log(self) -> str:
         """Return what the hub has logged."""
@@ -190,16 +195,17 @@ class Hub:
         """End the hub and everything that it started."""
         for client in self.clients:
             client.close()
-        if self.process is not None and self.process.poll() is None:
+        if self.process is not None and self.process.is_running():
             self.process.terminate()
             try:
                 self.process.wait(30)
-            except subprocess.TimeoutExpired:
+            except psutil.TimeoutExpired:
                 self.process.kill()
-                self.process.wait()
         for note in [*self.folder.glob("*.server-pid"), self.folder / "jupyterhub-proxy.pid"]:
             if note.exists():
                 _end(int(note.read_text()))
+        for init in self.inits:
+            init.wait(30)
 
     def _client(self, **options: Any) -> httpx.Client:
         client = httpx.Client(timeout=30, **options)

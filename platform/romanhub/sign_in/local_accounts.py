@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dbm
 import re
 import secrets
@@ -66,7 +67,18 @@ class LocalAccountsAuthenticator(FirstUseAuthenticator):  # type: ignore[misc]
                 f"starts. To make a new one: romanhub password {name}"
             )
             return None
-        return await super().authenticate(handler, {"username": name, "password": password})
+        # The hash is slow on purpose, and the hub serves everybody else meanwhile: it is made in a thread. The
+        # parent's method makes it in the hub's loop.
+        kept = kept_password(Path(self.dbm_path), name)
+        if kept is None:
+            if len(password) < self.min_password_length:
+                handler.custom_login_error = (
+                    f"Password too short: choose one that is at least {self.min_password_length} characters long."
+                )
+                return None
+            made = await asyncio.to_thread(bcrypt.hashpw, password.encode(), bcrypt.gensalt())
+            kept = keep_first(Path(self.dbm_path), name, made)
+        return name if await asyncio.to_thread(bcrypt.checkpw, password.encode(), kept) else None
 
     def reset_password(self, username: str, new_password: str) -> Any:
         """Change the password of somebody who is signed in; returns what the page says."""
@@ -106,8 +118,19 @@ def close_account(passwords: Path, user: str) -> None:
 
 def has_password(passwords: Path, user: str) -> bool:
     """Whether the account has a password already."""
+    return kept_password(passwords, user) is not None
+
+
+def kept_password(passwords: Path, user: str) -> bytes | None:
+    """Return the hash of an account's password, or None where it has none."""
     with dbm.open(str(passwords), "c", 0o600) as kept:
-        return user.encode() in kept
+        return kept.get(user.encode())
+
+
+def keep_first(passwords: Path, user: str, made: bytes) -> bytes:
+    """Keep the hash of an account's first password. Return the one that is kept: somebody may have been faster."""
+    with dbm.open(str(passwords), "c", 0o600) as kept:
+        return kept.setdefault(user.encode(), made)
 
 
 def first_password(passwords: Path, user: str, *, again: bool = False) -> str | None:
