@@ -43,14 +43,21 @@ LARGEST_PICTURE = 400_000
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
-def test_the_tables_of_tiers_are_those_of_the_tiers_file() -> None:
-    text = (ROOT / "docs" / "tiers.md").read_text()
-    found = re.search(r"<!-- tiers begin: hubquota (.*?) -->\n(.*?)<!-- tiers end -->", text, re.DOTALL)
-    assert found, "docs/tiers.md has lost the markers around its tables"
-    *command, path = shlex.split(found[1])
-    rendered = CliRunner().invoke(hubquota, [*command, str(ROOT / path)])
-    assert rendered.exit_code == 0, rendered.output
-    assert found[2] == rendered.output, f"put the output of `hubquota {found[1]}` between the markers"
+def _rendered() -> Iterator[tuple[Path, str, str]]:
+    """Yield what the pages have from a command: the page, the command, and the text between the markers."""
+    for page in PAGES:
+        for found in re.finditer(r"<!-- begin: hubquota (.*?) -->\n(.*?)<!-- end -->", page.read_text(), re.DOTALL):
+            yield page, found[1], found[2]
+
+
+def test_what_the_pages_have_from_a_command_is_what_it_prints() -> None:
+    commands = set()
+    for page, command, text in _rendered():
+        commands.add(command)
+        rendered = CliRunner().invoke(hubquota, [str(ROOT / w) if "/" in w else w for w in shlex.split(command)])
+        assert rendered.exit_code == 0, rendered.output
+        assert text == rendered.output, f"{page.name}: put the output of `hubquota {command}` between the markers"
+    assert commands >= {"states", "tiers table hub_config/tiers.yaml"}, "a page has lost its markers"
 
 
 def test_what_the_pages_say_of_groups_and_minutes_is_what_happens() -> None:
