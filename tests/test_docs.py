@@ -53,6 +53,14 @@ def test_the_tables_of_tiers_are_those_of_the_tiers_file() -> None:
     assert found[2] == rendered.output, f"put the output of `hubquota {found[1]}` between the markers"
 
 
+def test_the_table_of_commands_is_that_of_the_commands() -> None:
+    text = (ROOT / "quota" / "README.md").read_text()
+    found = re.search(r"<!-- commands begin: hubquota commands -->\n(.*?)<!-- commands end -->", text, re.DOTALL)
+    assert found, "quota/README.md has lost the markers around its table of commands"
+    rendered = CliRunner().invoke(hubquota, ["commands"])
+    assert found[1] == rendered.output, "put the output of `hubquota commands` between the markers"
+
+
 def test_what_the_pages_say_of_groups_and_minutes_is_what_happens() -> None:
     tiers = load_tiers(TIERS)
     page = (ROOT / "docs" / "pi.md").read_text()
