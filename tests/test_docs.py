@@ -60,6 +60,14 @@ def test_what_the_pages_have_from_a_command_is_what_it_prints() -> None:
     assert commands >= {"states", "tiers table hub_config/tiers.yaml"}, "a page has lost its markers"
 
 
+def test_the_table_of_commands_is_that_of_the_commands() -> None:
+    text = (ROOT / "quota" / "README.md").read_text()
+    found = re.search(r"<!-- commands begin: hubquota commands -->\n(.*?)<!-- commands end -->", text, re.DOTALL)
+    assert found, "quota/README.md has lost the markers around its table of commands"
+    rendered = CliRunner().invoke(hubquota, ["commands"])
+    assert found[1] == rendered.output, "put the output of `hubquota commands` between the markers"
+
+
 def test_what_the_pages_say_of_groups_and_minutes_is_what_happens() -> None:
     tiers = load_tiers(TIERS)
     page = (ROOT / "docs" / "pi.md").read_text()

@@ -36,35 +36,43 @@ def test_an_account_is_printed_with_what_runs_and_why_the_balance_is_what_it_is(
 ) -> None:
     lease = ledger.admit("ada", kind="server", key="server:ada/", label="Medium server", rate=rate_of("0.15"))
     ledger.begin(lease.id)
-    result = run(database, "account", "ada")
+    result = run(database, "account", "show", "ada")
     assert result.exit_code == 0
     assert "ada, tier explorer" in result.output
     assert "49.97 credits available: 50.00 on the account" in result.output
     assert "Medium server" in result.output
     assert "Budget of the tier explorer, granted when the account was opened." in result.output
-    assert "server:ada/" in run(database, "leases").output
+    assert "server:ada/" in run(database, "lease", "list").output
 
 
 def test_a_grant_by_command_is_in_the_journal_with_who_made_it(database: str, ledger: Ledger) -> None:
     for _ in range(2):
-        result = run(database, "grant", "ada", "12.5", "--reason", "A proposal.", "--key", "proposal-7")
+        result = run(
+            database, "allocation", "grant", "ada", "12.5", "--reason", "A proposal.", "--key", "proposal-7"
+        )
         assert result.output == "ada has 62.50 credits after this grant, allocation 2.\n"
     newest = ledger.statement("ada").entries[0]
     assert (newest.actor, newest.reason) == (f"{getpass.getuser()} (hubquota)", "A proposal.")
-    result = run(database, "correct", "ada", "-12.5", "--reason", "Not a proposal.", "--key", "1")
+    result = run(database, "account", "correct", "ada", "-12.5", "--reason", "Not a proposal.", "--key", "1")
     assert result.output == "ada has 50.00 credits after this correction.\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["account", "nobody"], "There is no account 'nobody'."),
-        (["grant", "ada", "much", "--reason", "x", "--key", "x"], "'much' is not a number."),
-        (["grant", "ada", "0", "--reason", "x", "--key", "x"], "a grant is above zero"),
-        (["correct", "ada", "0", "--reason", "x", "--key", "x"], "a correction of nothing corrects nothing"),
-        (["leases", "--database-url", "mysql://x/y"], "The ledger runs on SQLite or PostgreSQL, not on mysql."),
-        (["leases", "--database-url", "nonsense"], "Could not parse SQLAlchemy URL"),
-        (["leases", "--database-url", "sqlite:////nowhere/x"], "that `hubquota migrate` has been run"),
+        (["account", "show", "nobody"], "There is no account 'nobody'."),
+        (["allocation", "grant", "ada", "much", "--reason", "x", "--key", "x"], "'much' is not a number."),
+        (["allocation", "grant", "ada", "0", "--reason", "x", "--key", "x"], "a grant is above zero"),
+        (
+            ["account", "correct", "ada", "0", "--reason", "x", "--key", "x"],
+            "a correction of nothing changes nothing",
+        ),
+        (
+            ["lease", "list", "--database-url", "mysql://x/y"],
+            "The ledger runs on SQLite or PostgreSQL, not on mysql.",
+        ),
+        (["lease", "list", "--database-url", "nonsense"], "Could not parse SQLAlchemy URL"),
+        (["lease", "list", "--database-url", "sqlite:////nowhere/x"], "that `hubquota migrate` has been run"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_sentence(
@@ -87,9 +95,9 @@ def test_verify_fails_when_something_does_not_add_up(database: str, ledger: Ledg
 
 def test_a_new_database_is_set_up(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path / 'new.sqlite'}"
-    assert run(address, "leases").exit_code != 0
+    assert run(address, "lease", "list").exit_code != 0
     assert run(address, "migrate").output == "The ledger's database is up to date.\n"
-    assert run(address, "leases").exit_code == 0
+    assert run(address, "lease", "list").exit_code == 0
 
 
 def test_a_tiers_file_is_checked(tmp_path: Path) -> None:
@@ -105,21 +113,22 @@ def test_a_tiers_file_is_checked(tmp_path: Path) -> None:
 
 def test_allocations_are_managed_by_command(database: str, ledger: Ledger) -> None:
     why = ("--reason", "A proposal.", "--key", "1")
-    run(database, "grant", "ada", "10", "--tier", "team", "--end", "2099-01-01", *why)
-    assert run(database, "supplement", "2", "5", *why).output == "ada has 65.00 credits after this supplement.\n"
-    assert "2100-01-01" in run(database, "extend", "2", "--end", "2100-01-01", *why).output
-    moved = run(database, "transfer", "2", "1", "3", *why).output
+    run(database, "allocation", "grant", "ada", "10", "--tier", "team", "--end", "2099-01-01", *why)
+    assert "15.00" in run(database, "allocation", "supplement", "2", "5", *why).output
+    assert "2100-01-01" in run(database, "allocation", "extend", "2", "--end", "2100-01-01", *why).output
+    moved = run(database, "allocation", "transfer", "2", "1", "3", *why).output
     assert ("12.00" in moved, "53.00" in moved) == (True, True)
     for name in ("suspend", "resume", "revoke"):
-        assert run(database, name, "2", *why).exit_code == 0
+        assert run(database, "allocation", name, "2", *why).exit_code == 0
     assert (
-        "The term of allocation 2 of ada is over." in run(database, "supplement", "2", "5", *why[:-1], "2").output
+        "The term of allocation 2 of ada is over."
+        in run(database, "allocation", "supplement", "2", "5", *why[:-1], "2").output
     )
     assert run(database, "sweep").output == "1 allocation lapsed, 0 starts abandoned, 0 holds released.\n"
-    told = run(database, "explain", "ada").output
+    told = run(database, "account", "explain", "ada").output
     assert "53.00 credits available." in told
     assert "Allocation 1 (explorer): transferred to it, in 1 line" in told
-    assert "Allocations" in run(database, "account", "ada").output
+    assert "Allocations" in run(database, "account", "show", "ada").output
     assert run(database, "verify").exit_code == 0
 
 

@@ -8,7 +8,7 @@ them.
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation, localcontext
 from typing import Literal
 
 #: How many units make one credit.
@@ -18,6 +18,7 @@ PRICE_STEP = Decimal("0.000001")
 
 _SECONDS_PER_HOUR = 3600
 _CENT = Decimal("0.01")
+_TEN_DECIMALS = Decimal("1e-10")
 
 
 class InexactAmountError(ValueError):
@@ -50,6 +51,20 @@ def to_credits(units: int) -> Decimal:
     this is for people and for JSON. The ledger never computes with it.
     """
     return Decimal(units) / UNITS_PER_CREDIT
+
+
+def exact_credits(units: int) -> str:
+    """Return units as decimal text in credits for programs, such as "37.25" or "-0.0000416667".
+
+    It is exact wherever the amount has a finite decimal form, because then ten decimals are enough: a
+    credit is 2^10 * 3^2 * 5^8 units, so such an amount is a multiple of 1 / (4 * 10^8) of a credit. Where
+    it has none, the text is the nearest of ten decimals, which is nearer to this number of units than to
+    any other: times 3,600,000,000 and rounded it gives them back.
+    """
+    with localcontext() as context:
+        context.prec = 60
+        text = f"{(Decimal(units) / UNITS_PER_CREDIT).quantize(_TEN_DECIMALS):f}"
+    return text.rstrip("0").rstrip(".") or "0"
 
 
 def rate_of(price: Decimal | int | str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from hubquota.models.burn import Pool, drain, exhausts_at
 from hubquota.models.ledger import (
     Account,
+    AccountKind,
     AccountSummary,
     Allocation,
     Balance,
@@ -174,16 +175,19 @@ class Accounts(Service):
         with reading(self._engine) as connection:
             return self._summaries(connection, list(accounts.drawable(connection, person)))
 
-    def accounts(self, search: str = "", limit: int = 100, after: str | None = None) -> list[AccountSummary]:
+    def accounts(
+        self, search: str = "", limit: int = 100, after: str | None = None, *, kind: AccountKind | None = None
+    ) -> list[AccountSummary]:
         """Return accounts in the order of their names.
 
         Args:
             search: only accounts whose name contains this, in any case.
             limit: how many at most.
             after: only names after this one: the last name of the page before.
+            kind: only accounts of users, or of projects.
         """
         with reading(self._engine) as connection:
-            owners = accounts.page(connection, search=search, limit=limit, after=after)
+            owners = accounts.page(connection, search=search, limit=limit, after=after, kind=kind)
             return self._summaries(connection, owners)
 
     def balance(self, name: str) -> Balance:
@@ -296,10 +300,22 @@ class Accounts(Service):
         lines.append(Line("Held for what runs now", -balance.set_aside))
         return Explanation(name, tuple(lines), balance.available)
 
-    def verify(self) -> list[Mismatch]:
-        """Recompute every balance, date, charge and hold. Return what does not add up."""
+    #: How many steps `verify` has.
+    checks = len(audit.CHECKS)
+
+    def verify(self, done: Callable[[int], object] | None = None) -> list[Mismatch]:
+        """Recompute every balance, date, charge and hold. Return what does not add up.
+
+        Args:
+            done: is told after each of the `checks` steps that one more is done.
+        """
+        found: list[Mismatch] = []
         with reading(self._engine) as connection:
-            return audit.mismatches(connection)
+            for check in audit.CHECKS:
+                found += check(connection)
+                if done is not None:
+                    done(1)
+        return found
 
     # Parts of a transaction --------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ expired holds nothing, whether a sweep has come by or not. The sweep only writes
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hubquota.models.ledger import Swept
 from hubquota.models.money import format_credits
 from hubquota.services.base import Service
@@ -21,28 +23,44 @@ _BATCH = 200
 class Sweeping(Service):
     """Closes the books of allocations whose term is over, and clears up what nobody owns."""
 
-    def sweep(self) -> Swept:
-        """Do everything that is due. Safe to be interrupted, repeated, and done by several at once."""
-        abandoned, released = self._abandon(), self._release()
-        return Swept(lapsed=self._lapse(), abandoned=abandoned, released=released)
+    def sweep(self, done: Callable[[int], object] = lambda _more: None) -> Swept:
+        """Do everything that is due. Safe to be interrupted, repeated, and done by several at once.
 
-    def _abandon(self) -> int:
+        Args:
+            done: is told after each batch how many more things were written down.
+        """
+        abandoned, released = self._abandon(done), self._release(done)
+        return Swept(lapsed=self._lapse(done), abandoned=abandoned, released=released)
+
+    def due(self) -> int:
+        """Return about how many things a sweep would have to look at now."""
+        with reading(self._engine) as connection:
+            now = self._now()
+            return (
+                allocations.count_ended(connection, now)
+                + leases.count_waiting(connection, now - START_LIMIT)
+                + leases.count_expired_holds(connection, now)
+            )
+
+    def _abandon(self, tell: Callable[[int], object]) -> int:
         done = 0
         while True:
             with reading(self._engine) as connection:
                 waiting = leases.list_waiting(connection, before=self._now() - START_LIMIT, limit=_BATCH)
             changed = sum(self._on_lease(lease_id, abandoning=True) for lease_id in waiting)
             done += changed
+            tell(changed)
             if not changed:
                 return done
 
-    def _release(self) -> int:
+    def _release(self, tell: Callable[[int], object]) -> int:
         done = 0
         while True:
             with reading(self._engine) as connection:
                 expired = leases.expired_holds(connection, self._now(), _BATCH)
             changed = sum(self._on_lease(lease_id, abandoning=False) for lease_id in expired)
             done += changed
+            tell(changed)
             if not changed:
                 return done
 
@@ -66,7 +84,7 @@ class Sweeping(Service):
             book.release(lease)
             return True
 
-    def _lapse(self) -> int:
+    def _lapse(self, tell: Callable[[int], object]) -> int:
         done, after = 0, 0
         while True:
             with decision(self._engine) as connection:
@@ -76,6 +94,7 @@ class Sweeping(Service):
                     book = self._book_of(connection, owner)
                     mine = {number for number, account in found if account == owner}
                     done += self._lapse_in(book, mine)
+            tell(len(found))
             if not found:
                 return done
             after = found[-1][0]

@@ -69,12 +69,15 @@ def add(connection: Connection, *, name: str, kind: AccountKind, tier: str, now:
     return connection.execute(statement).one_or_none() is not None
 
 
-def page(connection: Connection, *, search: str, limit: int, after: str | None) -> list[Owner]:
+def page(
+    connection: Connection, *, search: str, limit: int, after: str | None, kind: AccountKind | None = None
+) -> list[Owner]:
     """Return accounts in the order of their names."""
     statement = (
         _accounts.where(
             account.c.name.icontains(search, autoescape=True) if search else true(),
             account.c.name > after if after is not None else true(),
+            account.c.kind == kind if kind is not None else true(),
         )
         .order_by(account.c.name)
         .limit(limit)

@@ -179,6 +179,12 @@ def due(connection: Connection, now: int, *, after: int, limit: int) -> list[tup
     return [(row.id, row.account_id) for row in connection.execute(statement)]
 
 
+def count_ended(connection: Connection, now: int) -> int:
+    """Return how many allocations are past their end and have their books open."""
+    ended = (allocation.c.lapsed_at.is_(None), allocation.c.end_at <= now)
+    return int(connection.execute(select(func.count()).select_from(allocation).where(*ended)).scalar_one())
+
+
 def _view(row: Row[*tuple[Any, ...]]) -> Allocation:
     return Allocation(
         id=row.id,

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, literal, or_, select
 
 from hubquota.models.ledger import Mismatch
 from hubquota.storage.tables import account, allocation, entry, hold, lease, segment
-
-
-def mismatches(connection: Connection) -> list[Mismatch]:
-    """Return what the balances, dates, charges and holds should be and are not."""
-    return [
-        *_balances(connection),
-        *_chains(connection),
-        *_dates(connection),
-        *_charges(connection),
-        *_segments(connection),
-        *_holds(connection),
-    ]
 
 
 def _balances(connection: Connection) -> Iterator[Mismatch]:
@@ -216,3 +204,14 @@ def _holds(connection: Connection) -> Iterator[Mismatch]:
     for name, number, rate, found in connection.execute(uneven):
         whole = int(found) // rate * rate if rate else 0
         yield Mismatch(name, f"lease {number}: held", whole, int(found))
+
+
+#: Every check. Each yields what something should be and is not.
+CHECKS: tuple[Callable[[Connection], Iterator[Mismatch]], ...] = (
+    _balances,
+    _chains,
+    _dates,
+    _charges,
+    _segments,
+    _holds,
+)

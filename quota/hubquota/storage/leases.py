@@ -265,6 +265,18 @@ def list_waiting(connection: Connection, *, before: int, limit: int) -> list[int
     return list(connection.scalars(statement.order_by(lease.c.admitted_at).limit(limit)))
 
 
+def count_waiting(connection: Connection, before: int) -> int:
+    """Return how many leases `list_waiting` would list."""
+    waiting = (_open, lease.c.started_at.is_(None), lease.c.admitted_at <= before)
+    return int(connection.execute(select(func.count()).select_from(lease).where(*waiting)).scalar_one())
+
+
+def count_expired_holds(connection: Connection, now: int) -> int:
+    """Return how many leases `expired_holds` would list."""
+    statement = select(func.count(hold.c.lease_id.distinct())).where(hold.c.expires_at <= now)
+    return int(connection.execute(statement).scalar_one())
+
+
 def ending_holds(connection: Connection, *, before: int, seen_after: int) -> list[int]:
     """Return leases that were seen running since a time and that nothing covers after another."""
     covered = select(func.max(hold.c.covers_until)).where(hold.c.lease_id == lease.c.id).scalar_subquery()

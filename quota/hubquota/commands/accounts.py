@@ -1,0 +1,181 @@
+"""`hubquota account`: who has what."""
+
+from __future__ import annotations
+
+import click
+
+from hubquota.commands import options
+from hubquota.commands.allocations import allocation_table
+from hubquota.commands.leases import lease_table, lease_views
+from hubquota.commands.options import engine_of, ledger_of, operator
+from hubquota.commands.output import answer, listed, plain, table, when
+from hubquota.models.ledger import AccountKind
+from hubquota.models.money import format_credits
+from hubquota.services.ledger import Ledger, utc_now
+from hubquota.services.tiersfile import load_tiers
+
+
+@click.group()
+def account() -> None:
+    """Accounts of users and of projects."""
+
+
+@account.command("list")
+@click.option("--search", default="", help="Only accounts whose name contains this, in any case.")
+@click.option("--kind", type=click.Choice(["user", "project"]), help="Only accounts of this kind.")
+@click.option("--after", help="Only names after this one: where the page before ended.")
+@options.limit
+@options.for_scripts
+@options.database
+def list_accounts(
+    search: str, kind: AccountKind | None, after: str | None, limit: int, as_json: bool, database_url: str
+) -> None:
+    """List accounts by name, a page at a time."""
+    found = ledger_of(database_url).accounts(search, limit + 1, after, kind=kind)
+    shown = found[:limit]
+    following = shown[-1].account.name if len(found) > limit else None
+
+    def tell() -> None:
+        table(
+            ("account", "kind", "tier", "available", "held or run up", "running"),
+            [
+                (
+                    row.account.name,
+                    row.account.kind,
+                    ", ".join(row.account.tiers),
+                    format_credits(row.balance.available),
+                    format_credits(row.balance.accrued + row.balance.set_aside, rounding="up"),
+                    str(row.open_leases),
+                )
+                for row in shown
+            ],
+        )
+        if following is not None:
+            click.echo(f"There are more: add `--after {following}`.")
+
+    answer(as_json, listed(shown, following), tell)
+
+
+@account.command("show")
+@click.argument("name")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(1), help="How many leases and lines, each."
+)
+@click.option("--before", type=int, help="Only lines of the journal older than this one.")
+@options.for_scripts
+@options.database
+def show_account(name: str, limit: int, before: int | None, as_json: bool, database_url: str) -> None:
+    """Print an account's balance, its allocations, what it runs, and its journal."""
+    statement = ledger_of(database_url).statement(name, limit=limit, before=before)
+    balance, now = statement.balance, utc_now()
+
+    def tell() -> None:
+        click.echo(f"{name}, tier {', '.join(statement.account.tiers)}")
+        click.echo(
+            f"{format_credits(balance.available)} credits available: {format_credits(balance.posted)} on "
+            f"the account, {format_credits(balance.accrued, rounding='up')} accrued, "
+            f"{format_credits(balance.set_aside, rounding='up')} set aside"
+        )
+        click.echo("\nAllocations")
+        allocation_table(statement.allocations)
+        click.echo("\nRunning")
+        lease_table(statement.running, now)
+        click.echo("\nEnded")
+        table(
+            ("lease", "ended", "what", "by", "seconds", "charged", "reason"),
+            [
+                (
+                    str(lease.id),
+                    when(lease.ended_at),
+                    lease.label,
+                    lease.person,
+                    str(lease.seconds(now)),
+                    format_credits(lease.charged, rounding="up"),
+                    lease.reason or "",
+                )
+                for lease in statement.ended
+            ],
+        )
+        click.echo("\nJournal")
+        table(
+            ("line", "at", "kind", "credits", "balance", "by", "reason"),
+            [
+                (
+                    str(entry.id),
+                    when(entry.at),
+                    entry.kind,
+                    format_credits(entry.amount),
+                    format_credits(entry.balance_after),
+                    entry.actor,
+                    entry.reason,
+                )
+                for entry in statement.entries
+            ],
+        )
+        if statement.next_before is not None:
+            click.echo(f"The journal goes further back: add `--before {statement.next_before}`.")
+
+    told = plain(statement)
+    told["running"], told["ended"] = lease_views(statement.running, now), lease_views(statement.ended, now)
+    answer(as_json, told, tell)
+
+
+@account.command()
+@click.argument("name")
+@options.for_scripts
+@options.database
+def explain(name: str, as_json: bool, database_url: str) -> None:
+    """Say why an account's balance is what it is: lines that add up to it."""
+    found = ledger_of(database_url).explain(name)
+
+    def tell() -> None:
+        table(("credits", "what"), [(format_credits(line.amount), line.text) for line in found.lines])
+        click.echo(f"Together {format_credits(found.available)} credits available.")
+
+    answer(as_json, found, tell)
+
+
+@account.command("open")
+@click.argument("name")
+@click.option("--tier", help="The tier of its first allocation; the tiers file's default if not given.")
+@options.for_scripts
+@options.tiers_file
+@options.database
+def open_account(name: str, tier: str | None, as_json: bool, tiers_path: str, database_url: str) -> None:
+    """Open a user's account with its tier's budget. One that is there already stays as it is."""
+    tiers = load_tiers(tiers_path)
+    chosen = tier or tiers.first_tier.default
+    if chosen not in tiers.tiers:
+        raise click.BadParameter(
+            f"there is no tier '{chosen}'; there are: {', '.join(tiers.tiers)}", param_hint="--tier"
+        )
+    opened = tiers.tiers[chosen]
+    ledger = Ledger(engine_of(database_url))
+    found = ledger.open_account(
+        name,
+        chosen,
+        opened.budget_units,
+        actor=operator(),
+        term_days=opened.term_days,
+        renewable=opened.renewable,
+    )
+    answer(as_json, found, lambda: tell_balance(ledger, name, f"and is on the tier {', '.join(found.tiers)}"))
+
+
+@account.command(context_settings={"ignore_unknown_options": True})
+@click.argument("name")
+@click.argument("units", metavar="CREDITS", type=options.CORRECTION)
+@options.why
+@options.key
+@options.for_scripts
+@options.database
+def correct(name: str, units: int, reason: str, key: str, as_json: bool, database_url: str) -> None:
+    """Add credits to an account, or below zero take some away, to put a mistake right."""
+    ledger = ledger_of(database_url)
+    found = ledger.correct(name, units, actor=operator(), reason=reason, key=key)
+    answer(as_json, found, lambda: tell_balance(ledger, name, "after this correction"))
+
+
+def tell_balance(ledger: Ledger, name: str, after: str) -> None:
+    """Print what an account has after something was done."""
+    click.echo(f"{name} has {format_credits(ledger.balance(name).posted)} credits {after}.")

@@ -1,0 +1,71 @@
+"""Commands for the ledger as a whole: setting it up, sweeping it, proving it, and its states."""
+
+from __future__ import annotations
+
+import click
+
+from hubquota.commands import options
+from hubquota.commands.door import Failed
+from hubquota.commands.options import LONG, engine_of, ledger_of
+from hubquota.commands.output import answer, bar, listed
+from hubquota.models.states import MEANING, MOVES, states_table
+from hubquota.models.words import number_text
+from hubquota.services.ledger import Ledger
+from hubquota.storage.migrate import migrate as migrate_database
+
+
+@click.command()
+@options.database
+def migrate(database_url: str) -> None:
+    """Create the ledger's tables, or bring them up to date."""
+    migrate_database(engine_of(database_url))
+    click.echo("The ledger's database is up to date.")
+
+
+@click.command()
+@options.for_scripts
+@options.database
+def sweep(as_json: bool, database_url: str) -> None:
+    """Write down what dates have decided: terms that are over, holds that nobody kept up."""
+    ledger = ledger_of(database_url)
+    with bar("Sweeping", ledger.due()) as done_more:
+        done = ledger.sweep(done_more)
+
+    def tell() -> None:
+        click.echo(
+            f"{number_text(done.lapsed, 'allocation')} lapsed, {number_text(done.abandoned, 'start')} "
+            f"abandoned, {number_text(done.released, 'hold')} released."
+        )
+
+    answer(as_json, done, tell)
+
+
+@click.command()
+@options.for_scripts
+@options.database
+def verify(as_json: bool, database_url: str) -> None:
+    """Recompute every balance, date, charge and hold from the journal; fail if one does not add up."""
+    # One statement reads the whole journal, and that may take as long as it takes.
+    ledger = Ledger(engine_of(database_url, timeout=LONG))
+    with bar("Verifying", ledger.checks) as done_more:
+        found = ledger.verify(done_more)
+
+    def tell() -> None:
+        for mismatch in found:
+            click.echo(
+                f"{mismatch.account}: {mismatch.what}: {mismatch.found} units, but {mismatch.expected} expected"
+            )
+        if not found:
+            click.echo("Every balance and every charge adds up.")
+
+    answer(as_json, listed(found), tell)
+    if found:
+        raise Failed(f"{number_text(len(found), 'thing')} in the ledger do not add up.", "mismatch")
+
+
+@click.command()
+@options.for_scripts
+def states(as_json: bool) -> None:
+    """Print the states of an allocation, and who may move it, as Markdown tables."""
+    told = {"states": {state.value: text for state, text in MEANING.items()}, "moves": MOVES}
+    answer(as_json, told, lambda: click.echo(states_table(), nl=False))
