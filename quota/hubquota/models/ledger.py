@@ -243,6 +243,20 @@ class Swept:
 
 
 @dataclass(frozen=True, slots=True)
+class TermsSwept:
+    """What a sweep did about the ends of terms, in numbers of allocations."""
+
+    #: Those that renewed themselves.
+    renewed: int = 0
+    #: Those whose owners were told that the end is near.
+    reminded: int = 0
+    #: Those whose end was seen to: owners were told, and grace began where nothing else was left.
+    ended: int = 0
+    #: Those whose grace is over.
+    over: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One line of an explanation: a sentence's beginning, and units."""
 

@@ -128,6 +128,14 @@ class Storage(_Model):
     scratch_gib: Count = Field(description="The scratch space's limit, in GiB; 0 for none.")
 
 
+class RenewsItself(_Model):
+    """When an allocation renews itself at its end."""
+
+    active_within_days: Positive = Field(
+        description="It does if the account was charged for anything within so many days before the end."
+    )
+
+
 class Tier(_Model):
     """What the accounts of one tier may use, and for how much."""
 
@@ -145,6 +153,11 @@ class Tier(_Model):
     longest_session_hours: Positive = Field(description="A server is stopped after so many hours, active or not.")
     renewable: bool = Field(
         default=True, strict=True, description="Whether an allocation of this tier may be followed by another."
+    )
+    renews_itself: RenewsItself | None = Field(
+        default=None,
+        description="When an allocation of this tier is followed by one of the tier's budget and term by itself; "
+        "without it, never.",
     )
     expiring_days: Count = Field(
         default=14, description="An allocation counts as expiring so many days before its end."
@@ -321,6 +334,8 @@ def _check_rates(given: object) -> Iterator[Mistake]:
 def _check_tier(
     path: tuple[str | int, ...], tier: Mapping[Any, Any], sizes: Mapping[Any, Any]
 ) -> Iterator[Mistake]:
+    if tier.get("renews_itself") is not None and tier.get("renewable") is False:
+        yield Mistake((*path, "renews_itself"), "a tier that is not renewable cannot renew itself; keep one")
     offered = tier.get("sizes")
     names = [name for name in offered if isinstance(name, str)] if isinstance(offered, list | tuple) else []
     for position, name in enumerate(names):

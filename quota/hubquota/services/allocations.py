@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from hubquota.models import letters
 from hubquota.models.burn import available
 from hubquota.models.ledger import (
     Allocation,
@@ -16,7 +17,7 @@ from hubquota.models.ledger import (
     UnknownAllocationError,
 )
 from hubquota.models.money import format_credits
-from hubquota.services.base import Service
+from hubquota.services.base import Service, tell
 from hubquota.services.book import Book
 from hubquota.storage import accounts, allocations, journal
 from hubquota.storage.engine import decision
@@ -90,6 +91,8 @@ class Allocations(Service):
                 reason=reason,
                 key=f"grant:{key}",
             )
+            done = f"was granted: {format_credits(units)} credits of the tier {tier}, {_term(begins, ends)}"
+            self._tell(book, "granted", key, number, done=done, by=actor, reason=reason)
             return _known(connection, number, book.now)
 
     def supplement(self, allocation_id: int, units: int, *, actor: str, reason: str, key: str) -> Allocation:
@@ -106,6 +109,8 @@ class Allocations(Service):
 
         def act(book: Book, _allocation: Allocation) -> None:
             book.post(allocation_id, "supplement", units, actor=actor, reason=reason, key=f"supplement:{key}")
+            done = f"was given {format_credits(units)} credits more"
+            self._tell(book, "supplemented", key, allocation_id, done=done, by=actor, reason=reason)
 
         return self._act(allocation_id, f"supplement:{key}", units, act)
 
@@ -130,6 +135,8 @@ class Allocations(Service):
                 )
             book.post(allocation_id, "extension", 0, actor=actor, reason=reason, key=f"extension:{key}", end=until)
             allocations.set_fact(book.connection, allocation_id, end_at=until)
+            done = f"was extended: its end is now {letters.time_text(moment(until))}"
+            self._tell(book, "extended", key, allocation_id, done=done, by=actor, reason=reason)
 
         return self._act(allocation_id, f"extension:{key}", 0, act, end=until)
 
@@ -193,6 +200,8 @@ class Allocations(Service):
                 raise ImpossibleError(f"Allocation {allocation_id} is suspended already.")
             book.post(allocation_id, "suspension", 0, actor=actor, reason=reason, key=f"suspension:{key}")
             allocations.set_fact(book.connection, allocation_id, suspended_at=book.now)
+            done = "was suspended: it pays for nothing new until somebody resumes it, and its term goes on"
+            self._tell(book, "suspended", key, allocation_id, done=done, by=actor, reason=reason)
 
         return self._act(allocation_id, f"suspension:{key}", 0, act)
 
@@ -210,6 +219,8 @@ class Allocations(Service):
                 raise ImpossibleError(f"Allocation {allocation_id} is not suspended.")
             book.post(allocation_id, "resumption", 0, actor=actor, reason=reason, key=f"resumption:{key}")
             allocations.set_fact(book.connection, allocation_id, suspended_at=None)
+            done = "was resumed: it pays again"
+            self._tell(book, "resumed", key, allocation_id, done=done, by=actor, reason=reason)
 
         return self._act(allocation_id, f"resumption:{key}", 0, act)
 
@@ -227,6 +238,8 @@ class Allocations(Service):
                 allocation_id, "revocation", 0, actor=actor, reason=reason, key=f"revocation:{key}", end=book.now
             )
             allocations.set_fact(book.connection, allocation_id, end_at=book.now, revoked_at=book.now)
+            done = f"was revoked: its term ended on {letters.time_text(moment(book.now))}"
+            self._tell(book, "revoked", key, allocation_id, done=done, by=actor, reason=reason)
 
         return self._act(allocation_id, f"revocation:{key}", 0, act)
 
@@ -275,6 +288,9 @@ class Allocations(Service):
 
     # Parts of a transaction --------------------------------------------------------------------------
 
+    def _tell(self, book: Book, what: str, key: str, number: int, *, done: str, by: str, reason: str) -> None:
+        tell(book, letters.changed(what, key, number, book.owner.name, done=done, by=by, reason=reason))
+
     def _act(
         self,
         allocation_id: int,
@@ -297,6 +313,11 @@ class Allocations(Service):
             book.settle_all(actor="hubquota")
             act(book, allocation)
             return _known(connection, allocation_id, book.now)
+
+
+def _term(start: int, end: int | None) -> str:
+    until = "without an end" if end is None else f"until {letters.time_text(moment(end))}"
+    return f"from {letters.time_text(moment(start))} on, {until}"
 
 
 def _same(connection: Connection, key: str, account: str, units: int) -> Entry | None:

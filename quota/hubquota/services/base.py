@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine
 
 from hubquota.models.ledger import UnknownAccountError
+from hubquota.models.letters import Letter
 from hubquota.services.book import Book
-from hubquota.storage import accounts
+from hubquota.storage import accounts, notices
 from hubquota.storage.accounts import Owner
 from hubquota.storage.times import seconds
 
@@ -45,6 +46,13 @@ class Service:
 
     def _book_of(self, connection: Connection, account_id: int) -> Book:
         return Book(connection, accounts.lock_id(connection, account_id), self._now())
+
+
+def tell(book: Book, letter: Letter, *others: str) -> None:
+    """Post a notice for whoever is told about an account, and for others, with what the transaction does."""
+    people = accounts.readers(book.connection, [book.owner])[book.owner.id]
+    told = ((person, letter) for person in dict.fromkeys([*people, *others]))
+    notices.post(book.connection, told, at=book.now)
 
 
 def known(connection: Connection, name: str) -> Owner:

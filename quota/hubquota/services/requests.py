@@ -6,13 +6,14 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from hubquota.models import letters
 from hubquota.models.ledger import ImpossibleError, UnknownAllocationError, UnknownRequestError
 from hubquota.models.money import format_credits
 from hubquota.models.requests import Actor, ConflictingRequestError, NotAllowedError, Request
 from hubquota.models.states import Mover, State, may_move
-from hubquota.services.base import Service, known
+from hubquota.services.base import Service, known, tell
 from hubquota.services.book import Book
-from hubquota.storage import accounts, allocations, journal, requests
+from hubquota.storage import accounts, allocations, journal, notices, requests, terms
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.times import moment, seconds
 
@@ -103,6 +104,7 @@ class Requests(Service):
             UnknownRequestError: there is no request of that number.
             NotAllowedError: only administrators decide.
             ConflictingRequestError: somebody has decided already.
+            ImpossibleError: the allocation that it asks to follow has been renewed since.
             ValueError: the amount is not above zero, or more than was asked; the end is not after the start.
         """
         with decision(self._engine) as connection:
@@ -118,6 +120,8 @@ class Requests(Service):
                 raise ValueError("An allocation ends after it starts, and after now.")
             goal = State.APPROVED if begins > book.now else State.ACTIVE
             _check(_movers(connection, book, by), State.REQUESTED, goal, by)
+            if request.renews is not None:
+                _check_not_followed(connection, request.renews)
             book.settle_all(actor="hubquota")
             number = book.grant(
                 tier=tier or request.tier,
@@ -129,6 +133,8 @@ class Requests(Service):
                 reason=reason,
                 key=f"request:{request_id}",
             )
+            if request.renews is not None:
+                terms.add_renewals(connection, [(request.renews, number)], at=book.now, actor=by.name)
             requests.decide(
                 connection,
                 request_id,
@@ -138,7 +144,7 @@ class Requests(Service):
                 now=book.now,
                 allocation=number,
             )
-            return _known(connection, request_id)
+            return _tell_decided(book, _known(connection, request_id), units=amount)
 
     def deny(self, request_id: int, *, by: Actor, reason: str) -> Request:
         """Turn a request down.
@@ -216,8 +222,8 @@ class Requests(Service):
                     f"{there.asked_by} has asked for the tier {tier} for {account} already, on "
                     f"{there.asked_at:%Y-%m-%d}: request {there.id}. Withdraw it to ask again."
                 )
-            if renews is not None and (following := requests.approved_renewal(connection, renews)) is not None:
-                raise ImpossibleError(f"Allocation {renews} is renewed already: by allocation {following}.")
+            if renews is not None:
+                _check_not_followed(connection, renews)
             number = requests.add(
                 connection,
                 book.owner.id,
@@ -230,6 +236,8 @@ class Requests(Service):
                 asked_by=by.name,
                 now=book.now,
             )
+            letter = letters.asked(number, account, tier, units, by.name, justification)
+            notices.post(connection, [(letters.ADMINS, letter)], at=book.now)
             return _known(connection, number)
 
     def _decide(self, request_id: int, goal: State, by: Actor, reason: str) -> Request:
@@ -244,7 +252,8 @@ class Requests(Service):
                 reason=reason,
                 now=book.now,
             )
-            return _known(connection, request_id)
+            decided = _known(connection, request_id)
+            return _tell_decided(book, decided, units=0) if goal is State.DENIED else decided
 
     def _open(self, connection: Connection, request_id: int) -> tuple[Book, Request]:
         owner = requests.owner_of(connection, request_id)
@@ -264,6 +273,30 @@ class Requests(Service):
         if last is None or last.end is None or last.end <= moment(now):
             return now
         return seconds(last.end)
+
+
+def _check_not_followed(connection: Connection, allocation_id: int) -> None:
+    following = terms.follower(connection, allocation_id)
+    if following is not None:
+        raise ImpossibleError(
+            f"Allocation {allocation_id} is renewed already: by allocation {following}. A supplement to that one "
+            "adds credits."
+        )
+
+
+def _tell_decided(book: Book, request: Request, *, units: int) -> Request:
+    letter = letters.decided(
+        request.id,
+        request.account,
+        request.tier,
+        request.decision or "",
+        by=request.decided_by or "",
+        reason=request.decision_reason or "",
+        units=units,
+        asked_for=request.amount,
+    )
+    tell(book, letter, request.asked_by)
+    return request
 
 
 def _movers(connection: Connection, book: Book, by: Actor) -> set[Mover]:

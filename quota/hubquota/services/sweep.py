@@ -6,14 +6,16 @@ expired holds nothing, whether a sweep has come by or not. The sweep only writes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
+
+from sqlalchemy import Connection
 
 from hubquota.models.ledger import Swept
 from hubquota.models.money import format_credits
 from hubquota.services.base import Service
-from hubquota.services.book import OVERRUN, START_LIMIT, Book
+from hubquota.services.book import OVERRUN, START_LIMIT
 from hubquota.services.leases import abandon, is_abandoned
-from hubquota.storage import allocations, journal, leases
+from hubquota.storage import accounts, allocations, journal, leases, terms
 from hubquota.storage.engine import decision, reading
 
 #: How many of a kind are dealt with in one transaction: others wait no longer than that takes.
@@ -85,35 +87,40 @@ class Sweeping(Service):
             return True
 
     def _lapse(self, tell: Callable[[int], object]) -> int:
-        done, after = 0, 0
+        done, after = 0, (0, 0)
         while True:
             with decision(self._engine) as connection:
                 found = allocations.due(connection, self._now(), after=after, limit=_BATCH)
-                # Accounts in the order of their numbers, so that no two sweeps wait for each other.
-                for owner in sorted({owner for _, owner in found}):
-                    book = self._book_of(connection, owner)
-                    mine = {number for number, account in found if account == owner}
-                    done += self._lapse_in(book, mine)
+                done += self._lapse_of(connection, {allocation.account_id for allocation in found})
             tell(len(found))
             if not found:
                 return done
-            after = found[-1][0]
+            after = found[-1].end_at, found[-1].id
 
-    def _lapse_in(self, book: Book, due: set[int]) -> int:
-        done = 0
-        # Read again: another sweep may have been faster while this one waited for the account.
-        for pool in book.pools():
-            if pool.id not in due or pool.end is None or pool.end > book.now or pool.held:
-                continue
-            left = max(0, pool.balance + journal.taken(book.connection, pool.id, f"{OVERRUN}:"))
-            book.post(
-                pool.id,
-                "expiry",
-                -left,
-                actor="hubquota",
-                reason=f"The term is over; {format_credits(left)} credits that were left have lapsed.",
-                key=f"expiry:{pool.id}",
+    def _lapse_of(self, connection: Connection, account_ids: Set[int]) -> int:
+        owners = accounts.lock_ids(connection, account_ids)
+        now = self._now()
+        # Read again: another sweep may have been faster while this one waited for the accounts.
+        found = allocations.due(connection, now, account_ids=account_ids)
+        overrun = journal.taken(connection, [allocation.id for allocation in found], f"{OVERRUN}:")
+        lines: list[journal.Line] = []
+        ended: list[terms.Ended] = []
+        for allocation in found:
+            left = max(0, allocation.balance + overrun.get(allocation.id, 0))
+            ended.append(terms.Ended(allocation.id, allocation.end_at, left))
+            lines.append(
+                journal.Line(
+                    owner=owners[allocation.account_id],
+                    allocation_id=allocation.id,
+                    allocation_after=allocation.balance - left,
+                    kind="expiry",
+                    amount=-left,
+                    actor="hubquota",
+                    reason=f"The term is over; {format_credits(left)} credits that were left have lapsed.",
+                    key=f"expiry:{allocation.id}",
+                )
             )
-            allocations.set_fact(book.connection, pool.id, lapsed_at=book.now)
-            done += 1
-        return done
+        journal.add_lines(connection, lines, at=now)
+        allocations.close(connection, [allocation.id for allocation in found], at=now)
+        terms.add_ended(connection, ended)
+        return len(found)

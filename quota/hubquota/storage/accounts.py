@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,13 @@ def lock_id(connection: Connection, account_id: int) -> Owner:
     owner = _owner(connection.execute(_by_id_locked, {"account_id": account_id}).one())
     assert owner is not None
     return owner
+
+
+def lock_ids(connection: Connection, account_ids: Collection[int]) -> dict[int, Owner]:
+    """Lock accounts in the order of their numbers, so that no two who do so wait for each other."""
+    statement = _accounts.where(account.c.id.in_(account_ids)).order_by(account.c.id).with_for_update()
+    found = (_owner(row) for row in connection.execute(statement))
+    return {owner.id: owner for owner in found if owner is not None}
 
 
 def add(connection: Connection, *, name: str, kind: AccountKind, tier: str, now: int) -> bool:
@@ -170,6 +177,23 @@ def members(connection: Connection, account_id: int, *, former: bool) -> list[Me
         Member(row.project, row.member, row.role, moment(row.since_at), moment(row.until_at))
         for row in connection.execute(statement)
     ]
+
+
+def readers(connection: Connection, owners: Iterable[Owner]) -> dict[int, list[str]]:
+    """Return for each account who is told about it: a user themselves, the PIs of a project."""
+    found: dict[int, list[str]] = {}
+    projects: list[int] = []
+    for owner in owners:
+        found[owner.id] = [owner.name] if owner.kind == "user" else []
+        if owner.kind == "project":
+            projects.append(owner.id)
+    if projects:
+        leading = select(membership.c.account_id, membership.c.member).where(
+            membership.c.account_id.in_(projects), membership.c.role == "pi", membership.c.until_at.is_(None)
+        )
+        for row in connection.execute(leading.order_by(membership.c.member)):
+            found[row.account_id].append(row.member)
+    return found
 
 
 def drawable(connection: Connection, person: str) -> Iterable[Owner]:

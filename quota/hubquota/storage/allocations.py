@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, or_, select, true, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, or_, select, true, tuple_, update
 
 from hubquota.models.burn import Pool
 from hubquota.models.ledger import Allocation
@@ -55,8 +55,9 @@ def open_pools(connection: Connection, account_id: int, now: int) -> list[OpenPo
         OpenPool(
             id=row.id,
             free=row.balance - int(row.held),
-            # What was to pay at once pays, even where another machine's clock is behind.
-            start=row.start_at if row.start_at > row.granted_at else 0,
+            # What was to pay at once pays, even where another machine's clock is behind. What was granted from
+            # an earlier day on, as a late sweep renews, pays from that day on.
+            start=row.start_at if row.start_at != row.granted_at else 0,
             end=row.end_at,
             suspended=row.suspended_at is not None,
             balance=row.balance,
@@ -149,11 +150,35 @@ def totals(
     }
 
 
-def due(connection: Connection, now: int, *, after: int, limit: int) -> list[tuple[int, int]]:
-    """Return allocations past their end whose books can be closed, as their numbers and their accounts'.
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An allocation past its end whose books can be closed."""
+
+    id: int
+    account_id: int
+    balance: int
+    end_at: int
+
+
+def due(
+    connection: Connection,
+    now: int,
+    *,
+    after: tuple[int, int] = (0, 0),
+    limit: int | None = None,
+    account_ids: Collection[int] | None = None,
+) -> list[Due]:
+    """Return allocations past their end whose books can be closed, in the order of their ends and numbers.
 
     Not those that something still holds of, nor those of accounts where something ran before the end
     and has not been charged up to it: what it owes comes first.
+
+    Args:
+        connection: the transaction's.
+        now: the time.
+        after: only those that end later, or then and have a higher number.
+        limit: how many at most; None for all.
+        account_ids: only those of these accounts; None for every account.
     """
     live = select(hold.c.id).where(hold.c.allocation_id == allocation.c.id, hold.c.expires_at > now)
     unsettled = select(lease.c.id).where(
@@ -165,18 +190,39 @@ def due(connection: Connection, now: int, *, after: int, limit: int) -> list[tup
         ),
     )
     statement = (
-        select(allocation.c.id, allocation.c.account_id)
+        select(allocation.c.id, allocation.c.account_id, allocation.c.balance, allocation.c.end_at)
         .where(
             allocation.c.lapsed_at.is_(None),
             allocation.c.end_at <= now,
-            allocation.c.id > after,
+            tuple_(allocation.c.end_at, allocation.c.id) > after,
+            true() if account_ids is None else allocation.c.account_id.in_(account_ids),
             ~live.exists(),
             ~unsettled.exists(),
         )
-        .order_by(allocation.c.id)
+        .order_by(allocation.c.end_at, allocation.c.id)
         .limit(limit)
     )
-    return [(row.id, row.account_id) for row in connection.execute(statement)]
+    return [Due(row.id, row.account_id, row.balance, row.end_at) for row in connection.execute(statement)]
+
+
+def add_many(connection: Connection, rows: Sequence[dict[str, Any]], *, now: int) -> list[int]:
+    """Add allocations with nothing on them yet; return their numbers in the same order.
+
+    Args:
+        connection: the transaction's.
+        rows: the columns `account_id`, `tier`, `start_at`, `end_at`, `renewable`, `reason`, `granted_by` of each.
+        now: the time.
+    """
+    if not rows:
+        return []
+    statement = insert(allocation).returning(allocation.c.id, sort_by_parameter_order=True)
+    values = [{**row, "granted_at": now, "balance": 0} for row in rows]
+    return list(connection.execute(statement, values).scalars())
+
+
+def close(connection: Connection, numbers: Sequence[int], *, at: int) -> None:
+    """Note that the books of allocations are closed."""
+    connection.execute(update(allocation).where(allocation.c.id.in_(numbers)).values(lapsed_at=at))
 
 
 def count_ended(connection: Connection, now: int) -> int:

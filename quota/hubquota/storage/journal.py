@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, true, update
@@ -23,6 +25,9 @@ _move_allocation = (
     .where(allocation.c.id == bindparam("number"))
     .values(balance=allocation.c.balance + bindparam("change"))
     .returning(allocation.c.balance)
+)
+_set_allocation = (
+    update(allocation).where(allocation.c.id == bindparam("number")).values(balance=bindparam("after"))
 )
 _add = insert(entry)
 
@@ -77,6 +82,52 @@ def add(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line for many at once: of an account that is locked, with what its allocation has after it."""
+
+    owner: Owner
+    allocation_id: int
+    allocation_after: int
+    kind: EntryKind
+    amount: int
+    actor: str
+    reason: str
+    key: str
+    end: int | None = None
+
+
+def add_lines(connection: Connection, lines: Sequence[Line], *, at: int) -> None:
+    """Add lines to the journals of many accounts, and move the balances with them."""
+    rows: list[dict[str, Any]] = []
+    for line in lines:
+        line.owner.balance += line.amount
+        rows.append(
+            {
+                "account_id": line.owner.id,
+                "allocation_id": line.allocation_id,
+                "at": at,
+                "kind": line.kind,
+                "amount": line.amount,
+                "balance_after": line.owner.balance,
+                "allocation_after": line.allocation_after,
+                "end_at": line.end,
+                "lease_id": None,
+                "actor": line.actor,
+                "reason": line.reason,
+                "idempotency_key": line.key,
+            }
+        )
+    moved = [line for line in lines if line.amount]
+    if moved:
+        connection.execute(
+            _set_allocation, [{"number": line.allocation_id, "after": line.allocation_after} for line in moved]
+        )
+        connection.execute(_move_account, [{"owner": line.owner.id, "change": line.amount} for line in moved])
+    if rows:
+        connection.execute(_add, rows)
+
+
 def find(connection: Connection, key: str) -> Entry | None:
     """Return the line with that idempotency key."""
     row = connection.execute(_by_key, {"key": key}).one_or_none()
@@ -111,12 +162,17 @@ def granted(connection: Connection, allocation_id: int) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
-def taken(connection: Connection, allocation_id: int, prefix: str) -> int:
-    """Return what was taken from an allocation by lines whose keys begin in one way, in units."""
-    statement = select(func.sum(entry.c.amount)).where(
-        entry.c.allocation_id == allocation_id, entry.c.idempotency_key.startswith(prefix, autoescape=True)
+def taken(connection: Connection, allocation_ids: Collection[int], prefix: str) -> dict[int, int]:
+    """Return what was taken from allocations by lines whose keys begin in one way, in units, where it was."""
+    statement = (
+        select(entry.c.allocation_id, func.sum(entry.c.amount))
+        .where(
+            entry.c.allocation_id.in_(allocation_ids),
+            entry.c.idempotency_key.startswith(prefix, autoescape=True),
+        )
+        .group_by(entry.c.allocation_id)
     )
-    return -int(connection.execute(statement).scalar_one() or 0)
+    return {number: -int(amount) for number, amount in connection.execute(statement)}
 
 
 def spent(connection: Connection, allocation_id: int) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from hubquota.models.letters import Letter
 from hubquota.models.notices import Notice, checked
 from hubquota.storage.tables import notice
 from hubquota.storage.times import moment
@@ -51,6 +52,26 @@ def add(
         .returning(notice.c.id)
     )
     return connection.execute(statement).one_or_none() is not None
+
+
+def post(connection: Connection, letters: Iterable[tuple[str, Letter]], *, at: int) -> None:
+    """Post letters, each to its person. Those that are there already stay as they are."""
+    rows = [
+        {
+            "person": person,
+            "kind": letter.kind,
+            "key": letter.key,
+            "subject": letter.subject,
+            "text": letter.text,
+            "optional": letter.optional,
+            "made_at": at,
+        }
+        for person, letter in letters
+    ]
+    if rows:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(notice).on_conflict_do_nothing(index_elements=[notice.c.person, notice.c.key])
+        connection.execute(statement, rows)
 
 
 def page(

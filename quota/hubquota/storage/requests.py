@@ -65,17 +65,6 @@ def find_open(connection: Connection, account_id: int, tier: str) -> Request | N
     return None if row is None else _view(row)
 
 
-def approved_renewal(connection: Connection, allocation_id: int) -> int | None:
-    """Return the number of the allocation that follows another, if there is one."""
-    found: int | None = connection.execute(
-        select(request.c.allocation_id)
-        .where(request.c.renews_id == allocation_id, request.c.decision == "approved")
-        .order_by(request.c.id)
-        .limit(1)
-    ).scalar_one_or_none()
-    return found
-
-
 def decide(
     connection: Connection,
     request_id: int,

@@ -139,6 +139,8 @@ Index(
     postgresql_where=lease.c.ended_at.is_(None),
 )
 Index("lease_account", lease.c.account_id, lease.c.id)
+# Whether an account was used of late is asked of every one whose term is about to end.
+Index("lease_account_ended", lease.c.account_id, lease.c.ended_at)
 
 # The sweep looks for starts that nobody ever heard of again.
 Index(
@@ -314,4 +316,72 @@ notice_address = Table(
     Column("person", Text, primary_key=True),
     Column("address", Text, nullable=False),
     Column("noted_at", BigInteger, nullable=False),
+)
+
+# What follows what. An allocation is followed by one other at most, whoever renews it and however often.
+renewal = Table(
+    "renewal",
+    metadata,
+    Column("allocation_id", _Id, ForeignKey("allocation.id"), primary_key=True, autoincrement=False),
+    Column("following_id", _Id, ForeignKey("allocation.id"), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    UniqueConstraint("following_id"),
+)
+
+# That an end was announced; an extension makes another end, which is announced anew.
+reminder = Table(
+    "reminder",
+    metadata,
+    Column("allocation_id", _Id, ForeignKey("allocation.id"), primary_key=True, autoincrement=False),
+    Column("end_at", BigInteger, primary_key=True, autoincrement=False),
+    Column("made_at", BigInteger, nullable=False),
+)
+
+# What is still to be done about an allocation whose books are closed: the sweep that closes them adds it.
+ending = Table(
+    "ending",
+    metadata,
+    Column("allocation_id", _Id, ForeignKey("allocation.id"), primary_key=True, autoincrement=False),
+    Column("end_at", BigInteger, nullable=False),
+    Column("lapsed", BigInteger, nullable=False),
+    # When its owner was told.
+    Column("told_at", BigInteger),
+    # Until when what was kept under it stays; empty where the account had another allocation by then.
+    Column("grace_until", BigInteger),
+    Column("over_at", BigInteger),
+    CheckConstraint("lapsed >= 0", name="lapsed"),
+)
+Index(
+    "ending_untold",
+    ending.c.allocation_id,
+    sqlite_where=ending.c.told_at.is_(None),
+    postgresql_where=ending.c.told_at.is_(None),
+)
+_in_grace = and_(ending.c.grace_until.is_not(None), ending.c.over_at.is_(None))
+Index("ending_grace", ending.c.grace_until, sqlite_where=_in_grace, postgresql_where=_in_grace)
+
+# What an administrator was shown before renewing many; its token is a digest of it.
+renewal_plan = Table(
+    "renewal_plan",
+    metadata,
+    Column("token", Text, primary_key=True),
+    Column("made_at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+)
+renewal_item = Table(
+    "renewal_item",
+    metadata,
+    Column("token", Text, ForeignKey("renewal_plan.token"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("allocation_id", _Id, ForeignKey("allocation.id"), nullable=False),
+    Column("tier", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("start_at", BigInteger, nullable=False),
+    Column("end_at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    # What was known of the allocation then: where any of it has changed, it is left alone.
+    Column("seen", Text, nullable=False),
+    Column("following_id", _Id, ForeignKey("allocation.id")),
+    CheckConstraint("amount > 0 AND end_at > start_at", name="amounts"),
 )
