@@ -19,6 +19,7 @@ from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import load_tiers
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
+from hubquota.storage.tables import metadata
 from sqlalchemy import Engine
 
 from tests.quota.support import Clock, Hub, Postgres, eventually, free_port
@@ -169,7 +170,7 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]
             # Emptied rather than made anew: a database takes PostgreSQL a hundred times as long.
             connection.execute("SET session_replication_role = replica")  # the journal's trigger sleeps
             connection.execute(
-                "TRUNCATE account, lease, entry, allocation, membership, segment, hold, request RESTART IDENTITY"
+                "TRUNCATE " + ", ".join(table.name for table in metadata.sorted_tables) + " RESTART IDENTITY"
             )
         return server.url(name)
 
