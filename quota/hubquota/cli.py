@@ -15,6 +15,7 @@ import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
 from hubquota import __version__
+from hubquota.commands.limits import cap, change_tier, override, project_sync
 from hubquota.hub.api import HubApi
 from hubquota.hub.watch import Watch
 from hubquota.models.ledger import (
@@ -334,6 +335,12 @@ def project_member(name: str, member: str, role: str, database_url: str) -> None
         ("member", "role", "since"),
         [(one.name, one.role, _when(one.since)) for one in ledger.members(name)],
     )
+
+
+main.add_command(override)
+main.add_command(cap)
+main.add_command(change_tier)
+project.add_command(project_sync)
 
 
 @main.command()

@@ -222,6 +222,18 @@ class Projects(_Model):
                     break
         return found
 
+    def people_of(
+        self, project: str, groups: Mapping[str, Collection[str]]
+    ) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the members and the PIs of a project, by what each hub group's people are."""
+        members: set[str] = set()
+        pis: set[str] = set()
+        for group, people in groups.items():
+            for name, (_, leads) in self.of_groups([group]).items():
+                if name == project:
+                    (pis if leads else members).update(people)
+        return frozenset(members), frozenset(pis)
+
 
 class Tiers(_Model):
     """The whole tiers file."""

@@ -75,6 +75,22 @@ class GroupProjects(Service):
                 conflicts.append(project)
         return conflicts
 
+    def end_group_memberships(self, *, besides: Collection[str], actor: str = GROUPS) -> int:
+        """End the memberships that followed from groups that are gone. Return how many.
+
+        Args:
+            besides: the projects that follow from groups now.
+            actor: whose memberships these are; others stay as they are.
+        """
+        with reading(self._engine) as connection:
+            there = accounts.memberships_by(connection, actor)
+        gone = [(project, member) for project, member in there if project not in besides]
+        done = 0
+        for project, member in gone:
+            with decision(self._engine) as connection:
+                done += _set_role(self._book(connection, project), member, None, actor)
+        return done
+
     def _group_project(self, connection: Connection, project: str, tier: str) -> Book:
         accounts.add(connection, name=project, kind="project", tier=tier, now=self._now())
         book = self._book(connection, project)

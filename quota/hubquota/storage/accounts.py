@@ -191,6 +191,17 @@ def memberships_of(connection: Connection, member: str) -> list[tuple[str, Role,
     return [(row.name, row.role, row.actor) for row in connection.execute(statement)]
 
 
+def memberships_by(connection: Connection, actor: str) -> list[tuple[str, str]]:
+    """Return the projects and members whose memberships somebody opened, and that last."""
+    statement = (
+        select(account.c.name, membership.c.member)
+        .join_from(membership, account)
+        .where(membership.c.actor == actor, membership.c.until_at.is_(None))
+        .order_by(account.c.name, membership.c.member)
+    )
+    return [(row.name, row.member) for row in connection.execute(statement)]
+
+
 def drawable(connection: Connection, person: str) -> Iterable[Owner]:
     """Return the accounts that somebody may draw on: their own, then their projects by name."""
     own = find(connection, person)
