@@ -9,6 +9,7 @@ from hubquota.commands.accounts import account
 from hubquota.commands.allocations import allocation
 from hubquota.commands.door import Door
 from hubquota.commands.leases import lease
+from hubquota.commands.limits import cap, change_tier, override, project_sync
 from hubquota.commands.projects import project
 from hubquota.commands.reference import reference
 from hubquota.commands.requests import request
@@ -28,6 +29,10 @@ main.add_command(account)
 main.add_command(allocation)
 main.add_command(request)
 main.add_command(project)
+project.add_command(project_sync)
+main.add_command(override)
+main.add_command(cap)
+main.add_command(change_tier)
 main.add_command(lease)
 main.add_command(tiers)
 main.add_command(sweep)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from hubquota.hub.spawner import QuotaSpawnerMixin
 from hubquota.models.money import to_units
+from hubquota.models.overrides import Overridden
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
 from jupyterhub.spawner import Spawner
@@ -206,3 +208,88 @@ async def test_the_first_allocation_lasts_for_the_term_of_its_tier(database: str
     (allocation,) = Ledger(make_engine(database)).allocations("ada")
     assert allocation.end is not None
     assert ((allocation.end - allocation.start).days, allocation.renewable) == (90, True)
+
+
+def extended(tmp_path: Path, text: str) -> Path:
+    """The tests' tiers file with something more in it."""
+    path = tmp_path / "more.yaml"
+    path.write_text(f"{(HERE / 'hub_tiers.yaml').read_text()}\n{text}\n")
+    return path
+
+
+async def test_whose_term_is_over_gets_a_clean_up_server_and_reads_why(database: str, tmp_path: Path) -> None:
+    ledger = Ledger(make_engine(database))
+    ledger.open_account("ada", "explorer", to_units(81), actor="test")
+    (one,) = ledger.allocations("ada")
+    ledger.revoke(one.id, actor="admin", reason="Left.", key="1")
+    spawner = make(database, tiers=extended(tmp_path, "clean_up: {size: small}"))
+    form = await spawner.get_options_form()
+    assert "Until its files are archived you can start a clean-up server" in form
+    assert "free of charge" in form
+    assert 'value="small"' in form
+    assert 'value="medium"' not in form
+    spawner.user_options = {"size": "medium"}
+    with pytest.raises(HTTPError) as refused:
+        await spawner.run_pre_spawn_hook()
+    assert refused.value.reason == "quota-grace"
+    assert "The last term of ada is over" in refused.value.jupyterhub_message
+    spawner.user_options = {}
+    await spawner.run_pre_spawn_hook()
+    (lease,) = ledger.open_leases()
+    assert (lease.label, lease.rate, lease.held) == ("Clean-up server", 0, 0)
+    # Where the file has none, nothing starts, and the page says why.
+    bare = make(database)
+    assert "Nothing can be started on it." in await bare.get_options_form()
+
+
+async def test_a_suspended_account_says_why_and_a_project_beside_it_can_be_chosen(database: str) -> None:
+    ledger = Ledger(make_engine(database))
+    ledger.open_account("ada", "explorer", to_units(81), actor="test")
+    ledger.suspend(ledger.allocations("ada")[0].id, actor="admin", reason="Mining coins.", key="1")
+    spawner = make(database)
+    form = await spawner.get_options_form()
+    assert "Mining coins." in form
+    assert "radio" not in form
+    with pytest.raises(HTTPError) as refused:
+        await spawner.run_pre_spawn_hook()
+    assert refused.value.reason == "quota-suspended"
+    assert "Mining coins." in refused.value.jupyterhub_message
+    ledger.open_project("survey", "explorer", pi="ada", actor="admin")
+    ledger.grant("survey", to_units(5), actor="admin", reason="x", key="2")
+    form = await spawner.get_options_form()
+    assert "Mining coins." in form
+    assert 'value="small"' in form
+    spawner.user_options = {"account": "survey", "size": "small"}
+    await spawner.run_pre_spawn_hook()
+
+
+async def test_an_override_and_the_limit_on_servers_count_at_a_start(database: str) -> None:
+    ledger = Ledger(make_engine(database))
+    ledger.open_account("ada", "explorer", to_units(81), actor="test")
+    until = datetime.now(UTC) + timedelta(hours=1)
+    limits = Overridden(sizes=("large",), servers=1)
+    ledger.give_override("ada", limits, until, actor="admin", reason="A school.", key="1")
+    spawner = make(database)
+    assert 'value="large"' in await spawner.get_options_form()
+    spawner.user_options = {"size": "large"}
+    await spawner.run_pre_spawn_hook()
+    second = make(database)
+    second.orm_spawner.name = "second"
+    with pytest.raises(HTTPError) as refused:
+        await second.run_pre_spawn_hook()
+    assert "one person may run 1 at once" in refused.value.jupyterhub_message
+
+
+async def test_members_of_a_hub_group_draw_on_the_project_of_its_name(database: str, tmp_path: Path) -> None:
+    rules = extended(tmp_path, "projects: {groups: [{match: roman-*, tier: explorer}]}")
+    spawner = make(database, groups=("roman-a",), tiers=rules)
+    assert "roman-a" in await spawner.get_options_form()
+    ledger = Ledger(make_engine(database))
+    ledger.grant("roman-a", to_units(5), actor="admin", reason="x", key="1")
+    spawner.user_options = {"account": "roman-a", "size": "small"}
+    await spawner.run_pre_spawn_hook()
+    left = make(database, tiers=rules)
+    left.user_options = {"account": "roman-a", "size": "small"}
+    with pytest.raises(HTTPError) as refused:
+        await left.run_pre_spawn_hook()
+    assert "You cannot draw on an account 'roman-a'" in refused.value.jupyterhub_message

@@ -17,6 +17,7 @@ from hubquota.hub.keys import server_key, server_of
 from hubquota.hub.watch import Watch
 from hubquota.models.ledger import Lease
 from hubquota.models.money import to_units
+from hubquota.models.overrides import Overridden
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFile
 from hubquota.storage.engine import make_engine
@@ -239,3 +240,33 @@ def test_keys_and_names_belong_together() -> None:
     assert server_of(server_key("a:b", "c/d")) == ("a:b", "c/d")
     with pytest.raises(ValueError, match="not the key of a server"):
         server_of("dask-worker:1")
+
+
+def test_an_override_lets_a_server_run_longer_until_it_is_withdrawn(hub: Hub) -> None:
+    lease = running(hub, "ada")
+    given = hub.ledger.give_override(
+        "ada",
+        Overridden(longest_session_hours=48, idle_stop_minutes=10_000),
+        datetime.now(UTC) + timedelta(days=3),
+        actor="admin",
+        reason="A long reduction.",
+        key="longer",
+    )
+    late = watch(hub, ahead=timedelta(hours=30))
+    assert late.pass_once().stopped == 0
+    hub.ledger.withdraw_override(given.id, actor="admin", reason="It is done.")
+    assert late.pass_once().stopped == 1
+    assert "24 hours" in (ended(hub, lease).reason or "")
+
+
+def test_a_server_is_stopped_where_its_members_cap_is_used_up(hub: Hub) -> None:
+    hub.api().post("users/ada")
+    hub.ledger.open_project("survey", "explorer", pi="eve", actor="admin")
+    hub.ledger.set_member("survey", "ada", "member", actor="eve")
+    hub.ledger.grant("survey", to_units(50), actor="admin", reason="A survey.", key="survey")
+    hub.ledger.set_cap("survey", "ada", credits=to_units("0.02"), actor="eve", reason="A share each.")
+    hub.ready("ada", size="small", account="survey")
+    (lease,) = hub.ledger.open_leases(person="ada")
+    assert watch(hub, ahead=timedelta(minutes=15)).pass_once().stopped == 0
+    assert watch(hub, ahead=timedelta(minutes=31)).pass_once().stopped == 1
+    assert ended(hub, lease).reason == "ada's cap on the project survey is used up."

@@ -48,16 +48,31 @@ class HubApi:
         Raises:
             httpx.HTTPError: the hub did not answer, or not with a list.
         """
+        for user in self._items("users", state="active"):
+            yield from _servers(user)
+
+    def groups(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield every group's name and its users' names. Needs the scopes ``list:groups``, ``read:groups``.
+
+        Raises:
+            httpx.HTTPError: the hub did not answer, or not with a list.
+        """
+        for group in self._items("groups"):
+            # Without the scope to read them the hub leaves the users out, which must not read as nobody.
+            if "users" not in group:
+                raise httpx.HTTPError("the token may not read who is in a group (scope read:groups)")
+            yield group["name"], group["users"]
+
+    def _items(self, path: str, **parameters: str) -> Iterator[Mapping[str, Any]]:
         offset: int | None = 0
         while offset is not None:
             answer = self._client.get(
-                "users",
-                params={"state": "active", "offset": offset, "limit": self._page},
+                path,
+                params={**parameters, "offset": str(offset), "limit": str(self._page)},
                 headers={"Accept": _PAGES},
             ).raise_for_status()
             model = answer.json()
-            for user in model["items"]:
-                yield from _servers(user)
+            yield from model["items"]
             following = model["_pagination"]["next"]
             offset = following["offset"] if following else None
 

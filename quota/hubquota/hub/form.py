@@ -10,9 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from hubquota.models.ledger import Balance
 from hubquota.models.money import format_credits
-from hubquota.models.tiers import Tiers
+from hubquota.models.tiers import Size, Tiers
 from hubquota.models.words import duration_text
-from hubquota.services.describe import SizeRow, linked, sizes_for
+from hubquota.services.describe import SizeRow, linked, size_rows
 from hubquota.services.ledger import MINIMUM_SECONDS
 
 #: The names of the form's fields, and of the options that a start by REST gives.
@@ -27,6 +27,10 @@ class Payer:
     name: str
     tier: str
     balance: Balance
+    #: The sizes that can be started on it, with their prices; those of its tier if not given.
+    sizes: Mapping[str, Size] | None = None
+    #: What is to be said about it, such as that it is in grace.
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class _Choice:
     reason: str
 
 
-def size_form(tiers: Tiers, payers: Sequence[Payer]) -> str:
+def size_form(tiers: Tiers, payers: Sequence[Payer], *, notices: Sequence[str] = ()) -> str:
     """Return the choice of sizes as HTML: one radio card a size, those out of reach disabled.
 
     Where the user may draw on several accounts, the first is chosen already, and the sizes of all of them
@@ -49,16 +53,25 @@ def size_form(tiers: Tiers, payers: Sequence[Payer]) -> str:
     Args:
         tiers: what the tiers file says.
         payers: the accounts that the user may draw on, their own first; one at least.
+        notices: what is to be said about accounts on which nothing can be started.
 
     Raises:
         KeyError: there is no such tier.
     """
-    rows = {payer.name: sizes_for(tiers, payer.tier, payer.balance.available) for payer in payers}
+    rows = {
+        payer.name: size_rows(
+            tiers.sizes_of(payer.tier) if payer.sizes is None else payer.sizes,
+            tiers.tiers[payer.tier].default_size,
+            payer.balance.available,
+        )
+        for payer in payers
+    }
     choices = _choices(tiers, rows)
     first = payers[0]
     taken = first.balance.accrued + first.balance.set_aside
     return _template().render(
         trouble=None,
+        notices=[linked(text) for text in (*notices, *(payer.notice for payer in payers)) if text],
         tier=tiers.tiers[first.tier],
         payers=[
             (payer.name, tiers.tiers[payer.tier].title, format_credits(payer.balance.available))

@@ -13,6 +13,9 @@ from hubquota.services.describe import linked
 _STATUS: dict[Limit, int] = {
     "budget": 403,
     "count": 403,
+    "cap": 403,
+    "suspended": 403,
+    "grace": 403,
     "tier": 403,
     "account": 403,
     "size": 400,

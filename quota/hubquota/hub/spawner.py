@@ -23,8 +23,10 @@ from traitlets import Float, Unicode, default
 from hubquota.hub.desk import LedgerDesk, LedgerDownError, desk_for
 from hubquota.hub.form import ACCOUNT, SIZE, Payer, size_form, trouble_form
 from hubquota.hub.keys import SERVER, server_key
+from hubquota.hub.offers import machine_of, offers_for, sync_groups
 from hubquota.hub.refusal import refusal_error
-from hubquota.models.ledger import Account, Balance, Lease, Refused
+from hubquota.models.ledger import Balance, Lease, Refused
+from hubquota.models.terms import Terms
 from hubquota.models.tiers import Size, Tiers
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFile, TiersFileError
@@ -92,19 +94,20 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         name = self.user.name
         try:
             tiers = self._tiers()
-            found = await self._desk().ask(lambda ledger: ledger.drawable(name))
-            payers = [Payer(row.account.name, tiers.largest(row.account.tiers), row.balance) for row in found]
-            if not any(payer.name == name for payer in payers):
-                # The account is opened by the first start; until then, what it will be opened with.
-                tier = self._first_tier(tiers)
-                opened = Balance(posted=tiers.tiers[tier].budget_units, accrued=0, set_aside=0)
-                payers.insert(0, Payer(name, tier, opened))
-            _check_tier(tiers, payers[0].tier)
+            first, groups = self._first_tier(tiers), self._groups()
+            offers = await self._desk().ask(lambda ledger: offers_for(ledger, tiers, name, groups))
         except Refused as refused:
             return trouble_form(refused.message)
         except LedgerDownError:
             return trouble_form(_LEDGER_DOWN)
-        return size_form(tiers, [payer for payer in payers if payer.tier in tiers.tiers])
+        payers = offers.payers
+        if name not in {*offers.closed, *(payer.name for payer in payers)}:
+            # The account is opened by the first start; until then, what it will be opened with.
+            opened = Balance(posted=tiers.tiers[first].budget_units, accrued=0, set_aside=0)
+            payers.insert(0, Payer(name, first, opened))
+        if not payers:
+            return trouble_form(" ".join(offers.closed.values()))
+        return size_form(tiers, payers, notices=list(offers.closed.values()))
 
     # A start -----------------------------------------------------------------------------------------
 
@@ -204,7 +207,10 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
             raise Refused(limit="unavailable", message=_TIERS_BROKEN) from error
 
     def _first_tier(self, tiers: Tiers) -> str:
-        return tiers.tier_for({group.name for group in self.user.groups})
+        return tiers.tier_for(self._groups())
+
+    def _groups(self) -> set[str]:
+        return {group.name for group in self.user.groups}
 
     async def _admit(self) -> tuple[Size, Lease]:
         tiers = self._tiers()
@@ -214,8 +220,10 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         first = self._first_tier(tiers)
         opened = tiers.tiers[first]
 
-        def look(ledger: Ledger) -> list[Account]:
-            own = ledger.open_account(
+        groups = self._groups()
+
+        def look(ledger: Ledger) -> Terms:
+            ledger.open_account(
                 name,
                 first,
                 opened.budget_units,
@@ -223,26 +231,27 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
                 term_days=opened.term_days,
                 renewable=opened.renewable,
             )
-            return [own] if payer == name else [row.account for row in ledger.drawable(name)]
+            sync_groups(ledger, tiers, name, groups)
+            names = [name] if payer == name else [row.account.name for row in ledger.drawable(name)]
+            if not isinstance(payer, str) or payer not in names:
+                raise Refused(
+                    limit="account",
+                    message=f"You cannot draw on an account '{str(payer)[:80]}'; you can on: "
+                    f"{', '.join(names)}. {tiers.ask}",
+                )
+            return ledger.terms(tiers, payer, name)
 
-        accounts = {account.name: account for account in await self._desk().ask(look)}
-        if not isinstance(payer, str) or payer not in accounts:
-            raise Refused(
-                limit="account",
-                message=f"You cannot draw on an account '{str(payer)[:80]}'; you can on: {', '.join(accounts)}. "
-                f"{tiers.ask}",
-            )
-        tier = tiers.largest(accounts[payer].tiers)
-        _check_tier(tiers, tier)
-        size = _size_asked_for(tiers, tier, options)
+        terms = await self._desk().ask(look)
+        size, label = machine_of(tiers, terms, options)
         lease = await self._desk().admit(
             lambda ledger: ledger.admit(
                 payer,
                 person=name,
                 kind=SERVER,
                 key=key,
-                label=f"{size.title} server",
+                label=label,
                 rate=size.rate,
+                limit_each=terms.offered.servers,
                 ask=tiers.ask,
                 # The hub starts a server only when nothing of that name runs.
                 settle_leftover=True,
@@ -279,15 +288,6 @@ def _options_from_form(form: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_tier(tiers: Tiers, tier: str) -> None:
-    if tier not in tiers.tiers:
-        raise Refused(
-            limit="tier",
-            message=f"Your account is on the tier '{tier}', which this platform no longer has, so no "
-            f"server can be started. {tiers.ask}",
-        )
-
-
 def _check_options(options: Mapping[str, Any], known: frozenset[str]) -> None:
     unknown = sorted(str(name) for name in options if name not in known)
     if unknown:
@@ -296,18 +296,6 @@ def _check_options(options: Mapping[str, Any], known: frozenset[str]) -> None:
             message=f"A start has no option named {', '.join(unknown)[:80]}; "
             f"the options are: {', '.join(sorted(known))}.",
         )
-
-
-def _size_asked_for(tiers: Tiers, tier: str, options: Mapping[str, Any]) -> Size:
-    offered = tiers.sizes_of(tier)
-    name = options.get(SIZE, tiers.tiers[tier].default_size)
-    if not isinstance(name, str) or name not in offered:
-        raise Refused(
-            limit="size",
-            message=f"The tier {tiers.tiers[tier].title} does not offer the size '{str(name)[:80]}'; "
-            f"it offers: {', '.join(offered)}. {tiers.ask}",
-        )
-    return offered[name]
 
 
 async def _finished(result: Any) -> Any:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hubquota.hub.api import HubApi, Server
 from hubquota.hub.keys import SERVER, server_key, server_of
-from hubquota.models.ledger import Lease, Swept
+from hubquota.models.ledger import Lease, Refused, Swept
 from hubquota.models.tiers import Tier
 from hubquota.models.words import duration_text
 from hubquota.services.leases import EXTEND_WITHIN
@@ -145,22 +145,33 @@ class Watch:
                 self._ledger.begin(lease.id, at=now)
                 done.begun += 1
             return
-        account = self._ledger.account(lease.account)
-        tiers = self._tiers.current()
-        tier = tiers.tiers.get(tiers.largest(account.tiers)) if account else None
+        tier = self._limits(lease)
         reason = _why_stop(server, lease.started_at, tier, now) if tier else None
-        if reason is None and lease.rate and self._spent(lease, now):
-            reason = "The credits that paid for it are used up."
+        if reason is None and lease.rate:
+            reason = self._spent(lease, now)
         if reason is not None:
             self._stop(server, lease, reason, done)
 
-    def _spent(self, lease: Lease, now: datetime) -> bool:
-        """Return whether nothing can pay for a lease any more."""
+    def _limits(self, lease: Lease) -> Tier | None:
+        """Return the limits of something that runs; None where the tiers file no longer says them."""
+        try:
+            terms = self._ledger.terms(self._tiers.current(), lease.account, lease.person)
+        except Refused:
+            return None
+        return terms.limits_of(lease.label)
+
+    def _spent(self, lease: Lease, now: datetime) -> str | None:
+        """Return why nothing pays for a lease any more, or None while something does."""
         covered = lease.covered_until
         if covered is not None and covered > now:
-            return False
+            return None
         end = self._ledger.exhausts_at(lease.account)
-        return end is not None and end <= now
+        if end is not None and end <= now:
+            return "The credits that paid for it are used up."
+        end = self._ledger.cap_ends_at(lease.account, lease.person)
+        if end is not None and end <= now:
+            return f"{lease.person}'s cap on the project {lease.account} is used up."
+        return None
 
     def _stop(self, server: Server, lease: Lease, reason: str, done: Pass) -> None:
         log.info("Stopping %s: %s", lease.key, reason)

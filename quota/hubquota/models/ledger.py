@@ -32,7 +32,7 @@ AccountKind = Literal["user", "project"]
 Role = Literal["member", "pi"]
 
 #: The limits that a refusal can name. The text is also a label in metrics, so it stays short.
-Limit = Literal["budget", "count", "size", "option", "tier", "account", "unavailable"]
+Limit = Literal["budget", "count", "cap", "size", "option", "tier", "account", "suspended", "grace", "unavailable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +339,10 @@ class UnknownLeaseError(LookupError):
 
 class UnknownAllocationError(LookupError):
     """There is no allocation of that number."""
+
+
+class UnknownOverrideError(LookupError):
+    """There is no override of that number."""
 
 
 class UnknownRequestError(LookupError):

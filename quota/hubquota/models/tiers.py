@@ -7,10 +7,11 @@ line a mistake is.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -151,6 +152,10 @@ class Tier(_Model):
     storage: Storage = Field(description="How much the tier may keep.")
     idle_stop_minutes: Positive = Field(description="A server without activity is stopped after so many minutes.")
     longest_session_hours: Positive = Field(description="A server is stopped after so many hours, active or not.")
+    servers: Count | None = Field(
+        default=None,
+        description="How many servers one person may run at once on an account; without it, any number.",
+    )
     renewable: bool = Field(
         default=True, strict=True, description="Whether an allocation of this tier may be followed by another."
     )
@@ -182,6 +187,67 @@ class FirstTier(_Model):
     )
 
 
+class CleanUp(_Model):
+    """The server that people may start, free of charge, when nothing pays any more and their files are kept."""
+
+    size: Name = Field(description="The size that it has.")
+    idle_stop_minutes: Positive = Field(
+        default=15, description="It is stopped after so many minutes without activity."
+    )
+    longest_session_hours: Positive = Field(default=1, description="It is stopped after so many hours.")
+
+
+class GroupProject(_Model):
+    """Hub groups whose members draw on the project of the group's name."""
+
+    match: Text = Field(description="The groups' names; `*` stands for anything, such as in roman-*.")
+    tier: Name = Field(description="The tier of a project that is opened for such a group, without credits.")
+    pi_suffix: str = Field(
+        default="-pi", description="The group of this name's ending holds the PIs: of roman-x, roman-x-pi."
+    )
+
+
+class Projects(_Model):
+    """Which projects follow from hub groups."""
+
+    groups: tuple[GroupProject, ...] = Field(
+        default=(), description="The rules, tried in order; groups that match none are no projects."
+    )
+
+    def of_groups(self, groups: Collection[str]) -> dict[str, tuple[str, bool]]:
+        """Return the projects that membership of some groups gives.
+
+        Args:
+            groups: names of hub groups that one person is in.
+
+        Returns:
+            By the project's name, the tier to open it on and whether they are a PI of it.
+        """
+        found: dict[str, tuple[str, bool]] = {}
+        for group in sorted(groups):
+            for rule in self.groups:
+                project = group.removesuffix(rule.pi_suffix) if rule.pi_suffix else group
+                if project != group and fnmatchcase(project, rule.match):
+                    found[project] = (rule.tier, True)
+                    break
+                if fnmatchcase(group, rule.match):
+                    found.setdefault(group, (rule.tier, False))
+                    break
+        return found
+
+    def people_of(
+        self, project: str, groups: Mapping[str, Collection[str]]
+    ) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the members and the PIs of a project, by what each hub group's people are."""
+        members: set[str] = set()
+        pis: set[str] = set()
+        for group, people in groups.items():
+            for name, (_, leads) in self.of_groups([group]).items():
+                if name == project:
+                    (pis if leads else members).update(people)
+        return frozenset(members), frozenset(pis)
+
+
 class Tiers(_Model):
     """The whole tiers file."""
 
@@ -194,6 +260,12 @@ class Tiers(_Model):
     sizes: dict[Name, Size] = Field(min_length=1, description="The sizes of machine, by name.")
     tiers: dict[Name, Tier] = Field(min_length=1, description="The tiers, by name, smallest first.")
     first_tier: FirstTier = Field(description="Which tier an account starts on.")
+    clean_up: CleanUp | None = Field(
+        default=None,
+        description="The server for an account whose last term is over, until its files are archived; without "
+        "it there is none.",
+    )
+    projects: Projects = Field(default=Projects(), description="Which projects follow from hub groups.")
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -317,6 +389,13 @@ def cross_check(raw: object) -> Iterator[Mistake]:
     first = _mapping(top.get("first_tier"))
     rules: list[tuple[tuple[str | int, ...], object]] = [(("first_tier", "default"), first.get("default"))]
     rules += [(("first_tier", "groups", g), tier) for g, tier in _mapping(first.get("groups")).items()]
+    rules += [
+        (("projects", "groups", position, "tier"), _mapping(rule).get("tier"))
+        for position, rule in enumerate(_sequence(_mapping(top.get("projects")).get("groups")))
+    ]
+    size = _mapping(top.get("clean_up")).get("size")
+    if isinstance(size, str) and size not in sizes:
+        yield Mistake(("clean_up", "size"), f"there is no size '{size}'; allowed: {_listed(sizes)}")
     for path, tier in rules:
         if isinstance(tier, str) and tier not in tiers:
             yield Mistake(path, f"there is no tier '{tier}'; allowed: {_listed(tiers)}")
@@ -354,6 +433,10 @@ def _check_tier(
 
 def _mapping(value: object) -> Mapping[Any, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _sequence(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _listed(names: Collection[Any]) -> str:

@@ -68,9 +68,9 @@ class Allocations(Service):
             raise ValueError("A grant is above zero; post a correction to take something back.")
         with decision(self._engine) as connection:
             book = self._book(connection, name)
-            found = _same(connection, f"grant:{key}", name, units)
+            found = same_act(connection, f"grant:{key}", name, units)
             if found is not None:
-                return _known(connection, found.allocation_id, book.now)
+                return known_allocation(connection, found.allocation_id, book.now)
             begins = book.now if start is None else seconds(start)
             ends = None if end is None else seconds(end)
             if ends is not None and ends <= begins:
@@ -93,7 +93,7 @@ class Allocations(Service):
             )
             done = f"was granted: {format_credits(units)} credits of the tier {tier}, {_term(begins, ends)}"
             self._tell(book, "granted", key, number, done=done, by=actor, reason=reason)
-            return _known(connection, number, book.now)
+            return known_allocation(connection, number, book.now)
 
     def supplement(self, allocation_id: int, units: int, *, actor: str, reason: str, key: str) -> Allocation:
         """Add credits to an allocation.
@@ -172,7 +172,7 @@ class Allocations(Service):
                     raise _conflict(key, found)
             else:
                 for number, book in ((source, giving), (target, taking)):
-                    _in_term(_known(connection, number, book.now), book.now)
+                    _in_term(known_allocation(connection, number, book.now), book.now)
                     book.settle_all(actor=actor)
                 free = _free(giving, source)
                 if units > free:
@@ -184,7 +184,7 @@ class Allocations(Service):
                 giving.post(source, "transfer-out", -units, actor=actor, reason=text, key=f"transfer-out:{key}")
                 taking.post(target, "transfer-in", units, actor=actor, reason=text, key=f"transfer-in:{key}")
             now = giving.now
-            return _known(connection, source, now), _known(connection, target, now)
+            return known_allocation(connection, source, now), known_allocation(connection, target, now)
 
     def suspend(self, allocation_id: int, *, actor: str, reason: str, key: str) -> Allocation:
         """Let an allocation pay for nothing new. What is held stays held; its term goes on.
@@ -267,9 +267,9 @@ class Allocations(Service):
             raise ValueError("A correction of nothing corrects nothing.")
         with decision(self._engine) as connection:
             book = self._book(connection, name)
-            found = _same(connection, f"correction:{key}", name, units)
+            found = same_act(connection, f"correction:{key}", name, units)
             if found is not None:
-                return _known(connection, found.allocation_id, book.now)
+                return known_allocation(connection, found.allocation_id, book.now)
             number = allocation_id
             if number is None:
                 running = [
@@ -282,9 +282,9 @@ class Allocations(Service):
                 number = running[-1].id
             elif _owner_of(connection, number) != book.owner.id:
                 raise UnknownAllocationError(f"{name} has no allocation {number}.")
-            _in_term(_known(connection, number, book.now), book.now)
+            _in_term(known_allocation(connection, number, book.now), book.now)
             book.post(number, "correction", units, actor=actor, reason=reason, key=f"correction:{key}")
-            return _known(connection, number, book.now)
+            return known_allocation(connection, number, book.now)
 
     # Parts of a transaction --------------------------------------------------------------------------
 
@@ -302,8 +302,8 @@ class Allocations(Service):
     ) -> Allocation:
         with decision(self._engine) as connection:
             book = self._book_of(connection, _owner_of(connection, allocation_id))
-            allocation = _known(connection, allocation_id, book.now)
-            found = _same(connection, key, allocation.account, units)
+            allocation = known_allocation(connection, allocation_id, book.now)
+            found = same_act(connection, key, allocation.account, units)
             if found is not None:
                 if found.allocation_id != allocation_id or (end is not None and found.end != moment(end)):
                     raise _conflict(key, found)
@@ -312,7 +312,7 @@ class Allocations(Service):
             # What has run so far is charged to what could pay for it then.
             book.settle_all(actor="hubquota")
             act(book, allocation)
-            return _known(connection, allocation_id, book.now)
+            return known_allocation(connection, allocation_id, book.now)
 
 
 def _term(start: int, end: int | None) -> str:
@@ -320,8 +320,12 @@ def _term(start: int, end: int | None) -> str:
     return f"from {letters.time_text(moment(start))} on, {until}"
 
 
-def _same(connection: Connection, key: str, account: str, units: int) -> Entry | None:
-    """Return what the key stands for already, if it is the same."""
+def same_act(connection: Connection, key: str, account: str, units: int) -> Entry | None:
+    """Return what the key stands for already, if it is the same; None for nothing.
+
+    Raises:
+        ConflictingKeyError: it stands for something else.
+    """
     found = journal.find(connection, key)
     if found is not None and (found.account != account or found.amount != units):
         raise _conflict(key, found)
@@ -340,7 +344,12 @@ def _owner_of(connection: Connection, allocation_id: int) -> int:
     return owner
 
 
-def _known(connection: Connection, allocation_id: int, now: int) -> Allocation:
+def known_allocation(connection: Connection, allocation_id: int, now: int) -> Allocation:
+    """Return the allocation of that number.
+
+    Raises:
+        UnknownAllocationError: there is none.
+    """
     found = allocations.find(connection, allocation_id, now)
     if found is None:
         raise UnknownAllocationError(f"There is no allocation {allocation_id}.")

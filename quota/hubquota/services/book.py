@@ -12,9 +12,10 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from hubquota.models.burn import Part, Pool, available, drain, draw, in_order, lasts
+from hubquota.models.caps import Cap, MemberUse
 from hubquota.models.ledger import Balance, EntryKind, ImpossibleError, Lease
 from hubquota.models.money import format_price, price_of
-from hubquota.storage import allocations, journal, leases
+from hubquota.storage import allocations, caps, journal, leases
 from hubquota.storage.accounts import Owner
 from hubquota.storage.allocations import OpenPool
 from hubquota.storage.times import seconds
@@ -84,15 +85,39 @@ class Book:
             return False
         return lasts(pools, rate, self.now, self.now + wanted) == wanted
 
+    # Caps on members ---------------------------------------------------------------------------------
+
+    def cap(self, person: str) -> Cap | None:
+        """Return the cap on a member of a project; of a user's account there is none."""
+        return caps.find(self.connection, self.owner.id, person) if self.owner.kind == "project" else None
+
+    def use(self, person: str, cap: Cap | None) -> MemberUse:
+        """Return what somebody has used of a project in the terms that are on."""
+        taken, _, _ = caps.running(self.connection, self.owner.id, person, self.now)
+        return MemberUse(person, caps.spent(self.connection, person, self.in_term()), taken, cap)
+
+    def in_term(self) -> list[int]:
+        """Return the numbers of the allocations whose term is on, suspended or not."""
+        return terms_on(self.pools(), self.now)
+
     # Holds -------------------------------------------------------------------------------------------
 
     def hold(
-        self, lease_id: int, *, rate: int, since: int, wanted: int, begin_by: int | None = None, unheld: int = 0
+        self,
+        lease_id: int,
+        *,
+        person: str,
+        rate: int,
+        since: int,
+        wanted: int,
+        begin_by: int | None = None,
+        unheld: int = 0,
     ) -> int:
-        """Hold what some seconds of a lease cost, as many of them as can be paid. Return how many.
+        """Hold what some seconds of a lease cost, as many as can be paid and a cap allows. Return how many.
 
         Args:
             lease_id: the lease's number.
+            person: who runs it.
             rate: what it costs, in units a second.
             since: the first second to hold for.
             wanted: how many seconds.
@@ -103,6 +128,9 @@ class Book:
             return 0
         pools = self.spendable(besides=unheld)
         held = lasts(pools, rate, since, since + wanted)
+        cap = self.cap(person)
+        if cap is not None and (left := self.use(person, cap).left) is not None:
+            held = min(held, max(0, left + unheld) // rate)
         parts, _ = draw(pools, rate, since, since + held)
         covered = since + held
         expiry = covered + HOLD_GRACE if begin_by is None else begin_by
@@ -185,6 +213,8 @@ class Book:
                 key=f"{what}:{lease.id}:{since}:{number}",
                 lease_id=lease.id,
             )
+            if self.owner.kind == "project":
+                caps.add_spent(self.connection, number, lease.person, amount)
 
     def _capture(self, lease: Lease, cost: int) -> dict[int, int]:
         """Take a cost from what is held for a lease, as far as that goes. Return who pays what."""
@@ -280,6 +310,11 @@ class Book:
         """
         wanted = self.now if at is None else min(seconds(at), self.now)
         return max(seconds(earliest), wanted)
+
+
+def terms_on(pools: Iterable[Pool], now: int) -> list[int]:
+    """Return the numbers of the allocations whose term is on at a time, suspended or not."""
+    return [pool.id for pool in pools if pool.start <= now and (pool.end is None or now < pool.end)]
 
 
 def balance_of(pools: Iterable[OpenPool], burden: tuple[int, int], now: int) -> Balance:

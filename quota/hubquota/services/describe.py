@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
@@ -64,10 +64,18 @@ def sizes_for(tiers: Tiers, tier: str, available: int, *, minimum_seconds: int =
     Raises:
         KeyError: there is no such tier.
     """
-    default = tiers.tiers[tier].default_size
+    return size_rows(
+        tiers.sizes_of(tier), tiers.tiers[tier].default_size, available, minimum_seconds=minimum_seconds
+    )
+
+
+def size_rows(
+    sizes: Mapping[str, Size], default: str, available: int, *, minimum_seconds: int = MINIMUM_SECONDS
+) -> list[SizeRow]:
+    """Return sizes with what a balance buys of each; as for `sizes_for`, of any sizes."""
     return [
         _size_row(name, size, available, minimum_seconds, is_default=name == default)
-        for name, size in tiers.sizes_of(tier).items()
+        for name, size in sizes.items()
     ]
 
 

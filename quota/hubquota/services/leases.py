@@ -11,13 +11,11 @@ from hubquota.models.ledger import (
     Extension,
     Lease,
     LeaseStartedError,
-    Limit,
     Refused,
     Segment,
     UnknownLeaseError,
 )
-from hubquota.models.money import format_credits, format_price, price_of
-from hubquota.models.words import duration_text
+from hubquota.services.admission import Asked, against, capped_text, short_of
 from hubquota.services.base import Service
 from hubquota.services.book import HOLD_GRACE, START_LIMIT, Book
 from hubquota.storage import accounts, leases
@@ -49,6 +47,7 @@ class Leases(Service):
         person: str | None = None,
         minimum_seconds: int = MINIMUM_SECONDS,
         limit: int | None = None,
+        limit_each: int | None = None,
         ask: str = "",
         settle_leftover: bool = False,
     ) -> Lease:
@@ -67,6 +66,7 @@ class Leases(Service):
             person: who runs it; the account's owner if not given. On a project, one of its members.
             minimum_seconds: how many seconds of running are held.
             limit: how many open leases of this kind the account may have; None for any number.
+            limit_each: how many of them one person may have; None for any number.
             ask: how to ask for more: the last sentence of a refusal.
             settle_leftover: whether the caller knows that nothing runs under the key. An open lease that
                 has it is then a leftover of a crash, and is closed at the time it was last seen.
@@ -74,7 +74,8 @@ class Leases(Service):
         Raises:
             UnknownAccountError: there is no account of that name.
             Refused: there is not enough to hold, there are as many as allowed, one with this key runs
-                already, or the person may not draw on the account.
+                already, the person may not draw on the account, or a cap on what they may use of it is
+                reached.
             ValueError: the rate or the minimum is below zero.
         """
         if rate < 0 or minimum_seconds < 0:
@@ -84,7 +85,7 @@ class Leases(Service):
             book, holder = self._lock_with_holder(connection, account, key)
             if holder is not None and (is_abandoned(holder, book.now) or settle_leftover):
                 holder = self._settle_leftover(book, holder, who)
-            refused = self._against(book, holder, who, kind, label, rate, minimum_seconds, limit)
+            refused = against(book, holder, Asked(who, kind, label, rate, minimum_seconds, limit, limit_each))
             if refused is None:
                 number = leases.add(
                     connection,
@@ -97,7 +98,12 @@ class Leases(Service):
                     now=book.now,
                 )
                 held = book.hold(
-                    number, rate=rate, since=book.now, wanted=minimum_seconds, begin_by=book.now + START_LIMIT
+                    number,
+                    person=who,
+                    rate=rate,
+                    since=book.now,
+                    wanted=minimum_seconds,
+                    begin_by=book.now + START_LIMIT,
                 )
                 return Lease(
                     id=number,
@@ -219,8 +225,13 @@ class Leases(Service):
             book.release(lease)
             leases.change_rate(connection, lease_id, rate=rate, at=changed)
             unheld = rate * max(0, min(seconds_held, book.now - since))
+            if rate > lease.rate:
+                capped = capped_text(book, lease.person, rate * seconds_held - unheld)
+                if capped:
+                    raise Refused(limit="cap", message=f"{capped} {ask}".strip())
             held = book.hold(
                 lease_id,
+                person=lease.person,
                 rate=rate,
                 since=since,
                 wanted=seconds_held,
@@ -228,7 +239,7 @@ class Leases(Service):
                 unheld=unheld,
             )
             if rate > lease.rate and (held < seconds_held or book.balance().available < 0):
-                message = _short_of(book, lease.label, rate, seconds_held)
+                message = short_of(book, lease.label, rate, seconds_held)
                 raise Refused(limit="budget", message=f"{message} {ask}".strip())
             return _known(book, lease_id)
 
@@ -344,34 +355,6 @@ class Leases(Service):
             found = leases.find_open(connection, key, self._now())
         return book, None if found is None else found[0]
 
-    def _against(
-        self,
-        book: Book,
-        holder: Lease | None,
-        who: str,
-        kind: str,
-        label: str,
-        rate: int,
-        minimum_seconds: int,
-        limit: int | None,
-    ) -> tuple[Limit, str] | None:
-        """Return what speaks against an admission, or None."""
-        owner = book.owner
-        if owner.kind == "project":
-            if accounts.role_of(book.connection, owner.id, who) is None:
-                return "account", f"{who} is not a member of the project {owner.name}, whose credits it would use."
-        elif who != owner.name:
-            return "account", f"{owner.name} is the account of another user, and {who} cannot use its credits."
-        if holder is not None:
-            return "count", f"{holder.label} runs already, as {holder.key}."
-        if limit is not None:
-            number = leases.count_open(book.connection, owner.id, kind, book.now - START_LIMIT)
-            if number >= limit:
-                return "count", f"{owner.name} has {number} open of the kind {kind}; the limit is {limit}."
-        if rate and not book.can_hold(rate, minimum_seconds):
-            return "budget", _short_of(book, label, rate, minimum_seconds)
-        return None
-
     def _settle_leftover(self, book: Book, leftover: Lease, who: str) -> Lease | None:
         """End what a crash left open. Return it if it is not this person's to end."""
         if leftover.person != who:
@@ -405,7 +388,7 @@ class Leases(Service):
         since = settled + lease.held // lease.rate
         wanted = until - since
         unheld = max(0, lease.rate * (book.now - settled) - lease.held)
-        held = book.hold(lease.id, rate=lease.rate, since=since, wanted=wanted, unheld=unheld)
+        held = book.hold(lease.id, person=lease.person, rate=lease.rate, since=since, wanted=wanted, unheld=unheld)
         return wanted > 0 and held < wanted
 
 
@@ -424,19 +407,3 @@ def _known(book: Book, lease_id: int, *, lock: bool = False) -> Lease:
     if lease is None:
         raise UnknownLeaseError(f"There is no lease {lease_id}.")
     return lease
-
-
-def _short_of(book: Book, label: str, rate: int, minimum_seconds: int) -> str:
-    balance, name = book.balance(), book.owner.name
-    needed = rate * minimum_seconds
-    text = (
-        f"Not enough credits: {label} costs {format_price(price_of(rate))} credits an hour and needs "
-        f"{format_credits(needed, rounding='up')} for its first {duration_text(minimum_seconds)}, but {name} "
-    )
-    if needed <= balance.available and balance.posted:
-        return f"{text}has them only until the end of an allocation, which comes before that."
-    taken = format_credits(balance.accrued + balance.set_aside, rounding="up")
-    return (
-        f"{text}has {format_credits(balance.available)} available ({format_credits(balance.posted)} on the "
-        f"account, {taken} of it taken by what runs now)."
-    )

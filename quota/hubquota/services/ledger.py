@@ -9,11 +9,15 @@ from __future__ import annotations
 from hubquota.services.accounts import Accounts
 from hubquota.services.allocations import Allocations
 from hubquota.services.base import utc_now
+from hubquota.services.caps import Caps
 from hubquota.services.leases import MINIMUM_SECONDS, Leases
+from hubquota.services.overrides import Overrides
+from hubquota.services.projects import GroupProjects
 from hubquota.services.sweep import Sweeping
+from hubquota.services.tierchange import TierChange
 
 __all__ = ["MINIMUM_SECONDS", "Ledger", "utc_now"]
 
 
-class Ledger(Accounts, Allocations, Leases, Sweeping):
-    """The ledger in one database: accounts, allocations, leases and the sweep."""
+class Ledger(Accounts, Allocations, Leases, Overrides, Caps, GroupProjects, TierChange, Sweeping):
+    """The ledger in one database: accounts, allocations, leases, overrides, caps and the sweep."""

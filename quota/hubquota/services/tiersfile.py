@@ -14,9 +14,12 @@ from pydantic_core import ErrorDetails
 
 from hubquota.models.tiers import (
     CROSS_CHECK,
+    CleanUp,
     Dask,
     FirstTier,
+    GroupProject,
     Mistake,
+    Projects,
     Rates,
     Size,
     Storage,
@@ -40,6 +43,9 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("tiers", "*", "dask"): Dask,
     ("tiers", "*", "storage"): Storage,
     ("first_tier",): FirstTier,
+    ("clean_up",): CleanUp,
+    ("projects",): Projects,
+    ("projects", "groups", "*"): GroupProject,
 }
 
 

@@ -196,6 +196,39 @@ def readers(connection: Connection, owners: Iterable[Owner]) -> dict[int, list[s
     return found
 
 
+def membership_of(connection: Connection, account_id: int, member: str) -> tuple[Role, str] | None:
+    """Return what somebody is in a project now, and who made them that."""
+    row = connection.execute(
+        select(membership.c.role, membership.c.actor).where(
+            membership.c.account_id == account_id,
+            membership.c.member == member,
+            membership.c.until_at.is_(None),
+        )
+    ).one_or_none()
+    return None if row is None else (row.role, row.actor)
+
+
+def memberships_of(connection: Connection, member: str) -> list[tuple[str, Role, str]]:
+    """Return the projects that somebody is in now, what they are in each, and who made them that."""
+    statement = (
+        select(account.c.name, membership.c.role, membership.c.actor)
+        .join_from(membership, account)
+        .where(membership.c.member == member, membership.c.until_at.is_(None))
+    )
+    return [(row.name, row.role, row.actor) for row in connection.execute(statement)]
+
+
+def memberships_by(connection: Connection, actor: str) -> list[tuple[str, str]]:
+    """Return the projects and members whose memberships somebody opened, and that last."""
+    statement = (
+        select(account.c.name, membership.c.member)
+        .join_from(membership, account)
+        .where(membership.c.actor == actor, membership.c.until_at.is_(None))
+        .order_by(account.c.name, membership.c.member)
+    )
+    return [(row.name, row.member) for row in connection.execute(statement)]
+
+
 def drawable(connection: Connection, person: str) -> Iterable[Owner]:
     """Return the accounts that somebody may draw on: their own, then their projects by name."""
     own = find(connection, person)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, literal, or_, select
+from sqlalchemy import Connection, and_, func, literal, or_, select, union_all
 
 from hubquota.models.ledger import Mismatch
-from hubquota.storage.tables import account, allocation, entry, hold, lease, segment
+from hubquota.storage.tables import account, allocation, entry, hold, lease, segment, spending
 
 
 def _balances(connection: Connection) -> Iterator[Mismatch]:
@@ -206,6 +206,27 @@ def _holds(connection: Connection) -> Iterator[Mismatch]:
         yield Mismatch(name, f"lease {number}: held", whole, int(found))
 
 
+def _spending(connection: Connection) -> Iterator[Mismatch]:
+    """What is kept as each person's spending on a project's allocations, against the journal's charges."""
+    posted = (
+        select(entry.c.allocation_id, lease.c.person, (-entry.c.amount).label("posted"), literal(0).label("kept"))
+        .join_from(entry, lease, entry.c.lease_id == lease.c.id)
+        .join(account, entry.c.account_id == account.c.id)
+        .where(entry.c.kind == "charge", account.c.kind == "project")
+    )
+    kept = select(spending.c.allocation_id, spending.c.person, literal(0), spending.c.charged)
+    both = union_all(posted, kept).subquery()
+    wrong = (
+        select(account.c.name, both.c.allocation_id, both.c.person, func.sum(both.c.posted), func.sum(both.c.kept))
+        .join_from(both, allocation, both.c.allocation_id == allocation.c.id)
+        .join(account, allocation.c.account_id == account.c.id)
+        .group_by(account.c.name, both.c.allocation_id, both.c.person)
+        .having(func.sum(both.c.posted) != func.sum(both.c.kept))
+    )
+    for name, number, person, expected, found in connection.execute(wrong):
+        yield Mismatch(name, f"allocation {number}: spent by {person}", int(expected), int(found))
+
+
 #: Every check. Each yields what something should be and is not.
 CHECKS: tuple[Callable[[Connection], Iterator[Mismatch]], ...] = (
     _balances,
@@ -214,4 +235,5 @@ CHECKS: tuple[Callable[[Connection], Iterator[Mismatch]], ...] = (
     _charges,
     _segments,
     _holds,
+    _spending,
 )

@@ -175,6 +175,17 @@ def taken(connection: Connection, allocation_ids: Collection[int], prefix: str) 
     return {number: -int(amount) for number, amount in connection.execute(statement)}
 
 
+def last_reason(connection: Connection, allocation_id: int, kind: EntryKind) -> str:
+    """Return the reason of an allocation's last line of a kind; nothing where there is none."""
+    statement = (
+        select(entry.c.reason)
+        .where(entry.c.allocation_id == allocation_id, entry.c.kind == kind)
+        .order_by(entry.c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(statement).scalar_one_or_none() or ""
+
+
 def spent(connection: Connection, allocation_id: int) -> int:
     """Return what has been charged to an allocation, in units."""
     statement = select(func.sum(entry.c.amount)).where(

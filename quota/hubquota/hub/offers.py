@@ -1,0 +1,72 @@
+"""What a user is offered on the spawn page, and what a start may use: the ledger's terms, account by account."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hubquota.hub.form import SIZE, Payer
+from hubquota.models.ledger import Refused
+from hubquota.models.terms import CLEAN_UP, Terms
+from hubquota.models.tiers import Size, Tiers
+from hubquota.services.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """The accounts that somebody may draw on."""
+
+    #: Those on which something can be started, their own first.
+    payers: list[Payer]
+    #: By the name of each other one, why nothing can.
+    closed: dict[str, str]
+
+
+def offers_for(ledger: Ledger, tiers: Tiers, person: str, groups: Collection[str]) -> Offers:
+    """Return what somebody can draw on, after their hub groups' projects are in step."""
+    sync_groups(ledger, tiers, person, groups)
+    found = Offers([], {})
+    for row in ledger.drawable(person):
+        name = row.account.name
+        try:
+            terms = ledger.terms(tiers, name, person)
+        except Refused as refused:
+            found.closed[name] = refused.message
+            continue
+        sizes, why = terms.sizes(tiers), terms.refusal.message if terms.refusal else ""
+        if sizes:
+            found.payers.append(Payer(name, terms.tier_name, row.balance, sizes, why))
+        else:
+            found.closed[name] = why
+    return found
+
+
+def sync_groups(ledger: Ledger, tiers: Tiers, person: str, groups: Collection[str]) -> None:
+    """Bring somebody's memberships into step with their hub groups, where the tiers file has rules for them."""
+    if not tiers.projects.groups:
+        return
+    for project in ledger.sync_person(person, tiers.projects.of_groups(groups)):
+        log.warning("%s is a user's account, so the hub group of that name cannot be a project.", project)
+
+
+def machine_of(tiers: Tiers, terms: Terms, options: Mapping[str, Any]) -> tuple[Size, str]:
+    """Return the size that a start asks for, and the label of its lease.
+
+    Raises:
+        Refused: nothing can be started on the account, or not that size.
+    """
+    offered = terms.sizes(tiers)
+    name = options.get(SIZE, terms.offered.default_size)
+    if not isinstance(name, str) or name not in offered:
+        terms.check()
+        raise Refused(
+            limit="size",
+            message=f"The tier {terms.tier.title} does not offer the size '{str(name)[:80]}'; "
+            f"it offers: {', '.join(offered)}. {tiers.ask}",
+        )
+    size = offered[name]
+    return size, CLEAN_UP if terms.clean_up is not None else f"{size.title} server"
