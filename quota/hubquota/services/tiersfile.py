@@ -18,6 +18,7 @@ from hubquota.models.tiers import (
     FirstTier,
     Mistake,
     Rates,
+    RenewsItself,
     Size,
     Storage,
     Tier,
@@ -38,6 +39,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("sizes", "*"): Size,
     ("tiers", "*"): Tier,
     ("tiers", "*", "dask"): Dask,
+    ("tiers", "*", "renews_itself"): RenewsItself,
     ("tiers", "*", "storage"): Storage,
     ("first_tier",): FirstTier,
 }

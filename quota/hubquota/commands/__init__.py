@@ -1,0 +1,1 @@
+"""The commands of `hubquota`: a module for each noun, and what they share."""

@@ -1,0 +1,116 @@
+"""What the commands are given: options that several of them have, and what they stand for."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from hubquota.models.money import InexactAmountError, to_units
+from hubquota.models.requests import Actor
+from hubquota.services.ledger import Ledger
+from hubquota.storage.engine import make_engine
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+#: Seconds that one statement may take in a command that reads a whole ledger.
+LONG = 3600.0
+
+database = click.option(
+    "--database-url",
+    envvar="HUBQUOTA_DATABASE_URL",
+    required=True,
+    help="The ledger's database, such as sqlite:////srv/quota/ledger.sqlite.",
+)
+tiers_file = click.option(
+    "--tiers",
+    "tiers_path",
+    envvar="HUBQUOTA_TIERS",
+    required=True,
+    type=click.Path(dir_okay=False),
+    help="The tiers file.",
+)
+for_scripts = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON for scripts: amounts in credits as text, times in UTC."
+)
+why = click.option("--reason", required=True, help="Why; the account's owner reads it.")
+key = click.option("--key", required=True, help="A name for this act: a second one of that name does nothing.")
+limit = click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="How many at most.")
+acting_as = click.option(
+    "--as", "person", help="Act as this person, with no more rights than theirs; an administrator if not given."
+)
+
+
+class _Time(click.DateTime):
+    """A day or a time, in UTC."""
+
+    def __init__(self) -> None:
+        super().__init__(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return a time with its zone."""
+        found: datetime = super().convert(value, param, ctx)
+        return found.replace(tzinfo=UTC)
+
+
+class _Credits(click.ParamType):  # type: ignore[type-arg]  # no generic type before click 8.5
+    """An amount of credits, as units of the ledger."""
+
+    name = "credits"
+
+    def __init__(self, what: str, *, below_zero: bool = False) -> None:
+        self._what = what
+        self._below_zero = below_zero
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return whole units."""
+        try:
+            units = to_units(str(value))
+        except InexactAmountError as error:
+            self.fail(str(error), param, ctx)
+        if self._below_zero and not units:
+            self.fail(f"{self._what} of nothing changes nothing", param, ctx)
+        if units <= 0 and not self._below_zero:
+            remedy = "use `hubquota account correct` to take something back"
+            self.fail(f"{self._what} is above zero; {remedy}", param, ctx)
+        return units
+
+
+TIME = _Time()
+
+
+def credits_above_zero(what: str) -> _Credits:
+    """Return the type of an amount above zero; `what` begins the sentence that turns another one down."""
+    return _Credits(what)
+
+
+#: An amount above or below zero.
+CORRECTION = _Credits("a correction", below_zero=True)
+
+
+def engine_of(database_url: str, *, timeout: float = 5.0) -> Engine:
+    """Return an engine on the ledger's database; `timeout` as for `make_engine`."""
+    try:
+        return make_engine(database_url, timeout=timeout)
+    except (ValueError, SQLAlchemyError) as error:
+        raise click.BadParameter(str(error), param_hint="--database-url") from error
+
+
+def ledger_of(database_url: str, *, timeout: float = 5.0) -> Ledger:
+    """Return the ledger in a database."""
+    return Ledger(engine_of(database_url, timeout=timeout))
+
+
+def operator() -> str:
+    """Return the name under which the journal knows whoever runs the command."""
+    return f"{getpass.getuser()} (hubquota)"
+
+
+def actor(person: str | None) -> Actor:
+    """Return who acts on a request: a person with their own rights, or an administrator."""
+    return Actor(operator(), admin=True) if person is None else Actor(person)
