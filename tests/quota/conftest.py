@@ -19,6 +19,8 @@ from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import load_tiers
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
+from hubquota.storage.tables import metadata
+from psycopg import sql
 from sqlalchemy import Engine
 
 from tests.quota.support import Clock, Hub, Postgres, eventually, free_port
@@ -168,9 +170,8 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]
         with server.connect(name) as connection:
             # Emptied rather than made anew: a database takes PostgreSQL a hundred times as long.
             connection.execute("SET session_replication_role = replica")  # the journal's trigger sleeps
-            connection.execute(
-                "TRUNCATE account, lease, entry, allocation, membership, segment, hold, request RESTART IDENTITY"
-            )
+            names = sql.SQL(", ").join(sql.Identifier(name) for name in metadata.tables)
+            connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(names))
         return server.url(name)
 
     return empty
