@@ -1,0 +1,61 @@
+"""What the purge's own settings file says: when its steps are taken, how much at once, and of what."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from hubquota.models.tiers import Count, Name, Positive, Text
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limits(_Model):
+    """How much may be purged at once. It guards against a mistake that would empty the platform."""
+
+    accounts: Positive = Field(default=50, description="At most so many accounts.")
+    percent: Annotated[int, Field(ge=1, le=100, strict=True)] = Field(
+        default=5, description="At most so many of a hundred accounts; one at least."
+    )
+
+    def allowed(self, accounts: int) -> int:
+        """Return how many of so many accounts may be purged at once."""
+        return max(1, min(self.accounts, accounts * self.percent // 100))
+
+
+class PurgeSettings(_Model):
+    """The whole settings file of the purge."""
+
+    notice_days: tuple[Positive, ...] = Field(
+        default=(30, 14, 3, 1),
+        description="The owner is told so many days before something is taken away. The largest comes first.",
+    )
+    quarantine_days: Count = Field(
+        default=14, description="What is taken away is kept whole for so many days before it is deleted."
+    )
+    restore_days: Count = Field(
+        default=90, description="What was deleted can be restored from the archive for so many days."
+    )
+    plan_days: Positive = Field(default=7, description="A plan that nobody approved goes stale after so many days.")
+    limits: Limits = Field(default_factory=Limits, description="How much may be purged at once.")
+    archive: Text = Field(description="The folder for archives; nobody but the purge may read or write it.")
+    compress: bool = Field(
+        default=True,
+        strict=True,
+        description="Whether archives are compressed by gzip. Images and tables often are already.",
+    )
+    adapters: dict[Name, dict[str, Any]] = Field(
+        min_length=1,
+        description="What is purged, by a name of your choice, in the order in which it is taken. `type` is an "
+        "adapter's entry point, such as home-folder, or module:attribute; the other keys are its own.",
+    )
+
+    @model_validator(mode="after")
+    def _types_are_named(self) -> Self:
+        for name, options in self.adapters.items():
+            if not isinstance(options.get("type"), str):
+                raise ValueError(f"adapters.{name} needs a type, such as home-folder or module:attribute")
+        return self
