@@ -8,6 +8,7 @@ from hubquota import __version__
 from hubquota.commands.accounts import account
 from hubquota.commands.allocations import allocation
 from hubquota.commands.door import Door
+from hubquota.commands.export import export
 from hubquota.commands.leases import lease
 from hubquota.commands.projects import project
 from hubquota.commands.reference import reference
@@ -30,6 +31,7 @@ main.add_command(request)
 main.add_command(project)
 main.add_command(lease)
 main.add_command(tiers)
+main.add_command(export)
 main.add_command(sweep)
 main.add_command(verify)
 main.add_command(states)
