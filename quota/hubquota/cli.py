@@ -8,6 +8,7 @@ from hubquota import __version__
 from hubquota.commands.accounts import account
 from hubquota.commands.allocations import allocation
 from hubquota.commands.door import Door
+from hubquota.commands.export import export
 from hubquota.commands.leases import lease
 from hubquota.commands.limits import cap, change_tier, override, project_sync
 from hubquota.commands.projects import project
@@ -16,6 +17,7 @@ from hubquota.commands.requests import request
 from hubquota.commands.tiers import tiers
 from hubquota.commands.upkeep import migrate, states, sweep, verify
 from hubquota.commands.watch import watch
+from hubquota.commands.whatif import what_if
 
 
 @click.group(cls=Door)
@@ -35,6 +37,8 @@ main.add_command(cap)
 main.add_command(change_tier)
 main.add_command(lease)
 main.add_command(tiers)
+main.add_command(export)
+main.add_command(what_if)
 main.add_command(sweep)
 main.add_command(verify)
 main.add_command(states)

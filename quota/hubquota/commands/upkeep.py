@@ -60,7 +60,7 @@ def verify(as_json: bool, database_url: str) -> None:
 
     answer(as_json, listed(found), tell)
     if found:
-        raise Failed(f"{number_text(len(found), 'thing')} in the ledger do not add up.", "mismatch")
+        raise Failed(f"The ledger does not add up: {number_text(len(found), 'thing')}.", "mismatch")
 
 
 @click.command()

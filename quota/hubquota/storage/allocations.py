@@ -32,7 +32,8 @@ _open_pools = (
     .where(allocation.c.account_id == bindparam("account_id"), allocation.c.lapsed_at.is_(None))
     .order_by(allocation.c.id)
 )
-_views = select(allocation, account.c.name.label("account"), _live_holds.label("held")).join_from(
+#: Allocations as `view` reads them; needs `now`.
+VIEWS = select(allocation, account.c.name.label("account"), _live_holds.label("held")).join_from(
     allocation, account
 )
 
@@ -121,16 +122,16 @@ def owner_of(connection: Connection, allocation_id: int) -> int | None:
 
 def find(connection: Connection, allocation_id: int, now: int) -> Allocation | None:
     """Return the allocation of that number."""
-    row = connection.execute(_views.where(allocation.c.id == allocation_id), {"now": now}).one_or_none()
-    return None if row is None else _view(row)
+    row = connection.execute(VIEWS.where(allocation.c.id == allocation_id), {"now": now}).one_or_none()
+    return None if row is None else view(row)
 
 
 def of_account(connection: Connection, account_id: int, now: int, *, lapsed: bool) -> list[Allocation]:
     """Return an account's allocations in the order in which they are spent; with `lapsed`, all."""
-    statement = _views.where(
+    statement = VIEWS.where(
         allocation.c.account_id == account_id, true() if lapsed else allocation.c.lapsed_at.is_(None)
     ).order_by(allocation.c.end_at.is_(None), allocation.c.end_at, allocation.c.id)
-    return [_view(row) for row in connection.execute(statement, {"now": now})]
+    return [view(row) for row in connection.execute(statement, {"now": now})]
 
 
 def totals(
@@ -231,7 +232,8 @@ def count_ended(connection: Connection, now: int) -> int:
     return int(connection.execute(select(func.count()).select_from(allocation).where(*ended)).scalar_one())
 
 
-def _view(row: Row[*tuple[Any, ...]]) -> Allocation:
+def view(row: Row[*tuple[Any, ...]]) -> Allocation:
+    """Return an allocation as its readers see it, from a row of `VIEWS`."""
     return Allocation(
         id=row.id,
         account=row.account,

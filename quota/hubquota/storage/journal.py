@@ -131,7 +131,7 @@ def add_lines(connection: Connection, lines: Sequence[Line], *, at: int) -> None
 def find(connection: Connection, key: str) -> Entry | None:
     """Return the line with that idempotency key."""
     row = connection.execute(_by_key, {"key": key}).one_or_none()
-    return None if row is None else _view(row)
+    return None if row is None else view(row)
 
 
 def page(connection: Connection, account_id: int, *, limit: int, before: int | None) -> list[Entry]:
@@ -141,7 +141,7 @@ def page(connection: Connection, account_id: int, *, limit: int, before: int | N
         .order_by(entry.c.id.desc())
         .limit(limit)
     )
-    return [_view(row) for row in connection.execute(statement)]
+    return [view(row) for row in connection.execute(statement)]
 
 
 def sums(connection: Connection, account_id: int) -> dict[tuple[int, EntryKind], tuple[int, int]]:
@@ -194,7 +194,8 @@ def spent(connection: Connection, allocation_id: int) -> int:
     return -int(connection.execute(statement).scalar_one() or 0)
 
 
-def _view(row: Row[*tuple[Any, ...]]) -> Entry:
+def view(row: Row[*tuple[Any, ...]]) -> Entry:
+    """Return a line as its readers see it, from a row that has the account's name as `account`."""
     return Entry(
         id=row.id,
         account=row.account,

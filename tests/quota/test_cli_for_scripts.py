@@ -1,0 +1,205 @@
+"""What scripts read: one shape for everything, exact amounts, times in UTC, errors that are objects."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import fields
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from hubquota.cli import main
+from hubquota.commands.output import AMOUNTS
+from hubquota.models.money import UNITS_PER_CREDIT, exact_credits, rate_of, to_units
+from hubquota.services.ledger import Ledger
+from hubquota.storage.engine import decision, make_engine
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from tests.quota.support import HERE
+
+TIERS = str(HERE / "hub_tiers.yaml")
+WHY = ("--reason", "A proposal.", "--key", "1")
+
+
+@pytest.fixture
+def database(sqlite_template: Path, tmp_path: Path) -> str:
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ledger.sqlite')}"
+
+
+@pytest.fixture
+def ledger(database: str) -> Ledger:
+    ledger = Ledger(make_engine(database))
+    ledger.open_account("ada", "explorer", to_units(50), actor="first start")
+    return ledger
+
+
+def run(database: str, *arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, env={"HUBQUOTA_DATABASE_URL": database, "HUBQUOTA_TIERS": TIERS})
+
+
+def read(database: str, *arguments: str) -> Any:
+    result = run(database, *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    assert result.stderr == "", "nothing but the answer, and no bar where there is no terminal"
+    return json.loads(result.stdout)
+
+
+@given(st.integers(-(10**20), 10**20))
+def test_an_amount_as_text_gives_its_units_back(units: int) -> None:
+    told = Decimal(exact_credits(units))
+    assert round(told * UNITS_PER_CREDIT) == units
+    if units % 9 == 0:
+        assert told * UNITS_PER_CREDIT == units
+
+
+def test_no_amount_is_given_as_a_bare_number_of_units() -> None:
+    counts = {"id", "rate", "allocation_id", "lease_id", "renews", "allocation", "next_before", "leases"}
+    counts |= {"refused_starts", "stopped_leases"}
+    for model, amounts in AMOUNTS.items():
+        whole = {field.name for field in fields(model) if str(field.type) in {"int", "int | None"}}
+        assert amounts <= whole
+        assert whole - amounts <= counts, f"say whether these of {model.__name__} are amounts"
+
+
+def test_accounts_are_listed_and_searched_by_page(database: str, ledger: Ledger) -> None:
+    for name in ("bob", "eve"):
+        read(database, "account", "open", name)
+    read(database, "project", "open", "survey", "--tier", "explorer", "--pi", "eve")
+    first = read(database, "account", "list", "--limit", "2")
+    assert [row["account"]["name"] for row in first["items"]] == ["ada", "bob"]
+    rest = read(database, "account", "list", "--limit", "2", "--after", first["next"])
+    assert [row["account"]["name"] for row in rest["items"]] == ["eve", "survey"]
+    assert rest["next"] is None
+    found = read(database, "account", "list", "--search", "B")["items"]
+    assert [(row["account"]["name"], row["balance"]["available"]) for row in found] == [("bob", "81")]
+    projects = read(database, "account", "list", "--kind", "project")["items"]
+    assert [row["account"]["name"] for row in projects] == ["survey"]
+    told = run(database, "account", "list", "--limit", "1").output
+    assert "There are more: add `--after ada`." in told
+
+
+def test_an_account_is_told_with_amounts_as_text_and_times_in_utc(database: str, ledger: Ledger) -> None:
+    lease = ledger.admit("ada", kind="server", key="server:ada/", label="Medium server", rate=rate_of("0.15"))
+    ledger.begin(lease.id)
+    ledger.close(lease.id, reason="The end.")
+    ledger.admit("ada", kind="server", key="server:ada/2", label="Small server", rate=rate_of("0.04"))
+    found = read(database, "account", "show", "ada")
+    assert found["balance"]["set_aside"] == "0.0066666667"
+    assert Decimal(found["balance"]["available"]) < 50
+    assert found["running"][0]["price"] == "0.04"
+    assert found["running"][0]["open"] is True
+    assert found["ended"][0]["ended_at"].endswith("Z")
+    assert found["entries"][-1]["amount"] == "50"
+    lines = read(database, "account", "explain", "ada")
+    assert abs(sum(Decimal(line["amount"]) for line in lines["lines"]) - Decimal(lines["available"])) < Decimal(
+        "1e-8"
+    )
+    assert read(database, "lease", "list", "--account", "ada")["items"][0]["key"] == "server:ada/2"
+    assert read(database, "lease", "list", "--person", "bob") == {"items": [], "next": None}
+    assert read(database, "lease", "show", str(lease.id))["segments"][0]["price"] == "0.15"
+    assert "The end." in run(database, "lease", "show", str(lease.id)).output
+
+
+def test_acts_answer_with_what_they_made(database: str, ledger: Ledger) -> None:
+    made = read(
+        database, "allocation", "grant", "ada", "10", "--tier", "team", "--end", "2099-01-01T12:00:00Z", *WHY
+    )
+    assert (made["tier"], made["balance"], made["end"]) == ("team", "10", "2099-01-01T12:00:00Z")
+    number = str(made["id"])
+    assert read(database, "allocation", "supplement", number, "0.00000001", *WHY)["balance"] == "10.00000001"
+    moved = read(database, "allocation", "transfer", number, "1", "3", *WHY)["items"]
+    assert [one["balance"] for one in moved] == ["7.00000001", "53"]
+    assert read(database, "allocation", "suspend", number, *WHY)["suspended_at"] is not None
+    assert read(database, "allocation", "revoke", number, *WHY)["revoked_at"] is not None
+    assert "revoked" in run(database, "allocation", "show", number).output
+    assert read(database, "sweep")["lapsed"] == 1
+    assert len(read(database, "allocation", "list", "ada")["items"]) == 1
+    assert len(read(database, "allocation", "list", "ada", "--all")["items"]) == 2
+    assert read(database, "account", "correct", "ada", "-3", *WHY)["balance"] == "50"
+    assert read(database, "verify") == {"items": [], "next": None}
+
+
+def test_requests_are_asked_for_and_decided_by_command(database: str, ledger: Ledger) -> None:
+    for_what = ("--tier", "team", "--justification", "A survey of dwarfs.")
+    asked = read(database, "request", "ask", "ada", "20", *for_what, "--as", "ada")
+    assert (asked["asked_by"], asked["amount"], asked["decision"]) == ("ada", "20", None)
+    assert [one["id"] for one in read(database, "request", "list")["items"]] == [asked["id"]]
+    number = str(asked["id"])
+    unsaid = run(database, "request", "approve", number, "--reason", "Good.", "--json")
+    assert (unsaid.exit_code, "--no-end" in json.loads(unsaid.stderr)["error"]["message"]) == (2, True)
+    approved = read(
+        database, "request", "approve", number, "--reason", "Good.", "--credits", "15", "--end", "2099-01-01"
+    )
+    assert approved["decision"] == "approved"
+    opened = read(database, "allocation", "show", str(approved["allocation"]))
+    assert (opened["balance"], opened["renewable"]) == ("15", True)
+    again = read(database, "request", "renew", str(opened["id"]), "--justification", "More.", "--results", "a DOI")
+    assert (again["renews"], again["amount"]) == (opened["id"], "15")
+    shown = run(database, "request", "show", str(again["id"])).output
+    assert ("More." in shown, "Results: a DOI" in shown) == (True, True)
+    denied = read(database, "request", "deny", str(again["id"]), "--reason", "Not yet.")
+    assert denied["decision"] == "denied"
+    third = read(database, "request", "ask", "ada", "1", *for_what, "--as", "ada")
+    other = run(database, "request", "withdraw", str(third["id"]), "--as", "bob", "--json")
+    assert json.loads(other.stderr)["error"]["code"] == "forbidden"
+    assert read(database, "request", "withdraw", str(third["id"]), "--as", "ada")["decision"] == "withdrawn"
+    page = read(database, "request", "list", "--all", "--limit", "2")
+    assert (len(page["items"]), page["next"]) == (2, again["id"])
+    assert read(database, "request", "list")["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "code"),
+    [
+        (["account", "show", "nobody"], 1, "unknown"),
+        (["lease", "show", "7"], 1, "unknown"),
+        (["request", "show", "7"], 1, "unknown"),
+        (["allocation", "grant", "ada", "1", "--end", "2001-01-01", *WHY], 1, "invalid"),
+        (["allocation", "extend", "1", "--end", "2001-01-01", *WHY], 1, "impossible"),
+        (["project", "open", "ada", "--tier", "x", "--pi", "x"], 1, "conflict"),
+        (["tiers", "check", str(HERE / "wrong_tiers.yaml")], 1, "tiers"),
+        (["lease", "list", "--database-url", "sqlite:////nowhere/x"], 1, "database"),
+        (["lease", "list", "--database-url", "mysql://x/y"], 2, "usage"),
+        (["allocation", "grant", "ada", "much", *WHY], 2, "usage"),
+        (["allocation", "grant", "ada"], 2, "usage"),
+        (["allocation", "devour", "ada"], 2, "usage"),
+        (["account", "open", "bob", "--tier", "nothing"], 2, "usage"),
+    ],
+)
+def test_errors_are_objects_and_exit_codes_differ(
+    database: str, ledger: Ledger, arguments: list[str], exit_code: int, code: str
+) -> None:
+    result = run(database, *arguments, "--json")
+    assert (result.exit_code, result.stdout) == (exit_code, "")
+    error = json.loads(result.stderr)["error"]
+    assert (error["code"], set(error)) == (code, {"code", "message"})
+    assert error["message"]
+    for_people = run(database, *arguments)
+    assert (for_people.exit_code, for_people.stdout) == (exit_code, "")
+    assert "Error: " in for_people.stderr
+
+
+def test_verify_tells_a_script_what_does_not_add_up(database: str, ledger: Ledger) -> None:
+    with decision(make_engine(database)) as connection:
+        connection.execute(text("UPDATE account SET balance = balance + 1"))
+    result = run(database, "verify", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stderr)["error"]["code"] == "mismatch"
+    assert json.loads(result.stdout)["items"][0]["found"] == to_units(50) + 1
+
+
+def test_a_project_s_members_the_tiers_and_the_states_are_told(database: str, ledger: Ledger) -> None:
+    read(database, "project", "open", "survey", "--tier", "team", "--pi", "eve")
+    read(database, "project", "member", "survey", "bob")
+    read(database, "project", "member", "survey", "bob", "--role", "none")
+    assert [one["name"] for one in read(database, "project", "members", "survey")["items"]] == ["eve"]
+    former = read(database, "project", "members", "survey", "--former")["items"]
+    assert [one["name"] for one in former] == ["bob", "eve"]
+    assert read(database, "tiers", "check", TIERS)["tiers"] == ["explorer", "poor", "broke"]
+    assert read(database, "tiers", "table", TIERS)["sizes"]["medium"]["price"] == "0.15"
+    assert "active" in read(database, "states")["states"]
