@@ -169,7 +169,8 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]
             # Emptied rather than made anew: a database takes PostgreSQL a hundred times as long.
             connection.execute("SET session_replication_role = replica")  # the journal's trigger sleeps
             connection.execute(
-                "TRUNCATE account, lease, entry, allocation, membership, segment, hold, request RESTART IDENTITY"
+                "TRUNCATE account, account_part, lease, entry, allocation, membership, segment, hold, request "
+                "RESTART IDENTITY"
             )
         return server.url(name)
 

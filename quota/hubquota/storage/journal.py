@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, true, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, true, update
 
 from hubquota.models.ledger import Entry, EntryKind
 from hubquota.storage.accounts import Owner
@@ -80,7 +80,7 @@ def add(
 def find(connection: Connection, key: str) -> Entry | None:
     """Return the line with that idempotency key."""
     row = connection.execute(_by_key, {"key": key}).one_or_none()
-    return None if row is None else _view(row)
+    return None if row is None else view(row)
 
 
 def page(connection: Connection, account_id: int, *, limit: int, before: int | None) -> list[Entry]:
@@ -90,7 +90,7 @@ def page(connection: Connection, account_id: int, *, limit: int, before: int | N
         .order_by(entry.c.id.desc())
         .limit(limit)
     )
-    return [_view(row) for row in connection.execute(statement)]
+    return [view(row) for row in connection.execute(statement)]
 
 
 def sums(connection: Connection, account_id: int) -> dict[tuple[int, EntryKind], tuple[int, int]]:
@@ -127,7 +127,13 @@ def spent(connection: Connection, allocation_id: int) -> int:
     return -int(connection.execute(statement).scalar_one() or 0)
 
 
-def _view(row: Row[*tuple[Any, ...]]) -> Entry:
+def lines() -> Select[*tuple[Any, ...]]:
+    """Return the selection of lines that `view` reads, to be narrowed."""
+    return _entries
+
+
+def view(row: Row[*tuple[Any, ...]]) -> Entry:
+    """Return a line as its readers see it."""
     return Entry(
         id=row.id,
         account=row.account,
