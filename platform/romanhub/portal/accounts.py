@@ -1,75 +1,46 @@
 """What the portal says about accounts: it reads the ledger and the tiers, and decides what is shown.
 
-The ledger's calls block, so each runs in a thread and within a deadline. Nothing here writes.
+Nothing here writes.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from datetime import datetime
-from typing import TypeVar
 
-import anyio
-import anyio.to_thread
-from hubquota.models.ledger import Account, Balance, Entry, Lease, UnknownAccountError
+from hubquota.models.ledger import Account, Entry, Lease, UnknownAccountError
 from hubquota.models.money import price_of
+from hubquota.models.reading import AccountQuery
 from hubquota.models.tiers import Tiers
 from hubquota.services.describe import SizeRow, sizes_for
-from hubquota.services.ledger import Ledger
-from hubquota.services.tiersfile import TiersFile
-from sqlalchemy.exc import SQLAlchemyError
 
+from romanhub.portal.answers import DirectoryModel, DirectoryRowModel
 from romanhub.portal.auth import Visitor
+from romanhub.portal.desk import Desk
 from romanhub.portal.models import (
     AccountModel,
-    AccountRow,
-    AccountsModel,
     BalanceModel,
     EntryModel,
     MeModel,
     RunningModel,
     SessionModel,
     StatementModel,
+    balance_model,
 )
 from romanhub.portal.views import AccountPage, Since
-
-log = logging.getLogger(__name__)
-
-_Found = TypeVar("_Found")
-
-#: How many lines of the journal are looked through at once, and in all, for the last one that added credits.
-_LINES_AT_ONCE = 500
-_LINES_IN_ALL = 5_000
-
-
-class LedgerUnavailableError(Exception):
-    """The ledger's database did not answer, or not in time."""
 
 
 class Accounts:
     """Answers questions about accounts."""
 
-    def __init__(
-        self, ledger: Ledger, tiers: TiersFile, *, clock: Callable[[], datetime], deadline: float
-    ) -> None:
-        """Read `ledger` and `tiers`.
-
-        Args:
-            ledger: the ledger, on a database that has been set up.
-            tiers: the tiers file.
-            clock: gives the present time, with its zone.
-            deadline: how long one question may wait for the ledger, in seconds.
-        """
-        self._ledger = ledger
-        self._tiers = tiers
-        self._clock = clock
-        self._deadline = deadline
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._ledger = desk.ledger
+        self._ask = desk.ask
 
     @property
     def tiers(self) -> Tiers:
         """What the tiers file says now."""
-        return self._tiers.current()
+        return self._desk.tiers
 
     async def ensure_up(self) -> None:
         """Raise LedgerUnavailableError unless the ledger can be read."""
@@ -82,7 +53,7 @@ class Accounts:
             account = self._ledger.account(visitor.name)
             if account is None:
                 return self.tiers.tier_for(visitor.groups), None
-            return self.tiers.largest(account.tiers), _balance(self._ledger.balance(visitor.name))
+            return self.tiers.largest(account.tiers), balance_model(self._ledger.balance(visitor.name))
 
         tier, balance = await self._ask(read)
         return MeModel(name=visitor.name, tier=tier, admin=visitor.admin, balance=balance)
@@ -94,19 +65,24 @@ class Accounts:
         """
         return await self._ask(lambda: self._read_statement(name, limit=limit, before=before))
 
-    async def listing(self, *, search: str, after: str | None, limit: int) -> AccountsModel:
-        """Return a page of the accounts whose names contain `search`; raises LedgerUnavailableError."""
-        # One more than is shown tells whether there is a next page.
-        found = await self._ask(lambda: self._ledger.accounts(search, limit + 1, after))
-        shown = found[:limit]
-        return AccountsModel(
+    async def directory(self, query: AccountQuery, *, after: str | None, limit: int) -> DirectoryModel:
+        """Return a page of the accounts that `query` finds.
+
+        Raises PortalError where `after` is not of that query, and LedgerUnavailableError.
+        """
+        found = await self._ask(lambda: self._ledger.directory(query, limit=limit, after=after))
+        return DirectoryModel(
             accounts=tuple(
-                AccountRow(
-                    account=self._account(row.account), balance=_balance(row.balance), running=row.open_leases
+                DirectoryRowModel(
+                    account=self._account(row.summary.account),
+                    balance=balance_model(row.summary.balance),
+                    running=row.summary.open_leases,
+                    state=row.state,
+                    ends=row.ends,
                 )
-                for row in shown
+                for row in found.rows
             ),
-            next_after=shown[-1].account.name if len(found) > limit else None,
+            next_after=found.next_after,
         )
 
     async def own_page(self, visitor: Visitor, *, lines: int, before: int | None) -> AccountPage:
@@ -124,7 +100,7 @@ class Accounts:
                 own=True,
                 tier_name=tier,
                 tiers=tiers,
-                at=self._clock(),
+                at=self._desk.clock(),
                 sizes=_sizes(tiers, tier, tiers.tiers[tier].budget_units),
             )
 
@@ -144,10 +120,10 @@ class Accounts:
                 own=own,
                 tier_name=statement.account.tier,
                 tiers=tiers,
-                at=self._clock(),
+                at=self._desk.clock(),
                 statement=statement,
                 before=before,
-                since=self._since(name, statement.balance.posted),
+                since=self._since(name),
                 sizes=_sizes(tiers, statement.account.tier, statement.balance.available),
             )
 
@@ -155,7 +131,7 @@ class Accounts:
 
     def _read_statement(self, name: str, *, limit: int, before: int | None) -> StatementModel:
         found = self._ledger.statement(name, limit, before)
-        now = self._clock()
+        now = self._desk.clock()
         ended = {lease.id: lease for lease in found.ended}
 
         def session(entry: Entry) -> SessionModel | None:
@@ -168,7 +144,7 @@ class Accounts:
 
         return StatementModel(
             account=self._account(found.account),
-            balance=_balance(found.balance),
+            balance=balance_model(found.balance),
             running=tuple(_running(lease, now) for lease in found.running),
             entries=tuple(_entry(entry, session(entry)) for entry in found.entries),
             next_before=found.next_before,
@@ -178,50 +154,16 @@ class Accounts:
         tier = self.tiers.largest(account.tiers)
         return AccountModel(name=account.name, kind=account.kind, tier=tier, opened_at=account.created_at)
 
-    def _since(self, name: str, posted: int) -> Since | None:
-        """Return the last line that added credits and what has been charged since, or None.
-
-        It is None where no such line is among the newest `_LINES_IN_ALL`.
-        """
-        before: int | None = None
-        for _ in range(_LINES_IN_ALL // _LINES_AT_ONCE):
-            found = self._ledger.statement(name, _LINES_AT_ONCE, before)
-            for entry in found.entries:
-                if entry.amount > 0:
-                    return Since(
-                        kind=entry.kind,
-                        at=entry.at,
-                        balance=entry.balance_after,
-                        charged=entry.balance_after - posted,
-                    )
-            if found.next_before is None:
-                return None
-            before = found.next_before
-        return None
-
-    async def _ask(self, question: Callable[[], _Found]) -> _Found:
-        try:
-            with anyio.fail_after(self._deadline):
-                return await anyio.to_thread.run_sync(question, abandon_on_cancel=True)
-        except TimeoutError as error:
-            log.error("The ledger did not answer within %s s.", self._deadline)
-            raise LedgerUnavailableError from error
-        except SQLAlchemyError as error:
-            log.exception("The ledger could not be read.")
-            raise LedgerUnavailableError from error
+    def _since(self, name: str) -> Since | None:
+        found = self._desk.histories.last_added(name)
+        if found is None:
+            return None
+        entry = found.entry
+        return Since(kind=entry.kind, at=entry.at, balance=entry.balance_after, charged=found.taken_since)
 
 
 def _sizes(tiers: Tiers, tier: str, available: int) -> tuple[SizeRow, ...]:
     return tuple(sizes_for(tiers, tier, available)) if tier in tiers.tiers else ()
-
-
-def _balance(balance: Balance) -> BalanceModel:
-    return BalanceModel(
-        posted=balance.posted,
-        accrued=balance.accrued,
-        set_aside=balance.set_aside,
-        available=balance.available,
-    )
 
 
 def _running(lease: Lease, now: datetime) -> RunningModel:

@@ -12,11 +12,15 @@ from hubquota.services.tiersfile import TiersFile
 import romanhub
 from romanhub.portal import api, pages, signin
 from romanhub.portal.accounts import Accounts
+from romanhub.portal.acts import Acts
+from romanhub.portal.api.platform import health_routes
 from romanhub.portal.auth import Doorkeeper
+from romanhub.portal.desk import Desk
 from romanhub.portal.failures import Failures
 from romanhub.portal.gate import Gate
 from romanhub.portal.headers import SecurityHeaders
 from romanhub.portal.hub import HubClient
+from romanhub.portal.reading import Reading
 from romanhub.portal.rendering import Pages
 from romanhub.portal.settings import PortalSettings
 
@@ -41,7 +45,11 @@ def create_app(
     prefix = settings.hub.prefix
     app = FastAPI(
         title="RomanHub portal",
-        description="Accounts, tiers and the archive of a RomanHub platform.",
+        description="Accounts, allocations, requests, tiers and the archive of a RomanHub platform. Amounts are "
+        "credits as decimal text; times are UTC. Refusals are problem documents (RFC 9457).",
+        openapi_tags=api.TAGS,
+        # An operation is called like the function that answers it.
+        generate_unique_id_function=lambda route: route.name,
         version=romanhub.__version__,
         openapi_url=f"{prefix}api/openapi.json",
         # The usual viewers load their parts from elsewhere, which the portal's pages never do.
@@ -50,11 +58,12 @@ def create_app(
     )
     doorkeeper = Doorkeeper(settings.hub, hub)
     gate = Gate(doorkeeper)
-    accounts = Accounts(ledger, tiers, clock=clock, deadline=settings.ledger_deadline_seconds)
+    desk = Desk(ledger, tiers, clock=clock, deadline=settings.ledger_deadline_seconds)
+    accounts, reading, acts = Accounts(desk), Reading(desk), Acts(desk)
     rendered = Pages(settings.hub)
     app.include_router(signin.routes(settings.hub, doorkeeper))
-    app.include_router(api.routes(gate, accounts, settings.archive), prefix=f"{prefix}api")
-    app.include_router(api.health_routes(accounts), prefix=f"{prefix}api")
+    app.include_router(api.routes(gate, desk, accounts, reading, acts, settings.archive), prefix=f"{prefix}api")
+    app.include_router(health_routes(accounts), prefix=f"{prefix}api")
     app.include_router(pages.routes(settings.hub, gate, accounts, rendered), prefix=prefix.rstrip("/"))
     app.add_middleware(SecurityHeaders)
     Failures(settings.hub, doorkeeper, rendered).install(app)

@@ -6,8 +6,12 @@ code and RFC 7636's verifier). Nothing about a session is kept in the portal's m
 or run more than once, without signing anybody out.
 
 On a hub with one host name, pages of a person's own server share the portal's origin. The cookie is
-therefore only believed for navigations, which a script cannot read: a notebook's script that fetches a
-portal address needs a token like every other program.
+therefore only believed for navigations that change nothing, and which a script cannot read: a notebook's
+script that fetches a portal address needs a token like every other program.
+
+What changes something is never done for a cookie. A page's forms carry a ticket: the session, encrypted, for
+some hours. Pages are served in a sandbox, an origin of their own, so no other page can read a ticket out of
+them; and nobody else can make one.
 """
 
 from __future__ import annotations
@@ -15,14 +19,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import re
 import secrets
 from dataclasses import dataclass
 from http.cookies import Morsel, SimpleCookie
 from urllib.parse import quote, unquote, urlencode
 
+from cryptography.fernet import Fernet, InvalidToken
 from starlette.requests import Request
 
+from romanhub.portal import scopes
 from romanhub.portal.hub import HubClient
 from romanhub.portal.settings import HubSettings
 
@@ -32,6 +39,8 @@ SESSION_COOKIE = "romanhub-portal"
 SIGN_IN_COOKIE = "romanhub-portal-signin-"
 #: How long a person may take at the hub to sign in, in seconds.
 SIGN_IN_SECONDS = 600
+#: How long a form may be filled in, in seconds: as long as a long day.
+TICKET_SECONDS = 12 * 3600
 #: The hub's own session cookie, which changes when the person signs out there.
 _HUB_SESSION_COOKIE = "jupyterhub-session-id"
 
@@ -71,7 +80,12 @@ class Visitor:
     name: str
     kind: str
     groups: tuple[str, ...]
+    #: Whether they may decide and act on every account.
     admin: bool
+    #: Whether they may read every account.
+    auditor: bool = False
+    #: Whether they may ask for allocations, and keep the members of projects that they lead.
+    requester: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,8 @@ class Doorkeeper:
         self._hub = hub
         secret = settings.api_token.get_secret_value()
         self._verifier_key = hashlib.sha256(b"romanhub.portal.verifier\0" + secret.encode()).digest()
+        ticket_key = hashlib.sha256(b"romanhub.portal.ticket\0" + secret.encode()).digest()
+        self._tickets = Fernet(base64.urlsafe_b64encode(ticket_key))
 
     async def visitor(self, request: Request) -> Visitor:
         """Who sends `request`.
@@ -98,8 +114,33 @@ class Doorkeeper:
         Raises NotSignedInError, NotAllowedError (known to the hub, without the scope to use the portal) and
         HubUnavailableError.
         """
-        token = self._token(request)
-        identity = await self._hub.identify(token, request.cookies.get(_HUB_SESSION_COOKIE, ""))
+        return await self._visitor(self._token(request), request.cookies.get(_HUB_SESSION_COOKIE, ""))
+
+    def ticket(self, request: Request) -> str:
+        """What the forms of a page carry so that they count as filled in by whoever reads the page.
+
+        Raises NotSignedInError if the page is not read in a browser's session.
+        """
+        content = {"token": self._session_token(request), "session": request.cookies.get(_HUB_SESSION_COOKIE, "")}
+        return self._tickets.encrypt(json.dumps(content).encode()).decode()
+
+    async def holder(self, ticket: str) -> Visitor:
+        """Who filled in a form with that ticket; the hub is asked as for every request.
+
+        Raises NotAllowedError if it is no ticket or too old, NotSignedInError if the session has ended, and
+        HubUnavailableError.
+        """
+        try:
+            content = json.loads(self._tickets.decrypt(ticket.encode(), ttl=TICKET_SECONDS))
+        except (InvalidToken, UnicodeEncodeError):
+            raise NotAllowedError(
+                "This form was opened too long ago, or not here. Nothing was changed. Open the page again and "
+                "fill it in once more."
+            ) from None
+        return await self._visitor(content["token"], content["session"])
+
+    async def _visitor(self, token: str, session: str) -> Visitor:
+        identity = await self._hub.identify(token, session)
         if identity is None:
             raise NotSignedInError("The hub does not know this token: it has ended or was taken back.")
         if not identity.scopes & self._settings.allowed_scopes:
@@ -107,11 +148,14 @@ class Doorkeeper:
                 f"The hub says that {identity.name} may not use this service with the token that was sent; "
                 f"it lacks the scope access:services!service={self._settings.service_name}."
             )
+        admin = bool(identity.scopes & {self._settings.admin_scope, scopes.ADMIN})
         return Visitor(
             name=identity.name,
             kind=identity.kind,
             groups=identity.groups,
-            admin=self._settings.admin_scope in identity.scopes,
+            admin=admin,
+            auditor=admin or scopes.READ in identity.scopes,
+            requester=admin or scopes.REQUEST in identity.scopes,
         )
 
     async def begin_sign_in(self, next_path: str) -> tuple[str, Cookie]:
@@ -181,6 +225,11 @@ class Doorkeeper:
 
     def _token(self, request: Request) -> str:
         header = request.headers.get("authorization")
+        if header is None and request.method not in ("GET", "HEAD"):
+            raise NotSignedInError(
+                "What changes something is not done for a browser's session here. Send a hub token as "
+                "`Authorization: Bearer TOKEN`."
+            )
         if header is None:
             return self._session_token(request)
         match = _AUTHORIZATION.fullmatch(header)

@@ -9,11 +9,22 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
-from hubquota.models.ledger import UnknownAccountError
+from hubquota.models.ledger import (
+    ConflictingAccountError,
+    ConflictingKeyError,
+    ImpossibleError,
+    Refused,
+    UnknownAccountError,
+    UnknownAllocationError,
+    UnknownLeaseError,
+    UnknownRequestError,
+)
+from hubquota.models.requests import ConflictingRequestError
+from hubquota.models.requests import NotAllowedError as NotTheirsError
 from starlette.exceptions import HTTPException
 
-from romanhub.portal.accounts import LedgerUnavailableError
 from romanhub.portal.auth import Doorkeeper, NotAllowedError, NotSignedInError, SignInFailedError
+from romanhub.portal.desk import LedgerUnavailableError
 from romanhub.portal.headers import protect
 from romanhub.portal.hub import CodeRefusedError, HubUnavailableError
 from romanhub.portal.problems import MEDIA_TYPE, PortalError, Problem
@@ -48,6 +59,15 @@ class Failures:
             HubUnavailableError,
             LedgerUnavailableError,
             UnknownAccountError,
+            UnknownAllocationError,
+            UnknownLeaseError,
+            UnknownRequestError,
+            NotTheirsError,
+            Refused,
+            ConflictingAccountError,
+            ConflictingKeyError,
+            ConflictingRequestError,
+            ImpossibleError,
             PortalError,
             RequestValidationError,
             HTTPException,
@@ -135,6 +155,13 @@ def problem_of(error: Exception) -> Problem:
                 "The portal asks the hub who you are, and the hub is not answering. Servers that run are "
                 "not affected. Try again in a minute; if it lasts, tell the people who run this platform.",
             )
+        case LedgerUnavailableError(acting=True):
+            return _problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "The ledger is not answering",
+                "The ledger did not answer in time, so it is not known whether this was done. Look at the "
+                "account before you repeat it; with the same idempotency key, repeating it is safe.",
+            )
         case LedgerUnavailableError():
             return _problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -149,6 +176,18 @@ def problem_of(error: Exception) -> Problem:
                 "There is no account of that name. An account is opened when its owner starts a server for "
                 "the first time.",
             )
+        case UnknownAllocationError() | UnknownLeaseError() | UnknownRequestError():
+            return _problem(HTTPStatus.NOT_FOUND, "Not found", str(error))
+        case NotTheirsError():
+            return _problem(HTTPStatus.FORBIDDEN, "Not allowed", str(error))
+        case Refused():
+            return _problem(HTTPStatus.CONFLICT, "Refused", error.message)
+        case ConflictingRequestError() | ConflictingAccountError():
+            return _problem(HTTPStatus.CONFLICT, "Somebody was here first", str(error))
+        case ConflictingKeyError():
+            return _problem(HTTPStatus.CONFLICT, "The idempotency key is taken", str(error))
+        case ImpossibleError():
+            return _problem(HTTPStatus.CONFLICT, "That cannot be done now", str(error))
         case RequestValidationError():
             return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not valid", _mistakes(error))
         case HTTPException(status_code=404):

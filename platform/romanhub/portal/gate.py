@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+from urllib.parse import parse_qs
+
 from fastapi import Request
 
+from romanhub.portal import scopes
 from romanhub.portal.auth import Doorkeeper, NotAllowedError, Visitor
+from romanhub.portal.forms import Form
+from romanhub.portal.problems import PortalError
+
+#: No form of the portal's is larger, in bytes.
+_LARGEST_FORM = 512 * 1024
 
 
 class Gate:
@@ -26,9 +35,67 @@ class Gate:
             raise NotAllowedError(f"{visitor.name} is a service of the hub, and only people have accounts.")
         return visitor
 
-    async def admin(self, request: Request) -> Visitor:
+    async def requester(self, request: Request) -> Visitor:
+        """A person who may ask for allocations."""
+        return ensure_requester(await self.person(request))
+
+    async def auditor(self, request: Request) -> Visitor:
         """Somebody who may read every account."""
-        visitor = await self.anybody(request)
-        if not visitor.admin:
-            raise NotAllowedError("Only the people who run this platform may read other people's accounts.")
-        return visitor
+        return ensure_auditor(await self.anybody(request))
+
+    async def admin(self, request: Request) -> Visitor:
+        """Somebody who may decide and act on every account."""
+        return ensure_admin(await self.anybody(request))
+
+    async def form(self, request: Request) -> Form:
+        """A form of one of the portal's pages, and who filled it in: the one for whom the page was made.
+
+        Raises NotAllowedError where the form has no ticket of the portal's, and PortalError where it is none.
+        """
+        if (
+            request.headers.get("content-type", "").partition(";")[0].strip()
+            != "application/x-www-form-urlencoded"
+        ):
+            raise PortalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The portal's forms are sent by its pages.")
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > _LARGEST_FORM:
+                raise PortalError(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The form has more text than fits. Shorten it."
+                )
+        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=5000)
+        visitor = await self._doorkeeper.holder(fields.get("ticket", [""])[0])
+        request.state.visitor = visitor
+        return Form(visitor, fields)
+
+    def ticket(self, request: Request) -> str:
+        """What the forms of the page that answers `request` carry."""
+        return self._doorkeeper.ticket(request)
+
+
+def ensure_requester(visitor: Visitor) -> Visitor:
+    """Return a visitor who may ask for allocations; raises NotAllowedError."""
+    if not visitor.requester:
+        raise NotAllowedError(
+            f"{visitor.name} may not ask for allocations with the token that was sent: it lacks the scope "
+            f"{scopes.REQUEST}. Sign in at the portal's pages, or ask for a token with that scope."
+        )
+    return visitor
+
+
+def ensure_auditor(visitor: Visitor) -> Visitor:
+    """Return a visitor who may read every account; raises NotAllowedError."""
+    if not visitor.auditor:
+        raise NotAllowedError("Only the people who run this platform may read other people's accounts.")
+    return visitor
+
+
+def ensure_admin(visitor: Visitor) -> Visitor:
+    """Return a visitor who may act on every account; raises NotAllowedError."""
+    if not visitor.admin:
+        raise NotAllowedError(
+            "Only the people who run this platform may decide requests and change allocations; it takes the "
+            f"scope {scopes.ADMIN}."
+        )
+    return visitor

@@ -5,13 +5,15 @@ from __future__ import annotations
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Pages need their own style sheet, their own search form and nothing else.
+#: Pages need their own style sheet, their own forms and nothing else. `sandbox` gives each an origin of its
+#: own, so that no script that opens it in a window can read it or fill it in, not even one from a person's
+#: server under the same host name.
 PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
+    "frame-ancestors 'none'; sandbox allow-forms allow-downloads allow-top-navigation allow-popups "
+    "allow-popups-to-escape-sandbox"
 )
-#: Data is never a page: `sandbox` gives it an origin of its own, so that no script that opens it in a
-#: window can read it, not even one from a person's server under the same host name.
+#: Data is never a page, and has an origin of its own for the same reason.
 DATA_POLICY = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox"
 
 _EVERYWHERE = {

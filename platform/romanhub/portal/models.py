@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from hubquota.models.ledger import EntryKind
+from hubquota.models.ledger import Balance, EntryKind
 from hubquota.models.money import to_credits
 from hubquota.models.tiers import Size, Tier
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
@@ -36,11 +36,13 @@ def _price_text(price: Decimal) -> str:
 Price = Annotated[Decimal, PlainSerializer(_price_text, return_type=str)]
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """What the API answers with: it does not change once it is made."""
+
     model_config = ConfigDict(frozen=True)
 
 
-class BalanceModel(_Answer):
+class BalanceModel(Answer):
     """What an account has, in credits."""
 
     posted: Amount = Field(description="The sum of everything granted and charged so far, in credits.")
@@ -49,7 +51,7 @@ class BalanceModel(_Answer):
     available: Amount = Field(description="What can be used now: posted, less accrued, less set aside.")
 
 
-class RunningModel(_Answer):
+class RunningModel(Answer):
     """Something that runs, or is starting, and what it has cost."""
 
     kind: str = Field(description="What runs, such as server or dask-worker.")
@@ -62,7 +64,7 @@ class RunningModel(_Answer):
     notice: str | None = Field(description="Why it is about to be stopped, where it is.")
 
 
-class SessionModel(_Answer):
+class SessionModel(Answer):
     """The session that a charge is for."""
 
     kind: str = Field(description="What ran, such as server or dask-worker.")
@@ -75,7 +77,7 @@ class SessionModel(_Answer):
     reason: str | None = Field(description="Why it ended.")
 
 
-class EntryModel(_Answer):
+class EntryModel(Answer):
     """One line of an account's journal."""
 
     id: int = Field(description="The line's number.")
@@ -90,7 +92,7 @@ class EntryModel(_Answer):
     )
 
 
-class AccountModel(_Answer):
+class AccountModel(Answer):
     """An account, without its history."""
 
     name: str = Field(description="Whose account it is.")
@@ -99,7 +101,7 @@ class AccountModel(_Answer):
     opened_at: datetime = Field(description="When it was opened.")
 
 
-class StatementModel(_Answer):
+class StatementModel(Answer):
     """An account's story, newest first."""
 
     account: AccountModel
@@ -111,7 +113,7 @@ class StatementModel(_Answer):
     )
 
 
-class MeModel(_Answer):
+class MeModel(Answer):
     """Who is asking, and what they have."""
 
     name: str
@@ -120,7 +122,7 @@ class MeModel(_Answer):
     balance: BalanceModel | None = Field(description="Null until the person's first start opens their account.")
 
 
-class TiersModel(_Answer):
+class TiersModel(Answer):
     """What each tier offers; sizes are described once, and tiers name them."""
 
     ask: str = Field(description="How to ask for more.")
@@ -128,7 +130,7 @@ class TiersModel(_Answer):
     tiers: dict[str, Tier] = Field(description="The tiers, by name, smallest first.")
 
 
-class ArchiveModel(_Answer):
+class ArchiveModel(Answer):
     """Where the archive is, and a key that can only read it."""
 
     endpoint: str = Field(description="The archive's S3 endpoint.")
@@ -138,24 +140,17 @@ class ArchiveModel(_Answer):
     secret_key: str = Field(description="Its secret key.")
 
 
-class AccountRow(_Answer):
-    """One account in a list."""
-
-    account: AccountModel
-    balance: BalanceModel
-    running: int = Field(description="How many things run on it now.")
-
-
-class AccountsModel(_Answer):
-    """A page of the list of accounts, by name."""
-
-    accounts: tuple[AccountRow, ...]
-    next_after: str | None = Field(
-        description="Ask again with this as `after` for the next page; null on the last."
-    )
-
-
-class HealthModel(_Answer):
+class HealthModel(Answer):
     """Whether the portal can do its work."""
 
     status: Literal["ok"] = "ok"
+
+
+def balance_model(balance: Balance) -> BalanceModel:
+    """Return a balance as the API says it."""
+    return BalanceModel(
+        posted=balance.posted,
+        accrued=balance.accrued,
+        set_aside=balance.set_aside,
+        available=balance.available,
+    )

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, Response
+from hubquota.models.reading import AccountQuery
 
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.auth import Visitor
@@ -42,7 +43,7 @@ def routes(settings: HubSettings, gate: Gate, accounts: Accounts, pages: Pages) 
         visitor: Visitor = admin,
     ) -> HTMLResponse:
         search = q.strip()
-        listing = await accounts.listing(search=search, after=after or None, limit=_ROWS)
+        listing = await accounts.directory(AccountQuery(search=search), after=after or None, limit=_ROWS)
         titles = {name: tier.title for name, tier in accounts.tiers.tiers.items()}
         return HTMLResponse(
             pages.render(

@@ -6,6 +6,7 @@ Programs read an RFC 9457 problem document, people a page in plain words; both s
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,3 +31,19 @@ class PortalError(Exception):
     def __init__(self, status: HTTPStatus, detail: str, *, title: str | None = None) -> None:
         super().__init__(detail)
         self.problem = Problem(title=title or status.phrase, status=status.value, detail=detail)
+
+
+def invalid(detail: str) -> PortalError:
+    """Return the error that says that what was sent cannot be meant."""
+    return PortalError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, title="The request is not valid")
+
+
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of problem documents with these statuses."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+        }
+        for status in statuses
+    }

@@ -40,8 +40,9 @@ class HubSettings(BaseModel):
     admin_scope: str = Field(
         default="admin-ui",
         min_length=1,
-        description="The scope that opens every account, to be listed in the service's "
-        "oauth_client_allowed_scopes so that a browser's session can hold it.",
+        description="A scope of the hub's own that opens everything here, beside the custom ones of "
+        "romanhub.portal.scopes. A browser's session holds those that are listed in the service's "
+        "oauth_client_allowed_scopes.",
     )
     identity_seconds: float = Field(
         default=60, gt=0, le=600, description="How long the hub's word on a token is kept, in seconds."

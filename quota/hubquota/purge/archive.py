@@ -199,9 +199,7 @@ class Archives:
             self.manifest_path(mark).open("rb") as manifest,
             path.open("rb") as file,
             _unpacked(file, path) as unpacked,
-            tarfile.open(
-                fileobj=unpacked, mode="r|", encoding="utf-8", errors="surrogateescape"
-            ) as tar,
+            tarfile.open(fileobj=unpacked, mode="r|", encoding="utf-8", errors="surrogateescape") as tar,
         ):
             for line in manifest:
                 entry = Entry.of_line(json.loads(line))

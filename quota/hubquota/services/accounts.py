@@ -26,10 +26,11 @@ from hubquota.models.ledger import (
     Statement,
     UnknownAllocationError,
 )
+from hubquota.models.reading import AccountPage, AccountQuery, AccountRow
 from hubquota.models.words import number_text
 from hubquota.services.base import Service, known
 from hubquota.services.book import balance_of, split_balance
-from hubquota.storage import accounts, allocations, audit, journal, leases
+from hubquota.storage import accounts, allocations, audit, directory, journal, leases
 from hubquota.storage.accounts import Owner
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.times import moment
@@ -178,17 +179,44 @@ class Accounts(Service):
     def accounts(
         self, search: str = "", limit: int = 100, after: str | None = None, *, kind: AccountKind | None = None
     ) -> list[AccountSummary]:
-        """Return accounts in the order of their names.
+        """Return accounts in the order of their names; with a search, of the part that is found.
 
         Args:
             search: only accounts whose name contains this, in any case.
             limit: how many at most.
-            after: only names after this one: the last name of the page before.
+            after: only those after this one: the last name of the page before, of the same search.
             kind: only accounts of users, or of projects.
+
+        Raises:
+            ValueError: `after` is no name that the search finds.
         """
         with reading(self._engine) as connection:
-            owners = accounts.page(connection, search=search, limit=limit, after=after, kind=kind)
-            return self._summaries(connection, owners)
+            query = AccountQuery(search=search, kind=kind)
+            found = directory.page(connection, query, after=after, limit=limit, now=self._now())
+            return self._summaries(connection, [owner for owner, _ in found])
+
+    def directory(self, query: AccountQuery, *, limit: int = 100, after: str | None = None) -> AccountPage:
+        """Return a page of the accounts that a query finds, in its order. Balances are read for the page only.
+
+        Args:
+            query: which, and in which order.
+            limit: how many at most.
+            after: `next_after` of the page before.
+
+        Raises:
+            ValueError: `after` is not of this query's order.
+        """
+        with reading(self._engine) as connection:
+            now = self._now()
+            found = directory.page(connection, query, after=after, limit=limit + 1, now=now)
+            shown = found[:limit]
+            summaries = self._summaries(connection, [owner for owner, _ in shown])
+            states = directory.states(connection, [owner.id for owner, _ in shown], now)
+        rows = tuple(
+            AccountRow(summary, states[summary.account.id][0], moment(states[summary.account.id][1]))
+            for summary in summaries
+        )
+        return AccountPage(rows, shown[-1][1] if len(found) > limit and shown else None)
 
     def balance(self, name: str) -> Balance:
         """Return what the account can spend, with what runs now taken into account.

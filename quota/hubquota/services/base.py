@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Self
 
 from sqlalchemy import Connection, Engine
 
@@ -32,6 +33,11 @@ class Service:
         """
         self._engine = engine
         self._clock = clock
+
+    @classmethod
+    def sharing(cls, other: Service) -> Self:
+        """Return this part on the database and the clock of another."""
+        return cls(other._engine, other._clock)
 
     def _now(self) -> int:
         return seconds(self._clock())

@@ -10,9 +10,9 @@ from hubquota.services.accounts import Accounts
 from hubquota.services.allocations import Allocations
 from hubquota.services.base import utc_now
 from hubquota.services.caps import Caps
+from hubquota.services.groups import GroupProjects
 from hubquota.services.leases import MINIMUM_SECONDS, Leases
 from hubquota.services.overrides import Overrides
-from hubquota.services.projects import GroupProjects
 from hubquota.services.sweep import Sweeping
 from hubquota.services.tierchange import TierChange
 

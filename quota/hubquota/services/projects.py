@@ -1,114 +1,79 @@
-"""Projects that follow from hub groups: whoever is in a group draws on the project of its name."""
+"""A project as its PI sees it: who has used what, and who is in it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-
-from sqlalchemy import Connection
-
-from hubquota.models.ledger import ConflictingAccountError, Role
-from hubquota.services.base import Service
-from hubquota.services.book import Book
-from hubquota.storage import accounts
-from hubquota.storage.engine import decision, reading
-
-#: Who opens and ends the memberships that follow from groups. What people decided is left alone.
-GROUPS = "hub groups"
+from hubquota.models.ledger import AccountSummary, ImpossibleError, Lease, Role
+from hubquota.models.reading import MemberUse
+from hubquota.models.requests import Actor, NotAllowedError
+from hubquota.services.accounts import Accounts
+from hubquota.services.base import known
+from hubquota.storage import accounts, history, leases
+from hubquota.storage.engine import reading
 
 
-class GroupProjects(Service):
-    """Keeps the memberships that follow from groups in step with them, as dated facts."""
+class Projects(Accounts):
+    """Reads a project by member, and lets its PIs say who is in it."""
 
-    def sync_members(
-        self, project: str, members: Collection[str], pis: Collection[str], *, tier: str, actor: str = GROUPS
-    ) -> int:
-        """Make a project's memberships what its groups say. Return how many were opened or ended.
-
-        A project that is not there is opened, without credits. Memberships that somebody else than `actor`
-        opened stay as they are. Done again, it changes nothing.
-
-        Args:
-            project: the project's name.
-            members: who is in the group.
-            pis: who is in the group of its PIs; they are members too.
-            tier: the tier that a new project is on while it has no allocation.
-            actor: whose memberships these are.
+    def use(self, project: str) -> list[MemberUse]:
+        """Return what everybody has used of a project, members first, then those who were; most use first.
 
         Raises:
-            ConflictingAccountError: the name is a user's.
-        """
-        wanted: dict[str, Role] = {**dict.fromkeys(members, "member"), **dict.fromkeys(pis, "pi")}
-        with decision(self._engine) as connection:
-            book = self._group_project(connection, project, tier)
-            there = {one.name for one in accounts.members(connection, book.owner.id, former=False)}
-            return sum(
-                _set_role(book, person, wanted.get(person), actor) for person in sorted(there | set(wanted))
-            )
-
-    def sync_person(
-        self, person: str, projects: Mapping[str, tuple[str, bool]], *, actor: str = GROUPS
-    ) -> list[str]:
-        """Make one person's memberships what their groups say.
-
-        Args:
-            person: whose.
-            projects: by the name of a project, the tier to open it on and whether they are a PI of it.
-            actor: whose memberships these are; others stay as they are.
-
-        Returns:
-            The projects whose name is a user's, and that therefore cannot be.
+            UnknownAccountError: there is no account of that name.
+            ImpossibleError: it is not a project.
         """
         with reading(self._engine) as connection:
-            there = accounts.memberships_of(connection, person)
-        now = {project: role for project, role, by in there if by == actor}
-        others = {project for project, _, by in there if by != actor}
-        conflicts: list[str] = []
-        for project in sorted({*now, *projects} - others):
-            tier, leads = projects.get(project, ("", False))
-            role: Role | None = None if project not in projects else ("pi" if leads else "member")
-            if now.get(project) == role:
-                continue
-            try:
-                with decision(self._engine) as connection:
-                    _set_role(self._group_project(connection, project, tier), person, role, actor)
-            except ConflictingAccountError:
-                conflicts.append(project)
-        return conflicts
-
-    def end_group_memberships(self, *, besides: Collection[str], actor: str = GROUPS) -> int:
-        """End the memberships that followed from groups that are gone. Return how many.
-
-        Args:
-            besides: the projects that follow from groups now.
-            actor: whose memberships these are; others stay as they are.
-        """
-        with reading(self._engine) as connection:
-            there = accounts.memberships_by(connection, actor)
-        gone = [(project, member) for project, member in there if project not in besides]
-        done = 0
-        for project, member in gone:
-            with decision(self._engine) as connection:
-                done += _set_role(self._book(connection, project), member, None, actor)
-        return done
-
-    def _group_project(self, connection: Connection, project: str, tier: str) -> Book:
-        accounts.add(connection, name=project, kind="project", tier=tier, now=self._now())
-        book = self._book(connection, project)
-        if book.owner.kind != "project":
-            raise ConflictingAccountError(
-                f"{project} is a user's account, so no group of that name can be a project. Rename the group."
+            owner = known(connection, project)
+            if owner.kind != "project":
+                raise ImpossibleError(f"{project} is a user's account and has no members.")
+            members = {one.name: one for one in accounts.members(connection, owner.id, former=False)}
+            used = history.by_person(connection, owner.id)
+            running = leases.list_open(connection, self._now(), kind=None, owner=project, person=None)
+        by_person: dict[str, list[Lease]] = {}
+        for lease in running:
+            by_person.setdefault(lease.person, []).append(lease)
+        found = []
+        for person in {*members, *used}:
+            member, (charged, sessions) = members.get(person), used.get(person, (0, 0))
+            found.append(
+                MemberUse(
+                    person=person,
+                    role=member.role if member else None,
+                    since=member.since if member else None,
+                    charged=charged,
+                    sessions=sessions,
+                    running=tuple(by_person.get(person, ())),
+                )
             )
-        return book
+        return sorted(found, key=lambda one: (one.role is None, -one.charged, one.person))
 
+    def role(self, account: str, person: str) -> Role | None:
+        """Return what somebody is in a project now; None for nothing, and where there is no such project."""
+        with reading(self._engine) as connection:
+            owner = accounts.find(connection, account)
+            return None if owner is None else accounts.role_of(connection, owner.id, person)
 
-def _set_role(book: Book, person: str, role: Role | None, actor: str) -> bool:
-    before = accounts.membership_of(book.connection, book.owner.id, person)
-    if before is not None and (before[1] != actor or before[0] == role):
-        return False
-    if before is None and role is None:
-        return False
-    if before is not None:
-        accounts.end_membership(book.connection, book.owner.id, person, book.now)
-    if role is not None:
-        accounts.add_member(book.connection, book.owner.id, member=person, role=role, now=book.now, actor=actor)
-    return True
+    def projects_of(self, person: str) -> list[tuple[AccountSummary, Role]]:
+        """Return the projects that somebody is in, by name, each with their role."""
+        with reading(self._engine) as connection:
+            owners = [owner for owner in accounts.drawable(connection, person) if owner.kind == "project"]
+            roles = [accounts.role_of(connection, owner.id, person) or "member" for owner in owners]
+            return list(zip(self._summaries(connection, owners), roles, strict=True))
+
+    def change_member(self, project: str, member: str, role: Role | None, *, by: Actor) -> None:
+        """Give somebody a role in a project, or with None, end it, as one of its PIs or as an administrator.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+            NotAllowedError: only its PIs and administrators say who is in a project.
+            ImpossibleError: it is not a project, it would be left without a PI, or there is no such member.
+            ValueError: the member's name is empty.
+        """
+        if not member.strip():
+            raise ValueError("Say whom: a member has a name on the hub.")
+        with reading(self._engine) as connection:
+            owner = known(connection, project)
+            if not by.admin and accounts.role_of(connection, owner.id, by.name) != "pi":
+                raise NotAllowedError(f"Only a PI of {project}, or an administrator, says who is in it.")
+            if role is None and accounts.role_of(connection, owner.id, member) is None:
+                raise ImpossibleError(f"{member} is not in the project {project}.")
+        self.set_member(project, member, role, actor=by.name)

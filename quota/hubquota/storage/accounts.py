@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, sele
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hubquota.models.ledger import Account, AccountKind, Member, Role
+from hubquota.storage.parts import add_parts
 from hubquota.storage.tables import account, allocation, membership
 from hubquota.storage.times import moment
 
@@ -73,23 +74,11 @@ def add(connection: Connection, *, name: str, kind: AccountKind, tier: str, now:
         .on_conflict_do_nothing(index_elements=[account.c.name])
         .returning(account.c.id)
     )
-    return connection.execute(statement).one_or_none() is not None
-
-
-def page(
-    connection: Connection, *, search: str, limit: int, after: str | None, kind: AccountKind | None = None
-) -> list[Owner]:
-    """Return accounts in the order of their names."""
-    statement = (
-        _accounts.where(
-            account.c.name.icontains(search, autoescape=True) if search else true(),
-            account.c.name > after if after is not None else true(),
-            account.c.kind == kind if kind is not None else true(),
-        )
-        .order_by(account.c.name)
-        .limit(limit)
-    )
-    return [owner for row in connection.execute(statement) if (owner := _owner(row)) is not None]
+    number = connection.execute(statement).scalar_one_or_none()
+    if number is None:
+        return False
+    add_parts(connection, number, name)
+    return True
 
 
 def view(connection: Connection, owner: Owner, now: int) -> Account:

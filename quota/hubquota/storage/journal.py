@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, true, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, true, update
 
 from hubquota.models.ledger import Entry, EntryKind
 from hubquota.storage.accounts import Owner
@@ -192,6 +192,11 @@ def spent(connection: Connection, allocation_id: int) -> int:
         entry.c.allocation_id == allocation_id, entry.c.kind == "charge"
     )
     return -int(connection.execute(statement).scalar_one() or 0)
+
+
+def lines() -> Select[*tuple[Any, ...]]:
+    """Return the selection of lines that `view` reads, to be narrowed."""
+    return _entries
 
 
 def view(row: Row[*tuple[Any, ...]]) -> Entry:

@@ -259,6 +259,11 @@ def list_ended(connection: Connection, account_id: int, limit: int, now: int) ->
     )
 
 
+def of_ids(connection: Connection, lease_ids: Sequence[int], now: int) -> list[Lease]:
+    """Return the leases of these numbers."""
+    return _list(connection, _leases.where(lease.c.id.in_(lease_ids)), now)
+
+
 def list_waiting(connection: Connection, *, before: int, limit: int) -> list[int]:
     """Return leases that were admitted before or at a time and have not begun."""
     statement = select(lease.c.id).where(_open, lease.c.started_at.is_(None), lease.c.admitted_at <= before)

@@ -125,9 +125,7 @@ def set_plan(connection: Connection, plan_id: int, **facts: Any) -> None:
 
 def close_drafts(connection: Connection, *, before: int, now: int, reason: str) -> None:
     """Close the plans before another that nobody has approved."""
-    drafts = and_(
-        purge_plan.c.id < before, purge_plan.c.approved_at.is_(None), purge_plan.c.closed_at.is_(None)
-    )
+    drafts = and_(purge_plan.c.id < before, purge_plan.c.approved_at.is_(None), purge_plan.c.closed_at.is_(None))
     connection.execute(update(purge_plan).where(drafts).values(closed_at=now, closed_reason=reason))
 
 
@@ -274,9 +272,7 @@ def find_item(connection: Connection, item_id: int) -> Item | None:
     return None if row is None else _item(row)
 
 
-def items(
-    connection: Connection, *, plan_id: int | None = None, account_id: int | None = None
-) -> list[Item]:
+def items(connection: Connection, *, plan_id: int | None = None, account_id: int | None = None) -> list[Item]:
     """Return the things of a plan, or of an account."""
     statement = _items.where(
         purge_item.c.plan_id == plan_id if plan_id is not None else true(),
@@ -331,9 +327,7 @@ def lift_hold(connection: Connection, account_id: int, *, by: str, now: int) -> 
 
 def current_hold(connection: Connection, account_id: int) -> bool:
     """Return whether an account is on hold."""
-    statement = select(
-        exists().where(purge_hold.c.account_id == account_id, purge_hold.c.lifted_at.is_(None))
-    )
+    statement = select(exists().where(purge_hold.c.account_id == account_id, purge_hold.c.lifted_at.is_(None)))
     return bool(connection.execute(statement).scalar_one())
 
 
@@ -346,9 +340,7 @@ def holds(connection: Connection, *, lifted: bool) -> list[PurgeHold]:
         .order_by(purge_hold.c.id)
     )
     return [
-        PurgeHold(
-            row.name, moment(row.placed_at), row.placed_by, row.reason, moment(row.lifted_at), row.lifted_by
-        )
+        PurgeHold(row.name, moment(row.placed_at), row.placed_by, row.reason, moment(row.lifted_at), row.lifted_by)
         for row in connection.execute(statement)
     ]
 

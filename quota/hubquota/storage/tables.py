@@ -15,7 +15,9 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    text,
 )
+from sqlalchemy.dialects import postgresql
 
 #: Where the migrations note how far they have come.
 VERSION_TABLE = "hubquota_version"
@@ -42,6 +44,16 @@ account = Table(
     Column("balance", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     UniqueConstraint("name"),
+)
+
+# The ends of every account's name, in one case: what a search for a part of a name looks through. They are
+# compared letter by letter, whatever language the database is set up for.
+account_part = Table(
+    "account_part",
+    metadata,
+    Column("part", Text().with_variant(postgresql.TEXT(collation="C"), "postgresql"), primary_key=True),
+    Column("account_id", _Id, ForeignKey("account.id"), primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
 )
 
 membership = Table(
@@ -209,7 +221,15 @@ entry = Table(
 )
 Index("entry_account", entry.c.account_id, entry.c.id)
 Index("entry_allocation", entry.c.allocation_id, entry.c.id)
-Index("entry_lease", entry.c.lease_id)
+Index("entry_lease", entry.c.lease_id, entry.c.id)
+# The journal of all accounts is read by time, and what people did, which is little of it, by kind and by actor.
+Index("entry_at", entry.c.at, entry.c.id)
+_act = text("kind <> 'charge'")
+Index("entry_act_kind", entry.c.kind, entry.c.at, entry.c.id, sqlite_where=_act, postgresql_where=_act)
+Index("entry_act_actor", entry.c.actor, entry.c.at, entry.c.id, sqlite_where=_act, postgresql_where=_act)
+# The last line that added credits, without reading the charges since.
+_added = text("amount > 0")
+Index("entry_added", entry.c.account_id, entry.c.id, sqlite_where=_added, postgresql_where=_added)
 
 request = Table(
     "request",
@@ -246,6 +266,13 @@ Index(
 )
 Index("request_account", request.c.account_id, request.c.id)
 Index("request_renews", request.c.renews_id)
+# The queue, however many have been decided before.
+Index(
+    "request_queue",
+    request.c.id,
+    sqlite_where=request.c.decided_at.is_(None),
+    postgresql_where=request.c.decided_at.is_(None),
+)
 
 notice = Table(
     "notice",

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -108,8 +108,7 @@ def _create_items() -> None:
             name=op.f("purge_item_stage_check"),
         ),
         sa.CheckConstraint(
-            "stage NOT IN ('archived', 'quarantined', 'deleted') OR "
-            "(archive_digest IS NOT NULL AND archive_kept)",
+            "stage NOT IN ('archived', 'quarantined', 'deleted') OR (archive_digest IS NOT NULL AND archive_kept)",
             name=op.f("purge_item_archived_check"),
         ),
     )

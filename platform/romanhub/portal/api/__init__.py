@@ -1,0 +1,48 @@
+"""The JSON API. Programs send a hub token; a browser's session may read it too, by opening its address."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Security
+from fastapi.security import HTTPBearer
+
+from romanhub.portal.accounts import Accounts
+from romanhub.portal.acts import Acts
+from romanhub.portal.api import account, allocations, directory, exports, platform, projects, requests
+from romanhub.portal.desk import Desk
+from romanhub.portal.gate import Gate
+from romanhub.portal.problems import described
+from romanhub.portal.reading import Reading
+from romanhub.portal.settings import ArchiveSettings
+
+#: What each tag of the description is about.
+TAGS = [
+    {"name": "account", "description": "An account: balance, burn-down, sessions and why. The caller's own, those "
+     "of projects they lead, and with the scope `custom:romanhub:allocations:read` everybody's."},
+    {"name": "requests", "description": "Asking for allocations (`custom:romanhub:allocations:request`) and "
+     "deciding about it (`custom:romanhub:allocations:admin`)."},
+    {"name": "projects", "description": "Projects by member."},
+    {"name": "allocations", "description": "Acts on allocations. They need `custom:romanhub:allocations:admin`, a "
+     "reason, and an Idempotency-Key."},
+    {"name": "administration", "description": "All accounts and the whole journal. They need "
+     "`custom:romanhub:allocations:read`."},
+    {"name": "platform", "description": "Tiers, the archive, and whether the portal works."},
+]  # fmt: skip
+
+
+def routes(
+    gate: Gate, desk: Desk, accounts: Accounts, reading: Reading, acts: Acts, archive: ArchiveSettings | None
+) -> APIRouter:
+    """The API's routes, to be served under the portal's own path."""
+    bearer = HTTPBearer(description="A hub token that may use this service.", auto_error=False)
+    router = APIRouter(responses=described(400, 401, 403, 422, 503), dependencies=[Security(bearer)])
+    for part in (
+        platform.routes(gate, accounts, archive),
+        account.routes(gate, desk, accounts, reading),
+        requests.routes(gate, reading, acts),
+        projects.routes(gate, desk, reading, acts),
+        allocations.routes(gate, desk, reading, acts),
+        directory.routes(gate, desk, accounts),
+        exports.routes(gate, desk),
+    ):
+        router.include_router(part)
+    return router

@@ -1,0 +1,62 @@
+"""Projects, by member."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from romanhub.portal.acts import Acts
+from romanhub.portal.answers import MembersModel, ProjectModel, ProjectsModel, member_model
+from romanhub.portal.auth import Visitor
+from romanhub.portal.desk import Desk
+from romanhub.portal.gate import Gate
+from romanhub.portal.inputs import MemberInput, Text
+from romanhub.portal.models import AccountModel, balance_model
+from romanhub.portal.problems import described
+from romanhub.portal.reading import Reading
+
+
+def routes(gate: Gate, desk: Desk, reading: Reading, acts: Acts) -> APIRouter:
+    """The routes of projects."""
+    router = APIRouter(tags=["projects"])
+    person, anybody, requester = Depends(gate.person), Depends(gate.anybody), Depends(gate.requester)
+
+    @router.get("/projects")
+    async def list_projects(visitor: Visitor = person) -> ProjectsModel:
+        """The projects that the caller is in, with their balances."""
+        found = await desk.ask(lambda: desk.projects.projects_of(visitor.name))
+        return ProjectsModel(
+            projects=tuple(
+                ProjectModel(
+                    account=AccountModel(
+                        name=summary.account.name,
+                        kind=summary.account.kind,
+                        tier=desk.tiers.largest(summary.account.tiers),
+                        opened_at=summary.account.created_at,
+                    ),
+                    balance=balance_model(summary.balance),
+                    role=role,
+                )
+                for summary, role in found
+            )
+        )
+
+    @router.get("/members", responses=described(404, 409))
+    async def list_members(
+        project: Annotated[Text, Query(min_length=1, max_length=255, description="The project's name.")],
+        visitor: Visitor = anybody,
+    ) -> MembersModel:
+        """What everybody has used of a project, for its PIs."""
+        name = await reading.account(visitor, project)
+        found = await reading.members(name)
+        return MembersModel(project=name, members=tuple(member_model(one) for one in found))
+
+    @router.put("/members", responses=described(404, 409))
+    async def set_member(given: MemberInput, visitor: Visitor = requester) -> MembersModel:
+        """Give somebody a role in a project, or with null, end it. For its PIs; what runs goes on."""
+        await acts.set_member(visitor, given.project, given.member, given.role)
+        found = await reading.members(given.project)
+        return MembersModel(project=given.project, members=tuple(member_model(one) for one in found))
+
+    return router

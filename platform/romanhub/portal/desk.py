@@ -1,0 +1,90 @@
+"""Where the portal's routes ask the ledger: its calls block, so each runs in a thread and within a deadline."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+from hubquota.models.tiers import Tiers
+from hubquota.services.bulk import Bulk
+from hubquota.services.history import Histories
+from hubquota.services.ledger import Ledger
+from hubquota.services.projects import Projects
+from hubquota.services.requests import Requests
+from hubquota.services.tiersfile import TiersFile
+from sqlalchemy.exc import SQLAlchemyError
+
+from romanhub.portal.problems import invalid
+
+log = logging.getLogger(__name__)
+
+_Found = TypeVar("_Found")
+
+
+class LedgerUnavailableError(Exception):
+    """The ledger's database did not answer, or not in time.
+
+    `acting` says that something was to be changed, and that it is not known whether it was.
+    """
+
+    def __init__(self, *, acting: bool = False) -> None:
+        super().__init__()
+        self.acting = acting
+
+
+class Desk:
+    """The parts of the ledger, the tiers file and the clock, each question with a deadline."""
+
+    def __init__(
+        self, ledger: Ledger, tiers: TiersFile, *, clock: Callable[[], datetime], deadline: float
+    ) -> None:
+        """Use a ledger.
+
+        Args:
+            ledger: the ledger, on a database that has been set up.
+            tiers: the tiers file.
+            clock: gives the present time, with its zone.
+            deadline: how long one question may wait for the ledger, in seconds.
+        """
+        self.ledger = ledger
+        self.requests = Requests.sharing(ledger)
+        self.histories = Histories.sharing(ledger)
+        self.projects = Projects.sharing(ledger)
+        self.bulk = Bulk.sharing(ledger)
+        self.clock = clock
+        self._tiers = tiers
+        self._deadline = deadline
+
+    @property
+    def tiers(self) -> Tiers:
+        """What the tiers file says now."""
+        return self._tiers.current()
+
+    async def ask(self, question: Callable[[], _Found]) -> _Found:
+        """Return what a question that changes nothing finds; raises LedgerUnavailableError."""
+        return await self._run(question, acting=False)
+
+    async def act(self, act: Callable[[], _Found]) -> _Found:
+        """Return what came of an act; raises LedgerUnavailableError where that is not known."""
+        return await self._run(act, acting=True)
+
+    async def _run(self, call: Callable[[], _Found], *, acting: bool) -> _Found:
+        try:
+            with anyio.fail_after(self._deadline):
+                return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+        except TimeoutError as error:
+            log.error("The ledger did not answer within %s s.", self._deadline)
+            raise LedgerUnavailableError(acting=acting) from error
+        except ValueError as error:
+            # A service's word on what it was given; its own kinds of it say more, and what is raised
+            # elsewhere is a mistake of the portal's.
+            if type(error) is not ValueError:
+                raise
+            raise invalid(str(error)) from error
+        except SQLAlchemyError as error:
+            log.exception("The ledger could not be used.")
+            raise LedgerUnavailableError(acting=acting) from error

@@ -1,0 +1,26 @@
+"""The hub scopes that the portal asks for, beyond the access to itself. Each opens no more than it says.
+
+Access to the portal lets a person read what is their own. A hub declares the other ones as custom scopes
+(`JupyterHub.custom_scopes`), gives them to people by roles, and lists them in the service's
+`oauth_client_allowed_scopes`, so that a browser's session can hold them. A notebook's token holds none of
+them: what runs in a server can read its owner's balance, and cannot ask for or decide anything.
+"""
+
+from __future__ import annotations
+
+#: Ask for allocations and take requests back, for oneself and for projects that one leads; keep their members.
+REQUEST = "custom:romanhub:allocations:request"
+#: Read every account, every request and the whole journal.
+READ = "custom:romanhub:allocations:read"
+#: Decide requests, and grant, change, suspend and correct allocations. It includes reading.
+ADMIN = "custom:romanhub:allocations:admin"
+
+#: What `JupyterHub.custom_scopes` is to be set to.
+CUSTOM_SCOPES: dict[str, dict[str, str | list[str]]] = {
+    REQUEST: {"description": "Ask for allocations of your own account and of the projects that you lead."},
+    READ: {"description": "Read every account, request and line of the journal."},
+    ADMIN: {
+        "description": "Decide requests, and grant and change allocations.",
+        "subscopes": [READ, REQUEST],
+    },
+}

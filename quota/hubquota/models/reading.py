@@ -1,0 +1,135 @@
+"""What the pages, the API and the exports read of the ledger, beyond what a decision needs.
+
+Amounts are in units (see `hubquota.models.money`) and times are in UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from hubquota.models.ledger import AccountKind, AccountSummary, Entry, EntryKind, Lease, Role
+
+#: What an account can do now, by its allocations' dates and balances: an allocation pays and has credits;
+#: one pays and has none; the only ones left are suspended; the first one is still to start; none is left.
+AccountState = Literal["active", "exhausted", "suspended", "approved", "expired"]
+
+#: The orders in which accounts can be listed: by name, by the next end of an allocation, by posted balance.
+AccountOrder = Literal["name", "end", "balance"]
+
+#: How a line of the journal is chosen for an audit: "acts" is everything that somebody decided.
+AuditKind = Literal["acts"] | EntryKind
+
+
+@dataclass(frozen=True, slots=True)
+class AccountQuery:
+    """Which accounts to list; what is None is not asked for."""
+
+    #: A part of the name, in any case; empty for all.
+    search: str = ""
+    kind: AccountKind | None = None
+    #: The tier of an allocation that pays now.
+    tier: str | None = None
+    state: AccountState | None = None
+    #: Has an allocation whose books are open and that ends before this.
+    ending_before: datetime | None = None
+    #: Has a posted balance below this, in units, over all its allocations.
+    balance_below: int | None = None
+    order: AccountOrder = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """One row of the list of accounts."""
+
+    summary: AccountSummary
+    state: AccountState
+    #: The next end of an allocation whose books are open; None where none ends.
+    ends: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPage:
+    """A page of the list of accounts."""
+
+    rows: tuple[AccountRow, ...]
+    #: Pass as `after` for the next page; None on the last.
+    next_after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Everything that was charged for one lease, as one line: a long one is charged slice by slice."""
+
+    lease: Lease
+    #: Units that its charges took, as an amount below zero.
+    amount: int
+    #: How many lines of the journal say so.
+    lines: int
+    #: The last of them.
+    last: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """An account's journal with the charges of each session as one line, newest first."""
+
+    lines: tuple[Entry | Session, ...]
+    #: Pass as `before` to read further back; None at the beginning.
+    next_before: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LastAdded:
+    """The last line of a journal that added credits, and what has been taken since."""
+
+    entry: Entry
+    #: Units that later lines took away; below zero where they added.
+    taken_since: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Which lines of the journal of all accounts to read; what is None is not asked for."""
+
+    kind: AuditKind = "acts"
+    actor: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """A page of the journal of all accounts, newest first."""
+
+    entries: tuple[Entry, ...]
+    #: Pass as `before` for the next page; None on the last.
+    next_before: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberUse:
+    """What somebody has used of a project's credits."""
+
+    person: str
+    #: Their role now; None for somebody who is no longer a member.
+    role: Role | None
+    since: datetime | None
+    #: Units charged for what they ran.
+    charged: int
+    #: Things that they ran, those that run now among them.
+    sessions: int
+    #: What of it runs now.
+    running: tuple[Lease, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageLine:
+    """One charge, with what it was for: a line of the export of usage."""
+
+    entry: Entry
+    person: str
+    lease_kind: str
+    key: str
+    label: str

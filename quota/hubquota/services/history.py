@@ -1,0 +1,178 @@
+"""What happened, for people to read: an account's story by sessions, and the journal of all accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from hubquota.models.burn import Pool, drain, exhausts_at
+from hubquota.models.burndown import BurnDown, Forecast, project
+from hubquota.models.ledger import Entry, Lease, UnknownLeaseError
+from hubquota.models.reading import AuditPage, AuditQuery, History, LastAdded, Session, UsageLine
+from hubquota.services.base import Service, known
+from hubquota.storage import allocations, history, leases
+from hubquota.storage.engine import reading
+from hubquota.storage.times import moment, seconds
+
+_DAY = 86_400
+#: How many lines an export reads in one look, so that none holds the database for long.
+_AT_ONCE = 1000
+#: How many points the past of a picture has at most.
+_POINTS = 120
+
+
+class Histories(Service):
+    """Reads the journal. Nothing here writes."""
+
+    def history(self, name: str, *, limit: int = 50, before: int | None = None) -> History:
+        """Return an account's journal, newest first, with all charges of a session as one line.
+
+        A session is where its last charge is.
+
+        Args:
+            name: the account's name.
+            limit: how many lines at most.
+            before: only lines whose number is below this: `next_before` of the page before.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+        """
+        with reading(self._engine) as connection:
+            owner, now = known(connection, name), self._now()
+            found = history.by_session(connection, owner.id, limit=limit + 1, before=before)
+            shown = found[:limit]
+            numbers = [entry.lease_id for entry in shown if entry.lease_id is not None]
+            sums = history.session_sums(connection, numbers)
+            sessions = {lease.id: lease for lease in leases.of_ids(connection, numbers, now)}
+        lines = tuple(
+            entry if entry.lease_id is None else Session(sessions[entry.lease_id], *sums[entry.lease_id], entry)
+            for entry in shown
+        )
+        return History(lines, shown[-1].id if len(found) > limit and shown else None)
+
+    def session(self, lease_id: int) -> Lease:
+        """Return the lease of that number.
+
+        Raises:
+            UnknownLeaseError: there is none.
+        """
+        with reading(self._engine) as connection:
+            found = leases.find(connection, lease_id, self._now())
+        if found is None:
+            raise UnknownLeaseError(f"There is no session {lease_id}.")
+        return found
+
+    def charges(self, lease_id: int, *, limit: int = 50, before: int | None = None) -> AuditPage:
+        """Return the charges of one session, newest first: a long one is charged slice by slice."""
+        with reading(self._engine) as connection:
+            found = history.of_lease(connection, lease_id, limit=limit + 1, before=before)
+        return _page(found, limit)
+
+    def last_added(self, name: str) -> LastAdded | None:
+        """Return the last line that added credits to an account, and what went since; None if none ever did.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+        """
+        with reading(self._engine) as connection:
+            owner = known(connection, name)
+            entry = history.last_added(connection, owner.id)
+        return None if entry is None else LastAdded(entry, entry.balance_after - owner.balance)
+
+    def burn_down(self, name: str, *, past_days: int = 30, horizon_days: int = 30) -> BurnDown:
+        """Return how an account's balance went, and how it goes on while what runs now goes on.
+
+        Args:
+            name: the account's name.
+            past_days: how far to look back.
+            horizon_days: how far to look ahead where nothing ends or is used up before.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+        """
+        with reading(self._engine) as connection:
+            owner, now = known(connection, name), self._now()
+            rate = leases.running_rate(connection, owner.id)
+            shown = allocations.of_account(connection, owner.id, now, lapsed=False)
+            own = leases.held_by_running(connection, owner.id, now)
+            accrued, _ = leases.burden(connection, owner.id, now)
+            pools = [
+                Pool(pool.id, pool.free + own.get(pool.id, 0), pool.start, pool.end, pool.suspended)
+                for pool in allocations.open_pools(connection, owner.id, now)
+            ]
+            since = max(owner.created_at, now - past_days * _DAY)
+            past = history.balances(connection, owner.id, since=since, until=now, points=_POINTS)
+        # As in `exhausts_at`: what has run up is taken first.
+        short = drain(pools, accrued, now)
+        ends_at = now if short and rate else exhausts_at(pools, rate, now)
+        dates = [pool.end for pool in pools if pool.end is not None and pool.end > now]
+        until = max([now + _DAY, *dates, *([] if ends_at is None else [ends_at])])
+        until = min(until, now + max(horizon_days * _DAY, 4 * _DAY, 2 * (now - since)))
+        steps = project(pools, rate, now, until)
+        return BurnDown(
+            account=name,
+            now=moment(now),
+            rate=rate,
+            exhausts_at=moment(ends_at),
+            allocations=tuple(shown),
+            past=tuple(past),
+            future=tuple(Forecast(moment(step.at), step.left) for step in steps),
+        )
+
+    def audit(self, query: AuditQuery, *, limit: int = 100, before: int | None = None) -> AuditPage:
+        """Return lines of the journal of all accounts, newest first.
+
+        Args:
+            query: which.
+            limit: how many at most.
+            before: only lines from before the one of this number: `next_before` of the page before.
+
+        Raises:
+            ValueError: charges of one actor are asked for without a time from which on to look.
+        """
+        if query.kind == "charge" and query.actor is not None and query.since is None:
+            raise ValueError("Charges by an actor are looked for within a time: say from when on.")
+        with reading(self._engine) as connection:
+            found = history.audit(connection, query, limit=limit + 1, before=before)
+        return _page(found, limit)
+
+    def audit_lines(self, query: AuditQuery) -> Iterator[Entry]:
+        """Yield every line of an audit, newest first, in several looks, so that it may be long."""
+        before: int | None = None
+        while True:
+            page = self.audit(query, limit=_AT_ONCE, before=before)
+            yield from page.entries
+            if page.next_before is None:
+                return
+            before = page.next_before
+
+    def usage_lines(self, since: datetime, until: datetime, *, account: str | None = None) -> Iterator[UsageLine]:
+        """Yield every charge of a time with what it was for, oldest first, in several looks.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+        """
+        number: int | None = None
+        if account is not None:
+            with reading(self._engine) as connection:
+                number = known(connection, account).id
+        after = (seconds(since) - 1, 0)
+        while True:
+            with reading(self._engine) as connection:
+                found = history.usage(
+                    connection,
+                    since=seconds(since),
+                    until=seconds(until),
+                    account_id=number,
+                    after=after,
+                    limit=_AT_ONCE,
+                )
+            yield from found
+            if len(found) < _AT_ONCE:
+                return
+            after = seconds(found[-1].entry.at), found[-1].entry.id
+
+
+def _page(found: list[Entry], limit: int) -> AuditPage:
+    shown = tuple(found[:limit])
+    return AuditPage(shown, shown[-1].id if len(found) > limit and shown else None)
