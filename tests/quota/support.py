@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +24,8 @@ import pytest
 from hubquota.models.ledger import Lease
 from hubquota.services.ledger import Ledger
 from psycopg import sql
+
+_PR_SET_CHILD_SUBREAPER = 36
 
 HERE = Path(__file__).parent
 Found = TypeVar("Found")
@@ -95,6 +99,7 @@ class Hub:
     database_url: str
     process: subprocess.Popen[bytes] | None = None
     clients: list[httpx.Client] = field(default_factory=list)
+    reapers: dict[int, threading.Thread] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -179,8 +184,20 @@ class Hub:
     def kill(self) -> None:
         """Kill the hub as a crash would. Its servers and its proxy go on."""
         assert self.process is not None
+        adopt_orphans()
         self.process.kill()
         self.process.wait()
+        for pid in self._noted():
+            self.reapers[pid] = threading.Thread(target=_reap, args=(pid,), daemon=True)
+            self.reapers[pid].start()
+
+    def kill_server(self, model: dict[str, Any]) -> None:
+        """Kill a server's process as a crash would, and see to it that nothing is left of it."""
+        pid = model["state"]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        # The hub reaps its own children; what outlived a hub is a child of the tests.
+        if pid in self.reapers:
+            self.reapers[pid].join()
 
     def log(self) -> str:
         """Return what the hub has logged."""
@@ -197,9 +214,14 @@ class Hub:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        for note in [*self.folder.glob("*.server-pid"), self.folder / "jupyterhub-proxy.pid"]:
-            if note.exists():
-                _end(int(note.read_text()))
+        for pid in self._noted():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _noted(self) -> list[int]:
+        """Return the numbers of the processes that the hub has started, servers and proxy."""
+        notes = [*self.folder.glob("*.server-pid"), self.folder / "jupyterhub-proxy.pid"]
+        return [int(note.read_text()) for note in notes if note.exists()]
 
     def _client(self, **options: Any) -> httpx.Client:
         client = httpx.Client(timeout=30, **options)
@@ -207,6 +229,16 @@ class Hub:
         return client
 
 
-def _end(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+def adopt_orphans() -> None:
+    """Make this process the parent of what a killed hub leaves behind.
+
+    Whoever adopts orphans on this machine may take its time to reap them, and a process that was killed looks
+    alive until then.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _reap(pid: int) -> None:
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)

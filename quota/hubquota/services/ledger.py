@@ -7,13 +7,16 @@ SQLite the transaction holds the write lock from its first statement, on Postgre
 from __future__ import annotations
 
 from hubquota.services.accounts import Accounts
+from hubquota.services.adoption import Adoption
 from hubquota.services.allocations import Allocations
 from hubquota.services.base import utc_now
 from hubquota.services.leases import MINIMUM_SECONDS, Leases
+from hubquota.services.notices import Notices
+from hubquota.services.outlook import Outlooks
 from hubquota.services.sweep import Sweeping
 
 __all__ = ["MINIMUM_SECONDS", "Ledger", "utc_now"]
 
 
-class Ledger(Accounts, Allocations, Leases, Sweeping):
-    """The ledger in one database: accounts, allocations, leases and the sweep."""
+class Ledger(Accounts, Allocations, Leases, Adoption, Outlooks, Notices, Sweeping):
+    """The ledger in one database: accounts, allocations, leases, notices and the sweep."""

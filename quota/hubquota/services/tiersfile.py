@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from hubquota.models.tiers import (
     CROSS_CHECK,
+    ClaimRule,
     Dask,
     FirstTier,
     Mistake,
@@ -22,6 +23,8 @@ from hubquota.models.tiers import (
     Storage,
     Tier,
     Tiers,
+    Warnings,
+    WhenDown,
     cross_check,
     next_change,
     with_prices,
@@ -40,6 +43,10 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("tiers", "*", "dask"): Dask,
     ("tiers", "*", "storage"): Storage,
     ("first_tier",): FirstTier,
+    ("first_tier", "claims", "*"): ClaimRule,
+    ("warnings",): Warnings,
+    ("when_down",): WhenDown,
+    ("tiers", "*", "when_down"): WhenDown,
 }
 
 
@@ -235,6 +242,10 @@ def _explain(details: ErrorDetails, raw: object) -> Mistake:
         return Mistake(path, f"{_shown(given)} is too small; allowed: {limits['ge']} or more")
     if kind == "less_than_equal":
         return Mistake(path, f"{_shown(given)} is too large; allowed: {limits['le']} or less")
+    if kind == "greater_than":
+        return Mistake(path, f"{_shown(given)} is too small; allowed: more than {limits['gt']}")
+    if kind == "less_than":
+        return Mistake(path, f"{_shown(given)} is too large; allowed: less than {limits['lt']}")
     if kind == "name":
         word = path[-1] if details["loc"][-1] == "[key]" else given
         return Mistake(
