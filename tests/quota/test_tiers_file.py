@@ -86,6 +86,61 @@ def test_the_first_rule_of_the_file_that_names_a_group_decides() -> None:
     assert tiers.tier_for([]) == "explorer"
 
 
+CLAIMS = """first_tier:
+  claims:
+    - {claim: eduperson_scoped_affiliation, matches: "*@stsci.edu", tier: poor}
+    - {claim: team, matches: roman, tier: broke}
+"""
+
+
+@pytest.mark.parametrize(
+    ("claims", "tier"),
+    [
+        ({"eduperson_scoped_affiliation": "staff@stsci.edu"}, "poor"),
+        ({"eduperson_scoped_affiliation": ["x@elsewhere.edu", "staff@stsci.edu"], "team": "roman"}, "poor"),
+        ({"cilogon_user": {"team": "roman"}, "token": "secret"}, "broke"),
+        ({"eduperson_scoped_affiliation": "staff@stsci.edu.elsewhere.org"}, "explorer"),
+        ({"eduperson_scoped_affiliation": 7, "team": ["romans"]}, "explorer"),
+        ({}, "explorer"),
+        (None, "explorer"),
+    ],
+)
+def test_the_first_rule_whose_claim_matches_decides(claims: dict[str, object] | None, tier: str) -> None:
+    tiers = parse_tiers(GOOD.replace("first_tier:\n", CLAIMS), name="tiers.yaml")
+    assert tiers.tier_for([], claims) == tier
+    # Where no claim matches, the groups decide.
+    assert tiers.tier_for(["the-poor"], claims) == ("poor" if tier == "explorer" else tier)
+
+
+def test_warnings_and_the_allowance_have_defaults_and_limits() -> None:
+    tiers = parse_tiers(GOOD, name="tiers.yaml")
+    assert tiers.warnings.minutes_before_stop == (60, 10)
+    assert [str(part) for part in tiers.warnings.budget_left] == ["0.25", "0.1"]
+    assert tiers.allowance("explorer") is None
+    more = GOOD.replace("    title: Poor", "    when_down: {starts: 0, minutes: 5}\n    title: Poor")
+    tiers = parse_tiers(more + "when_down: {starts: 2, minutes: 30}\n", name="tiers.yaml")
+    allowed = tiers.allowance("explorer")
+    assert allowed is not None
+    assert (allowed.starts, allowed.minutes) == (2, 30)
+    assert tiers.allowance("poor") is None
+    wrong = GOOD + "warnings: {budget_left: [1.5, 0], minutes_before_stop: [0]}\nwhen_down: {starts: -1}\n"
+    line = len(GOOD.splitlines()) + 1
+    assert mistakes(wrong) == [
+        f"tiers.yaml:{line}: warnings.budget_left.0: 1.5 is too large; allowed: less than 1",
+        f"tiers.yaml:{line}: warnings.budget_left.1: 0 is too small; allowed: more than 0",
+        f"tiers.yaml:{line}: warnings.minutes_before_stop.0: 0 is too small; allowed: 1 or more",
+        f"tiers.yaml:{line + 1}: when_down.starts: -1 is too small; allowed: 0 or more",
+        f"tiers.yaml:{line + 1}: when_down.minutes: the key is missing; it says: A server that was started so is "
+        "stopped after so many minutes",
+    ]
+    claims = CLAIMS.replace("tier: poor", "tier: nobody").replace("matches: roman, ", "")
+    assert [text.split(": ", 1)[1] for text in mistakes(GOOD.replace("first_tier:\n", claims))] == [
+        "first_tier.claims.0.tier: there is no tier 'nobody'; allowed: explorer, poor, broke",
+        "first_tier.claims.1.matches: the key is missing; it says: A pattern for its value, such as *@stsci.edu, "
+        "with * for anything; of a list, any counts",
+    ]
+
+
 def test_names_that_do_not_agree_are_found_in_tiers_made_by_hand() -> None:
     raw = yaml.safe_load(GOOD)
     raw["first_tier"]["default"] = "nobody"

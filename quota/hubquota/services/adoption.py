@@ -93,6 +93,7 @@ class Adoption(Service):
                 rate=rate,
                 tier=tier,
                 begin=begin,
+                until=book.now if ended is None else max(begin, min(seconds(ended), book.now)),
                 actor=actor,
             )
             if origin is not None:
@@ -110,6 +111,7 @@ class Adoption(Service):
         rate: int,
         tier: str,
         begin: int,
+        until: int,
         actor: str,
     ) -> int:
         connection = book.connection
@@ -130,7 +132,7 @@ class Adoption(Service):
         number = leases.add(
             connection, book.owner.id, person=person, kind=kind, key=key, label=label, rate=rate, now=begin
         )
-        charged_from = min(max(begin, known_since), book.now)
+        charged_from = min(max(begin, known_since), until)
         free = rate > 0 and charged_from > begin
         leases.begin(connection, number, rate=0 if free else rate, at=begin, covered=begin, expiry=begin)
         if free:
