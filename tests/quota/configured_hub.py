@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hubquota.hub import template_paths
 from hubquota.hub.spawner import QuotaSpawnerMixin
 from jupyterhub.spawner import SimpleLocalProcessSpawner
 
@@ -17,7 +18,12 @@ c: Any = get_config()  # type: ignore[name-defined]  # noqa: F821
 
 
 class QuotaSpawner(QuotaSpawnerMixin, SimpleLocalProcessSpawner):  # type: ignore[misc]
-    """Local processes that ask the ledger."""
+    """Local processes that ask the ledger, but for a while in which the tests say that it is not there yet."""
+
+    async def run_pre_spawn_hook(self) -> None:
+        """Start without the ledger where the tests say so."""
+        if not Path("without-the-ledger").exists():
+            await super().run_pre_spawn_hook()
 
 
 async def slow_for_some(spawner: Any) -> None:
@@ -30,6 +36,7 @@ async def slow_for_some(spawner: Any) -> None:
 
 
 c.JupyterHub.spawner_class = QuotaSpawner
+c.JupyterHub.template_paths = template_paths
 c.Spawner.quota_tiers_file = "tiers.yaml"
 c.Spawner.quota_database_url = given["database_url"]
 c.Spawner.quota_deadline = 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlparse
@@ -24,6 +25,14 @@ class Answer(BaseHTTPRequestHandler):
         """Say nothing of it."""
 
 
+def save(*_: object) -> None:
+    """Do what a notebook server does when it is asked to end: save, then end."""
+    Path("..", f"{os.environ['USER']}.saved").touch()
+    raise SystemExit
+
+
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, save)
 # Beside the home folder, in the hub's own: from there the tests end what a killed hub leaves behind.
 Path("..", f"{os.environ['USER']}.server-pid").write_text(str(os.getpid()))
 ThreadingHTTPServer((address.hostname or "127.0.0.1", address.port or 0), Answer).serve_forever()

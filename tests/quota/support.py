@@ -187,6 +187,12 @@ class Hub:
         self.process.kill()
         self.process.wait(10)
 
+    def kill_server(self, model: dict[str, Any]) -> None:
+        """Kill a server's process as a crash would, and wait until nothing is left of it."""
+        server = psutil.Process(model["state"]["pid"])
+        server.kill()
+        server.wait(10)
+
     def log(self) -> str:
         """Return what the hub has logged."""
         return (self.folder / "hub.log").read_text(errors="replace")

@@ -293,3 +293,52 @@ async def test_members_of_a_hub_group_draw_on_the_project_of_its_name(database: 
     with pytest.raises(HTTPError) as refused:
         await left.run_pre_spawn_hook()
     assert "You cannot draw on an account 'roman-a'" in refused.value.jupyterhub_message
+
+
+class PodSpawner(OldSpawner):
+    """Stands for KubeSpawner, which needs a cluster: it knows a pod, and clears it away when it finds it dead.
+
+    The names and the shape of the pod are those of KubeSpawner 7 and of Kubernetes' API.
+    """
+
+    namespace = "hub"
+    pod_name = "jupyter-ada"
+    pod_reflector = SimpleNamespace(pods={})
+
+    async def poll(self) -> int | None:
+        if self.pod_reflector.pods:
+            await self.stop(now=True)
+            self.pod_reflector.pods.clear()
+            return 137
+        return None
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "text"),
+    [
+        ("OOMKilled", "out-of-memory", "The server needed more memory than its size has"),
+        ("Error", "ended", "The server ended by itself"),
+    ],
+)
+async def test_what_the_machinery_says_of_a_dead_server_is_recorded(
+    database: str, reason: str, kind: str, text: str
+) -> None:
+    class QuotaPodSpawner(QuotaSpawnerMixin, PodSpawner):  # type: ignore[misc]
+        pass
+
+    given = make(database)
+    spawner = QuotaPodSpawner(config=given.config, user=given.user, orm_spawner=given.orm_spawner, user_options={})
+    await spawner.run_pre_spawn_hook()
+    await spawner.start()
+    assert await spawner.poll() is None
+    spawner.pod_reflector.pods["hub/jupyter-ada"] = {
+        "status": {"containerStatuses": [{"name": "notebook", "state": {"terminated": {"reason": reason}}}]}
+    }
+    assert await spawner.poll() == 137
+    await spawner.run_post_stop_hook()
+    ended = Ledger(make_engine(database)).last_end("ada", "server")
+    assert ended is not None
+    assert ended.end_kind == kind
+    assert (ended.reason or "").startswith(text)
+    # It is not taken for a stop that somebody asked for, and is said on the next form.
+    assert text in await make(database).get_options_form()

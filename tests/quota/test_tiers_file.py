@@ -16,6 +16,9 @@ from tests.quota.support import HERE
 
 GOOD = (HERE / "hub_tiers.yaml").read_text()
 
+#: Every key that the file may have at its top.
+KEYS = ", ".join(Tiers.model_fields)
+
 
 def mistakes(text: str) -> list[str]:
     with pytest.raises(TiersFileError) as caught:
@@ -31,11 +34,15 @@ def test_every_mistake_is_told_with_its_line_and_what_is_allowed() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "tiers.yaml:1: the file is empty; allowed: the keys ask, rates, sizes, tiers, first_tier"),
+        (
+            "",
+            "tiers.yaml:1: the file is empty; "
+            f"allowed: the keys {KEYS}",
+        ),
         (
             "- 1",
             "tiers.yaml:1: (top): a mapping is expected, not a list; "
-            "allowed: the keys ask, rates, sizes, tiers, first_tier",
+            f"allowed: the keys {KEYS}",
         ),
         ("a: 1\nb: [", "tiers.yaml:2: the file is not YAML: expected the node content, but found '<stream end>'"),
         (
@@ -51,9 +58,7 @@ def test_what_is_no_tiers_file_at_all_is_told(text: str, told: str) -> None:
 
 
 def test_a_file_that_refers_to_itself_is_told_and_not_followed_for_ever() -> None:
-    assert "tiers.yaml:1: a: there is no key 'a'; allowed: ask, rates, sizes, tiers, first_tier" in mistakes(
-        "a: &a {b: *a}"
-    )
+    assert f"tiers.yaml:1: a: there is no key 'a'; allowed: {KEYS}" in mistakes("a: &a {b: *a}")
 
 
 def test_a_key_that_is_there_twice_is_told_with_both_lines() -> None:
@@ -79,6 +84,61 @@ def test_the_first_rule_of_the_file_that_names_a_group_decides() -> None:
     assert tiers.tier_for(["the-poor", "the-broke"]) == "broke"
     assert tiers.tier_for({"the-poor"}) == "poor"
     assert tiers.tier_for([]) == "explorer"
+
+
+CLAIMS = """first_tier:
+  claims:
+    - {claim: eduperson_scoped_affiliation, matches: "*@stsci.edu", tier: poor}
+    - {claim: team, matches: roman, tier: broke}
+"""
+
+
+@pytest.mark.parametrize(
+    ("claims", "tier"),
+    [
+        ({"eduperson_scoped_affiliation": "staff@stsci.edu"}, "poor"),
+        ({"eduperson_scoped_affiliation": ["x@elsewhere.edu", "staff@stsci.edu"], "team": "roman"}, "poor"),
+        ({"cilogon_user": {"team": "roman"}, "token": "secret"}, "broke"),
+        ({"eduperson_scoped_affiliation": "staff@stsci.edu.elsewhere.org"}, "explorer"),
+        ({"eduperson_scoped_affiliation": 7, "team": ["romans"]}, "explorer"),
+        ({}, "explorer"),
+        (None, "explorer"),
+    ],
+)
+def test_the_first_rule_whose_claim_matches_decides(claims: dict[str, object] | None, tier: str) -> None:
+    tiers = parse_tiers(GOOD.replace("first_tier:\n", CLAIMS), name="tiers.yaml")
+    assert tiers.tier_for([], claims) == tier
+    # Where no claim matches, the groups decide.
+    assert tiers.tier_for(["the-poor"], claims) == ("poor" if tier == "explorer" else tier)
+
+
+def test_warnings_and_the_allowance_have_defaults_and_limits() -> None:
+    tiers = parse_tiers(GOOD, name="tiers.yaml")
+    assert tiers.warnings.minutes_before_stop == (60, 10)
+    assert [str(part) for part in tiers.warnings.budget_left] == ["0.25", "0.1"]
+    assert tiers.allowance("explorer") is None
+    more = GOOD.replace("    title: Poor", "    when_down: {starts: 0, minutes: 5}\n    title: Poor")
+    tiers = parse_tiers(more + "when_down: {starts: 2, minutes: 30}\n", name="tiers.yaml")
+    allowed = tiers.allowance("explorer")
+    assert allowed is not None
+    assert (allowed.starts, allowed.minutes) == (2, 30)
+    assert tiers.allowance("poor") is None
+    wrong = GOOD + "warnings: {budget_left: [1.5, 0], minutes_before_stop: [0]}\nwhen_down: {starts: -1}\n"
+    line = len(GOOD.splitlines()) + 1
+    assert mistakes(wrong) == [
+        f"tiers.yaml:{line}: warnings.budget_left.0: 1.5 is too large; allowed: less than 1",
+        f"tiers.yaml:{line}: warnings.budget_left.1: 0 is too small; allowed: more than 0",
+        f"tiers.yaml:{line}: warnings.minutes_before_stop.0: 0 is too small; allowed: 1 or more",
+        f"tiers.yaml:{line + 1}: when_down.starts: -1 is too small; allowed: 0 or more",
+        f"tiers.yaml:{line + 1}: when_down.minutes: the key is missing; it says: A server that was started so is "
+        "stopped after so many minutes",
+    ]
+    claims = CLAIMS.replace("tier: poor", "tier: nobody").replace("matches: roman, ", "")
+    assert [text.split(": ", 1)[1] for text in mistakes(GOOD.replace("first_tier:\n", claims))] == [
+        "first_tier.claims.0.tier: there is no tier 'nobody'; allowed: explorer, poor, broke",
+        "first_tier.claims.1.matches: the key is missing; it says: A pattern for its value, such as *@stsci.edu, "
+        "with * for anything; of a list, any counts",
+    ]
 
 
 def test_names_that_do_not_agree_are_found_in_tiers_made_by_hand() -> None:

@@ -110,7 +110,94 @@ def test_what_nothing_can_pay_for_any_more_is_stopped_with_the_reason(hub: Hub) 
     lease = running(hub, "spent")
     assert watch(hub, ahead=timedelta(seconds=650)).pass_once().stopped == 0
     assert watch(hub, ahead=timedelta(seconds=720)).pass_once().stopped == 1
-    assert ended(hub, lease).reason == "The credits that paid for it are used up."
+    over = ended(hub, lease)
+    assert (over.reason, over.end_kind) == ("The credits that paid for it are used up.", "budget")
+    # The server was asked to end, and had the time to save.
+    assert (hub.folder / "spent.saved").exists()
+
+
+def test_the_moment_at_which_the_credits_end_is_computed(hub: Hub) -> None:
+    hub.ledger.open_account("exact", "explorer", RATE * 605, actor="test")
+    lease = running(hub, "exact")
+    assert lease.started_at is not None
+    # Ten seconds before: the watch wakes by itself, with an interval that is much too long.
+    before = timedelta(seconds=595) - (datetime.now(UTC) - lease.started_at)
+    tested = watch(hub, ahead=before)
+    done = tested.pass_once()
+    assert done.next_at is not None
+    assert done.next_at == lease.started_at + timedelta(seconds=605)
+    assert 1 <= tested._pause(done.next_at, 3600) <= 10
+    stop = threading.Event()
+    thread = threading.Thread(target=tested.run, args=(stop, 3600))
+    thread.start()
+    try:
+        over = ended(hub, lease)
+    finally:
+        stop.set()
+        thread.join()
+    assert over.end_kind == "budget"
+
+
+def test_warnings_come_once_before_a_stop_and_again_after_new_credits(hub: Hub) -> None:
+    hub.ledger.open_account("warned", "explorer", RATE * 1500, actor="test")
+    lease = running(hub, "warned")
+
+    def told_at(seconds: int) -> list[str]:
+        before = {notice.key for notice in hub.ledger.notices("warned")}
+        done = watch(hub, ahead=timedelta(seconds=seconds)).pass_once()
+        new = [notice for notice in hub.ledger.notices("warned") if notice.key not in before]
+        assert (done.warned, done.stopped) == (len(new), 0)
+        return [notice.subject for notice in new]
+
+    assert told_at(0) == ["Your Small server will be stopped in 24 minutes"]
+    assert told_at(30) == []
+    assert told_at(1000) == ["Your Small server will be stopped in 8 minutes"]
+    assert "The credits of warned that pay for it end then." in hub.ledger.notices("warned")[0].text
+    assert told_at(1200) == ["Not more than 25 percent of the credits of warned are left"]
+    assert told_at(1400) == ["Not more than 10 percent of the credits of warned are left"]
+    (allocation,) = hub.ledger.allocations("warned")
+    hub.ledger.supplement(allocation.id, RATE * 600, actor="test", reason="More.", key="more")
+    assert told_at(1400) == ["Your Small server will be stopped in 11 minutes"]
+    assert len(told_at(1600)) == 2
+    assert told_at(1610) == []
+    assert watch(hub, ahead=timedelta(seconds=2120)).pass_once().stopped == 1
+    assert ended(hub, lease).end_kind == "budget"
+
+
+def test_a_warning_comes_before_an_idle_stop_and_the_longest_session(hub: Hub) -> None:
+    lease = running(hub, "sleepy")
+    assert watch(hub, ahead=timedelta(minutes=45)).pass_once().warned == 0
+    assert watch(hub, ahead=timedelta(minutes=52)).pass_once().warned == 1
+    (notice,) = hub.ledger.notices("sleepy")
+    assert "any activity keeps it running" in notice.text
+    text = hub.tiers_file.read_text()
+    hub.tiers_file.write_text(text.replace("idle_stop_minutes: 60", "idle_stop_minutes: 6000"))
+    try:
+        assert watch(hub, ahead=timedelta(hours=23, minutes=30)).pass_once().warned == 1
+    finally:
+        hub.tiers_file.write_text(text)
+    assert "the longest that the tier Explorer allows" in hub.ledger.notices("sleepy")[0].text
+    assert hub.ledger.lease(lease.id).reason is None  # type: ignore[union-attr]
+
+
+def test_whoever_runs_other_things_is_told_to_stop_them(hub: Hub) -> None:
+    hub.ledger.open_account("cluster", "explorer", RATE * 900, actor="test")
+    worker = hub.ledger.admit("cluster", kind="dask-worker", key="dask-worker:7", label="Worker", rate=RATE)
+    hub.ledger.begin(worker.id)
+    assert hub.ledger.to_stop("dask-worker") == []
+    ahead = watch(hub, ahead=timedelta(seconds=910))
+    ahead.pass_once()
+    (told,) = hub.ledger.to_stop("dask-worker")
+    assert (told.id, told.end_kind) == (worker.id, "budget")
+    # With new credits it may go on.
+    (allocation,) = hub.ledger.allocations("cluster")
+    hub.ledger.supplement(allocation.id, to_units(1), actor="test", reason="More.", key="cluster")
+    ahead.pass_once()
+    assert hub.ledger.to_stop("dask-worker") == []
+    hub.ledger.announce_stop(worker.id, "The room is closed.", "admin")
+    assert [lease.reason for lease in hub.ledger.to_stop("dask-worker")] == ["The room is closed."]
+    closed = hub.ledger.close(worker.id, reason="x", kind="stopped")
+    assert (closed.reason, closed.end_kind) == ("The room is closed.", "admin")
 
 
 def test_what_dates_have_decided_is_written_down(hub: Hub) -> None:
@@ -161,12 +248,52 @@ def test_a_begin_that_the_hub_could_not_tell_counts_from_now(hub: Hub) -> None:
     assert begun.started_at > lease.admitted_at + timedelta(seconds=60)
 
 
-def test_a_server_without_a_lease_is_told_of_and_left_alone(hub: Hub) -> None:
-    lease = running(hub, "free")
+def test_a_server_without_a_lease_is_adopted_from_its_real_start(hub: Hub) -> None:
+    hub.api().post("users/free")
+    # As one that was started before the ledger was put in: nothing in the ledger knows it.
+    (hub.folder / "without-the-ledger").touch()
+    try:
+        model = hub.ready("free", size="small")
+    finally:
+        (hub.folder / "without-the-ledger").unlink()
+    assert hub.ledger.open_lease(server_key("free", "")) is None
+    hub.ledger.open_account("free", "explorer", to_units(81), actor="test")
+    done = watch(hub, ahead=timedelta(minutes=5)).pass_once()
+    assert (done.adopted, done.stopped) == (1, 0)
+    lease = hub.ledger.open_lease(server_key("free", ""))
+    assert lease is not None
+    assert (lease.label, lease.rate, lease.person) == ("Small server", RATE, "free")
+    started = datetime.fromisoformat(model["started"]).replace(microsecond=0)
+    assert lease.started_at == started
+    # It may be stopped like any other, and is charged like any other.
+    assert watch(hub, ahead=timedelta(minutes=65)).pass_once().stopped == 1
+    assert ended(hub, lease).end_kind == "idle"
+    assert hub.ledger.verify() == []
+
+
+def test_a_server_whose_lease_was_lost_is_not_charged_twice_for_a_second(hub: Hub) -> None:
+    lease = running(hub, "lost")
+    eventually(lambda: hub.ledger.balance("lost").accrued, "a second of running")
+    closed = hub.ledger.close(lease.id, reason="The test takes it away.")
+    assert watch(hub, ahead=timedelta(minutes=5)).pass_once().adopted == 1
+    again = hub.ledger.open_lease(lease.key)
+    assert again is not None
+    assert again.started_at == closed.ended_at
+    assert watch(hub, ahead=timedelta(minutes=6)).pass_once().adopted == 0
+    hub.stop("lost")
+    assert ended(hub, again).end_kind == "stopped"
+    assert hub.ledger.verify() == []
+
+
+def test_an_adopted_server_that_nobody_can_pay_for_is_stopped(hub: Hub) -> None:
+    lease = running(hub, "poor")
     hub.ledger.close(lease.id, reason="The test takes it away.")
-    done = watch(hub, ahead=timedelta(hours=2)).pass_once()
-    assert (done.without_lease, done.stopped) == (1, 0)
-    assert hub.server("free", ready=True)
+    hub.ledger.correct("poor", -to_units(81), actor="test", reason="All of it.", key="poor")
+    done = watch(hub, ahead=timedelta(minutes=5)).pass_once()
+    assert (done.adopted, done.stopped) == (1, 1)
+    again = eventually(lambda: hub.last_lease("poor"), "its end")
+    assert again.end_kind == "budget"
+    assert hub.ledger.verify() == []
 
 
 def test_a_list_that_misses_a_server_does_not_close_its_lease(hub: Hub) -> None:
@@ -256,7 +383,8 @@ def test_an_override_lets_a_server_run_longer_until_it_is_withdrawn(hub: Hub) ->
     assert late.pass_once().stopped == 0
     hub.ledger.withdraw_override(given.id, actor="admin", reason="It is done.")
     assert late.pass_once().stopped == 1
-    assert "24 hours" in (ended(hub, lease).reason or "")
+    # Both limits are back; it came to the one without activity first.
+    assert "1 hour, after which" in (ended(hub, lease).reason or "")
 
 
 def test_a_server_is_stopped_where_its_members_cap_is_used_up(hub: Hub) -> None:

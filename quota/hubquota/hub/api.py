@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +26,10 @@ class Server:
     started: datetime | None
     #: When the hub last noted activity.
     last_activity: datetime | None
+    #: What its start was asked for with.
+    options: Mapping[str, Any] = field(default_factory=dict)
+    #: Its user's hub groups.
+    groups: frozenset[str] = frozenset()
 
 
 class HubApi:
@@ -107,6 +111,8 @@ def _servers(user: Mapping[str, Any]) -> Iterator[Server]:
             ready=bool(model["ready"]),
             started=_time(model["started"]),
             last_activity=_time(model["last_activity"]),
+            options=model.get("user_options") or {},
+            groups=frozenset(user.get("groups") or ()),
         )
 
 

@@ -83,7 +83,9 @@ class LedgerDesk:
         """
 
         def undo(lease: Lease) -> None:
-            self.owe(lease.key, lambda ledger: ledger.cancel(lease.id, "Nobody waited for the admission."))
+            self.owe(
+                lease.key, lambda ledger: ledger.cancel(lease.id, "Nobody waited for the admission.", "failed")
+            )
 
         return await self._ask(question, late=undo)
 

@@ -12,20 +12,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from functools import cache
 from inspect import isawaitable
 from typing import Any
 
 from jupyterhub.spawner import Spawner
+from markupsafe import Markup
 from traitlets import Float, Unicode, default
 
 from hubquota.hub.desk import LedgerDesk, LedgerDownError, desk_for
+from hubquota.hub.endings import ran_out_of_memory
 from hubquota.hub.form import ACCOUNT, SIZE, Payer, size_form, trouble_form
 from hubquota.hub.keys import SERVER, server_key
+from hubquota.hub.notes import notes_html, standing
 from hubquota.hub.offers import machine_of, offers_for, sync_groups
 from hubquota.hub.refusal import refusal_error
 from hubquota.models.ledger import Balance, Lease, Refused
+from hubquota.models.stops import ENDED, NOT_STARTED, OUT_OF_MEMORY, STOPPED, EndKind
 from hubquota.models.terms import Terms
 from hubquota.models.tiers import Size, Tiers
 from hubquota.services.ledger import Ledger
@@ -37,13 +42,13 @@ _LEDGER_DOWN = (
     "The accounts cannot be read at the moment, so no server can be started. Servers that run go on "
     "running. Please try again in a few minutes."
 )
-_NOT_STARTED = "The server did not start."
-_STOPPED = "The server was stopped."
-_DIED = "The server ended by itself; it was last seen running at the end of the charge."
 _TIERS_BROKEN = (
     "The platform's tiers cannot be read, so no server can be started. Whoever runs the platform finds "
     "the reason in the hub's log."
 )
+
+#: Whether a poll is under way: a stop within it clears up, and is none that somebody asked for.
+_IN_POLL: ContextVar[bool] = ContextVar("hubquota_in_poll", default=False)
 
 
 class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
@@ -73,6 +78,8 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
     _alive_at: datetime | None = None
     #: When `stop` was through; None while nobody asked the server to stop.
     _stopped_at: datetime | None = None
+    #: Whether the machinery below says that the server used more memory than it had.
+    _out_of_memory: bool = False
 
     # The form ----------------------------------------------------------------------------------------
 
@@ -105,15 +112,40 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
             # The account is opened by the first start; until then, what it will be opened with.
             opened = Balance(posted=tiers.tiers[first].budget_units, accrued=0, set_aside=0)
             payers.insert(0, Payer(name, first, opened))
-        if not payers:
-            return trouble_form(" ".join(offers.closed.values()))
-        return size_form(tiers, payers, notices=list(offers.closed.values()))
+        if payers:
+            form = size_form(tiers, payers, notices=list(offers.closed.values()))
+        else:
+            form = trouble_form(" ".join(offers.closed.values()))
+        return f"{await self.quota_notes()}{form}"
+
+    async def quota_notes(self) -> Markup:
+        """Return what there is to say about the user's servers, as HTML for the hub's pages.
+
+        It warns of what is about to be stopped, and says why the last server ended. The spawn form has it
+        already; `hubquota.hub.template_paths` puts it on the hub's home page. Empty without the ledger.
+        """
+        name, now, active = self.user.name, self._desk().now(), self._activity()
+        try:
+            tiers = self._tiers()
+            return notes_html(await self._desk().ask(lambda ledger: standing(ledger, tiers, name, now, active)))
+        except (Refused, LedgerDownError):
+            return Markup("")
+
+    def _activity(self) -> dict[str, datetime | None]:
+        """Return when the hub last noted activity in each of the user's servers, by the key of its lease."""
+        found: dict[str, datetime | None] = {}
+        for server, spawner in dict(getattr(self.user, "spawners", {})).items():
+            at = getattr(spawner.orm_spawner, "last_activity", None)
+            # The hub's database keeps times in UTC without saying so.
+            found[server_key(self.user.name, server)] = at.replace(tzinfo=UTC) if at is not None else None
+        return found
 
     # A start -----------------------------------------------------------------------------------------
 
     async def run_pre_spawn_hook(self) -> None:
         """Ask the ledger, set the machine's size, then run the hook that the configuration may have."""
         self._lease_id = self._alive_at = self._stopped_at = None
+        self._out_of_memory = False
         try:
             size, lease = await self._admit()
         except Refused as refused:
@@ -138,7 +170,9 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
             started = True
         finally:
             if lease_id is not None and not started:
-                self._desk().owe(self._key, lambda ledger: ledger.close(lease_id, reason=_NOT_STARTED))
+                self._desk().owe(
+                    self._key, lambda ledger: ledger.close(lease_id, reason=NOT_STARTED, kind="failed")
+                )
         if lease_id is not None:
             now = self._alive_at = self._desk().now()
             await self._desk().settle(self._key, lambda ledger: ledger.begin(lease_id, at=now))
@@ -148,8 +182,16 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
 
     async def poll(self) -> Any:
         """Return what the spawner's own poll says, and remember when it found the server running."""
-        status = await _finished(super().poll())
-        if status is None:
+        # Before: some spawners clear away what they find dead, and the reason with it.
+        out_of_memory = ran_out_of_memory(self)
+        token = _IN_POLL.set(True)
+        try:
+            status = await _finished(super().poll())
+        finally:
+            _IN_POLL.reset(token)
+        if status is not None:
+            self._out_of_memory = self._out_of_memory or out_of_memory
+        else:
             self._alive_at = self._desk().now()
             # Of a server that is still starting, the ledger takes no notice.
             self._desk().sighted(self._key, self._alive_at)
@@ -162,7 +204,9 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         try:
             await _finished(super().stop(now=now))
         finally:
-            self._stopped_at = self._desk().now()
+            # A spawner that clears away what it found dead stops nothing that ran.
+            if not _IN_POLL.get():
+                self._stopped_at = self._desk().now()
 
     async def run_post_stop_hook(self) -> None:
         """Close the server's lease, then run the hook that the configuration may have."""
@@ -261,6 +305,7 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
 
     async def _close(self) -> None:
         lease_id, key, alive, stopped = self._lease_id, self._key, self._alive_at, self._stopped_at
+        died: tuple[str, EndKind] = (OUT_OF_MEMORY, "out-of-memory") if self._out_of_memory else (ENDED, "ended")
 
         def act(ledger: Ledger) -> None:
             # Without a number (a spawner forgets its state when it finds its server dead) the key says
@@ -269,12 +314,13 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
             if lease is None or not lease.is_open:
                 return
             if lease.started_at is None:
-                ledger.close(lease.id, reason=_NOT_STARTED)
+                ledger.close(lease.id, reason=NOT_STARTED, kind="failed")
             elif stopped is not None:
-                ledger.close(lease.id, reason=_STOPPED, at=stopped)
+                ledger.close(lease.id, reason=STOPPED, kind="stopped", at=stopped)
             else:
                 sights = [at for at in (alive, lease.last_alive) if at is not None]
-                ledger.close(lease.id, reason=_DIED, at=max(sights))
+                reason, kind = died
+                ledger.close(lease.id, reason=reason, kind=kind, at=max(sights))
 
         await self._desk().settle(key, act)
 

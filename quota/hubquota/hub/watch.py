@@ -16,10 +16,12 @@ import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
 from hubquota.hub.api import HubApi, Server
+from hubquota.hub.enforcement import Announcements, stops_of
 from hubquota.hub.keys import SERVER, server_key, server_of
-from hubquota.models.ledger import Lease, Refused, Swept
-from hubquota.models.tiers import Tier
-from hubquota.models.words import duration_text
+from hubquota.hub.strays import adopt
+from hubquota.models.ledger import Lease, Swept
+from hubquota.models.stops import LOST, NEVER_STARTED, Outlook, Stop, due_stop, next_moment
+from hubquota.models.tiers import Tiers
 from hubquota.services.leases import EXTEND_WITHIN
 from hubquota.services.ledger import Ledger, utc_now
 from hubquota.services.tiersfile import TiersFile
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 BEGIN_GRACE = 60
 #: Seconds until the next try while the hub or the database does not answer.
 RETRY = 5.0
+#: Two passes are so many seconds apart at least, however soon something is due.
+SHORTEST = 1.0
 
 
 @dataclass(slots=True)
@@ -44,10 +48,14 @@ class Pass:
     extended: int = 0
     #: What dates had decided, and is written down now.
     swept: Swept = field(default_factory=Swept)
-    #: Servers that run without a lease: started before the ledger was put in, or past it.
-    without_lease: int = 0
+    #: Servers that ran without a lease, and have one now.
+    adopted: int = 0
+    #: People who were told of a stop or a limit that is near.
+    warned: int = 0
     #: Stops that the hub did not accept; the next pass tries again.
     failed: int = 0
+    #: When the next stop or warning is due, if that is known; None for nothing.
+    next_at: datetime | None = None
 
 
 class Watch:
@@ -77,9 +85,14 @@ class Watch:
         self._tiers = tiers
         self._hub = hub
         self._clock = clock
+        self._announcements = Announcements(ledger)
 
     def run(self, stop: Event, interval: float) -> None:
-        """Pass at once and then every `interval` seconds, until `stop` is set. Failures are logged."""
+        """Pass until `stop` is set. Failures are logged.
+
+        The next pass comes after `interval` seconds, or when the next stop or warning is due, if that is
+        sooner: the moment at which an account is spent is computed, and not found by looking often.
+        """
         pause = 0.0
         while not stop.wait(pause):
             try:
@@ -89,7 +102,7 @@ class Watch:
                 pause = min(RETRY, interval)
             else:
                 log.info("The watch has passed: %s", done)
-                pause = interval
+                pause = self._pause(done.next_at, interval)
 
     def pass_once(self) -> Pass:
         """Look at every server once.
@@ -99,27 +112,29 @@ class Watch:
             SQLAlchemyError: the ledger's database did not.
         """
         done = Pass()
+        tiers = self._tiers.current()
         # The ledger first: a lease in this list was open before the hub was asked, so if the hub does
         # not know its server then, the server has gone and is not just about to come.
         leases = {lease.key: lease for lease in self._ledger.open_leases(SERVER)}
         now = self._clock()
         servers = {server_key(server.user, server.name): server for server in self._hub.servers()}
+        for key, server in servers.items():
+            if server.ready and key not in leases and self._ledger.open_lease(key) is None:
+                leases[key] = adopt(self._ledger, tiers, server, now)
+                done.adopted += 1
         done.seen = self._ledger.seen((key for key, server in servers.items() if server.ready), at=now)
         # After what was seen and before what is stopped: whatever can be held for what runs, is.
         done.extended = len(self._ledger.extend_due(within=self._extend_within))
+        outlooks = {outlook.account: outlook for outlook in self._ledger.outlooks()}
         known = {lease.id for lease in leases.values()}
         leases = {lease.key: lease for lease in self._ledger.open_leases(SERVER) if lease.id in known}
         for key, lease in leases.items():
-            server = servers.get(key)
-            if server is None:
+            server_or_none = servers.get(key)
+            if server_or_none is None:
                 self._close_if_gone(lease, done)
-            elif server.ready:
-                self._look_at(server, lease, now, done)
-        missing = [key for key, server in servers.items() if server.ready and key not in leases]
-        for key in missing:
-            if self._ledger.open_lease(key) is None:
-                done.without_lease += 1
-                log.warning("%s runs without a lease; nobody is charged for it.", key)
+            elif server_or_none.ready:
+                self._look_at(server_or_none, lease, tiers, outlooks.get(lease.account), now, done)
+        self._look_at_accounts(tiers, outlooks, now, done)
         done.swept = self._ledger.sweep()
         return done
 
@@ -128,55 +143,40 @@ class Watch:
         if self._hub.server(*server_of(lease.key)) is not None:
             return
         if lease.started_at is None:
-            self._ledger.close(lease.id, reason="The server never started.", actor="watch")
+            self._ledger.close(lease.id, reason=NEVER_STARTED, kind="failed", actor="watch")
         else:
-            self._ledger.close(
-                lease.id,
-                reason="The hub did not know the server any more; closed when it was last seen.",
-                at=lease.last_alive,
-                actor="watch",
-            )
+            self._ledger.close(lease.id, reason=LOST, kind="lost", at=lease.last_alive, actor="watch")
         done.closed += 1
 
-    def _look_at(self, server: Server, lease: Lease, now: datetime, done: Pass) -> None:
+    def _look_at(
+        self, server: Server, lease: Lease, tiers: Tiers, outlook: Outlook | None, now: datetime, done: Pass
+    ) -> None:
         if lease.started_at is None:
             if now - lease.admitted_at > timedelta(seconds=BEGIN_GRACE):
                 # The hub was killed before it could say when; counting from now favours the user.
                 self._ledger.begin(lease.id, at=now)
                 done.begun += 1
             return
-        tier = self._limits(lease)
-        reason = _why_stop(server, lease.started_at, tier, now) if tier else None
-        if reason is None and lease.rate:
-            reason = self._spent(lease, now)
-        if reason is not None:
-            self._stop(server, lease, reason, done)
+        active = max(at for at in (server.last_activity, server.started, lease.started_at) if at is not None)
+        stops = stops_of(self._ledger, tiers, lease, outlook, active=active)
+        due = due_stop(stops, now)
+        if due is not None:
+            self._stop(server, lease, due, done)
+            return
+        done.warned += self._announcements.before_stop(lease, stops, tiers.warnings, now)
+        self._note(next_moment(stops, tiers.warnings.minutes_before_stop, now), done)
 
-    def _limits(self, lease: Lease) -> Tier | None:
-        """Return the limits of something that runs; None where the tiers file no longer says them."""
-        try:
-            terms = self._ledger.terms(self._tiers.current(), lease.account, lease.person)
-        except Refused:
-            return None
-        return terms.limits_of(lease.label)
+    def _look_at_accounts(self, tiers: Tiers, outlooks: dict[str, Outlook], now: datetime, done: Pass) -> None:
+        for outlook in outlooks.values():
+            warned, next_at = self._announcements.of_account(outlook, tiers.warnings, now)
+            done.warned += warned
+            self._note(next_at, done)
+        self._announcements.for_others(outlooks, now)
 
-    def _spent(self, lease: Lease, now: datetime) -> str | None:
-        """Return why nothing pays for a lease any more, or None while something does."""
-        covered = lease.covered_until
-        if covered is not None and covered > now:
-            return None
-        end = self._ledger.exhausts_at(lease.account)
-        if end is not None and end <= now:
-            return "The credits that paid for it are used up."
-        end = self._ledger.cap_ends_at(lease.account, lease.person)
-        if end is not None and end <= now:
-            return f"{lease.person}'s cap on the project {lease.account} is used up."
-        return None
-
-    def _stop(self, server: Server, lease: Lease, reason: str, done: Pass) -> None:
-        log.info("Stopping %s: %s", lease.key, reason)
+    def _stop(self, server: Server, lease: Lease, stop: Stop, done: Pass) -> None:
+        log.info("Stopping %s: %s", lease.key, stop.reason)
         # Before the stop, because the hub closes the lease while it stops the server.
-        self._ledger.announce_stop(lease.id, reason)
+        self._ledger.announce_stop(lease.id, stop.reason, stop.kind)
         try:
             self._hub.stop(server)
         except httpx.HTTPError as error:
@@ -186,19 +186,12 @@ class Watch:
         else:
             done.stopped += 1
 
+    def _note(self, moment: datetime | None, done: Pass) -> None:
+        if moment is not None and (done.next_at is None or moment < done.next_at):
+            done.next_at = moment
 
-def _why_stop(server: Server, started: datetime, tier: Tier, now: datetime) -> str | None:
-    longest = timedelta(hours=tier.longest_session_hours)
-    if now - started >= longest:
-        return (
-            f"It ran for {duration_text(int(longest.total_seconds()))}, the longest that the tier "
-            f"{tier.title} allows."
-        )
-    idle = timedelta(minutes=tier.idle_stop_minutes)
-    active = max(at for at in (server.last_activity, server.started, started) if at is not None)
-    if now - active >= idle:
-        return (
-            f"It was without activity for {duration_text(int(idle.total_seconds()))}, after which the "
-            f"tier {tier.title} stops a server."
-        )
-    return None
+    def _pause(self, next_at: datetime | None, interval: float) -> float:
+        if next_at is None:
+            return interval
+        until = (next_at - self._clock()).total_seconds()
+        return min(interval, max(SHORTEST, until))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from hubquota.models.stops import EndKind
+
 #: What a line of the journal says. The field's words: a grant opens an allocation, a supplement adds to it,
 #: an extension moves its end, an expiry takes what was left of it.
 EntryKind = Literal[
@@ -165,6 +167,8 @@ class Lease:
     charged: int
     #: Why it ended; on an open lease, why it is about to be stopped.
     reason: str | None
+    #: The same for programs; None where nobody said.
+    end_kind: EndKind | None = None
 
     @property
     def is_open(self) -> bool:

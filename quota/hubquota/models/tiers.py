@@ -62,6 +62,7 @@ Text = Annotated[str, Field(min_length=1)]
 Price = Annotated[Decimal, Field(ge=0, le=1_000_000), BeforeValidator(_number), AfterValidator(_price)]
 Credits = Annotated[Decimal, Field(ge=0, le=1_000_000_000), BeforeValidator(_number), AfterValidator(_credits)]
 Count = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
+Fraction = Annotated[Decimal, Field(gt=0, lt=1), BeforeValidator(_number)]
 Positive = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 
 
@@ -137,6 +138,15 @@ class RenewsItself(_Model):
     )
 
 
+class WhenDown(_Model):
+    """What a user may start while the ledger's database does not answer, if the hub allows it at all."""
+
+    starts: Count = Field(
+        description="How many starts of a user may wait to be written to the ledger; 0 for none."
+    )
+    minutes: Positive = Field(description="A server that was started so is stopped after so many minutes.")
+
+
 class Tier(_Model):
     """What the accounts of one tier may use, and for how much."""
 
@@ -170,6 +180,10 @@ class Tier(_Model):
     grace_days: Count = Field(
         default=30, description="Files are kept for so many days after the end of the last allocation."
     )
+    when_down: WhenDown | None = Field(
+        default=None,
+        description="What may be started while the ledger does not answer; without it, what holds for all.",
+    )
 
     @property
     def budget_units(self) -> int:
@@ -177,10 +191,25 @@ class Tier(_Model):
         return to_units(self.budget)
 
 
+class ClaimRule(_Model):
+    """A rule that goes by what the identity provider says of a user."""
+
+    claim: Text = Field(
+        description="The claim's name in the user's auth_state, such as eduperson_scoped_affiliation."
+    )
+    matches: Text = Field(
+        description="A pattern for its value, such as *@stsci.edu, with * for anything; of a list, any counts."
+    )
+    tier: Name = Field(description="The tier of users whom the rule names.")
+
+
 class FirstTier(_Model):
     """Which tier an account starts on."""
 
     default: Name = Field(description="The tier of users whom no rule names.")
+    claims: tuple[ClaimRule, ...] = Field(
+        default=(), description="Rules on claims. The first that matches decides, before the groups are looked at."
+    )
     groups: dict[str, Name] = Field(
         default_factory=dict,
         description="Hub group to tier. The first rule in the file whose group the user is in decides.",
@@ -248,6 +277,18 @@ class Projects(_Model):
         return frozenset(members), frozenset(pis)
 
 
+class Warnings(_Model):
+    """When people are warned before something of theirs is stopped."""
+
+    budget_left: tuple[Fraction, ...] = Field(
+        default=(Decimal("0.25"), Decimal("0.1")),
+        description="Fractions of the budget; a warning comes when what is left has come down to one.",
+    )
+    minutes_before_stop: tuple[Positive, ...] = Field(
+        default=(60, 10), description="A warning comes so many minutes before a stop."
+    )
+
+
 class Tiers(_Model):
     """The whole tiers file."""
 
@@ -267,6 +308,13 @@ class Tiers(_Model):
     )
     projects: Projects = Field(default=Projects(), description="Which projects follow from hub groups.")
 
+    warnings: Warnings = Field(
+        default_factory=Warnings, description="When people are warned before something of theirs is stopped."
+    )
+    when_down: WhenDown | None = Field(
+        default=None, description="What may be started while the ledger does not answer; without it, nothing."
+    )
+
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
         mistakes = list(cross_check(self.model_dump()))
@@ -278,15 +326,32 @@ class Tiers(_Model):
             )
         return self
 
-    def tier_for(self, groups: Collection[str]) -> str:
-        """Return the name of the tier that a user of these hub groups starts on.
+    def tier_for(self, groups: Collection[str], claims: Mapping[str, Any] | None = None) -> str:
+        """Return the name of the tier that a user starts on.
 
-        The rules are tried in the order of the file; the first whose group is among `groups` decides.
+        Rules on claims are tried first, then those on groups, each in the order of the file; the first that
+        matches decides.
+
+        Args:
+            groups: the user's hub groups.
+            claims: what the identity provider says of the user: the hub's auth_state.
         """
+        for rule in self.first_tier.claims:
+            if _claim_matches(claims or {}, rule):
+                return rule.tier
         for group, tier in self.first_tier.groups.items():
             if group in groups:
                 return tier
         return self.first_tier.default
+
+    def allowance(self, tier: str) -> WhenDown | None:
+        """Return what users of a tier may start while the ledger does not answer; None for nothing.
+
+        Raises:
+            KeyError: there is no such tier.
+        """
+        allowed = self.tiers[tier].when_down or self.when_down
+        return allowed if allowed is not None and allowed.starts else None
 
     def largest(self, names: Collection[str]) -> str:
         """Return the largest of some tiers: the last in the file; of unknown ones only, the first named.
@@ -388,6 +453,9 @@ def cross_check(raw: object) -> Iterator[Mistake]:
         yield from _check_tier(("tiers", name), _mapping(tier), sizes)
     first = _mapping(top.get("first_tier"))
     rules: list[tuple[tuple[str | int, ...], object]] = [(("first_tier", "default"), first.get("default"))]
+    claims = first.get("claims")
+    for position, rule in enumerate(claims if isinstance(claims, list | tuple) else ()):
+        rules.append((("first_tier", "claims", position, "tier"), _mapping(rule).get("tier")))
     rules += [(("first_tier", "groups", g), tier) for g, tier in _mapping(first.get("groups")).items()]
     rules += [
         (("projects", "groups", position, "tier"), _mapping(rule).get("tier"))
@@ -429,6 +497,16 @@ def _check_tier(
             (*path, "default_size"),
             f"the size '{default}' is not among the tier's sizes; allowed: {_listed(allowed)}",
         )
+
+
+def _claim_matches(claims: Mapping[str, Any], rule: ClaimRule) -> bool:
+    """Return whether a claim has a value that a rule names. Claims are often one level down in auth_state."""
+    for place in (claims, *(inner for inner in claims.values() if isinstance(inner, Mapping))):
+        given = place.get(rule.claim)
+        values = given if isinstance(given, list | tuple | set | frozenset) else [given]
+        if any(isinstance(value, str) and fnmatchcase(value, rule.matches) for value in values):
+            return True
+    return False
 
 
 def _mapping(value: object) -> Mapping[Any, Any]:

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from hubquota.models.burn import Pool, drain, exhausts_at
 from hubquota.models.ledger import (
     Account,
     AccountKind,
@@ -30,6 +29,7 @@ from hubquota.models.reading import AccountPage, AccountQuery, AccountRow
 from hubquota.models.words import number_text
 from hubquota.services.base import Service, known
 from hubquota.services.book import balance_of, split_balance
+from hubquota.services.outlook import exhaustion
 from hubquota.storage import accounts, allocations, audit, directory, journal, leases
 from hubquota.storage.accounts import Owner
 from hubquota.storage.engine import decision, reading
@@ -289,19 +289,7 @@ class Accounts(Service):
         """
         at = self._now() if now is None else int(now.timestamp())
         with reading(self._engine) as connection:
-            owner = known(connection, name)
-            rate = leases.running_rate(connection, owner.id)
-            if not rate:
-                return None
-            own = leases.held_by_running(connection, owner.id, at)
-            accrued, _ = leases.burden(connection, owner.id, at)
-            pools = [
-                Pool(pool.id, pool.free + own.get(pool.id, 0), pool.start, pool.end, pool.suspended)
-                for pool in allocations.open_pools(connection, owner.id, at)
-            ]
-        if drain(pools, accrued, at):
-            return moment(at)
-        return moment(exhausts_at(pools, rate, at))
+            return moment(exhaustion(connection, known(connection, name).id, at))
 
     def explain(self, name: str) -> Explanation:
         """Return why a balance is what it is: lines whose amounts add up to what is available.

@@ -15,6 +15,7 @@ from hubquota.models.burn import Part, Pool, available, drain, draw, in_order, l
 from hubquota.models.caps import Cap, MemberUse
 from hubquota.models.ledger import Balance, EntryKind, ImpossibleError, Lease
 from hubquota.models.money import format_price, price_of
+from hubquota.models.stops import EndKind
 from hubquota.storage import allocations, caps, journal, leases
 from hubquota.storage.accounts import Owner
 from hubquota.storage.allocations import OpenPool
@@ -172,12 +173,12 @@ class Book:
             if lease.last_alive is not None:
                 self.settle(lease, min(seconds(lease.last_alive), self.now), actor=actor)
 
-    def end(self, lease: Lease, *, at: int, reason: str, actor: str) -> None:
+    def end(self, lease: Lease, *, at: int, reason: str, actor: str, kind: EndKind | None = None) -> None:
         """End a lease, charged up to its end, and let go of what is held for it."""
         if lease.settled_at is not None:
             at = max(at, seconds(lease.settled_at))
             self.settle(lease, at, actor=actor)
-        leases.end(self.connection, lease.id, at=at, reason=reason)
+        leases.end(self.connection, lease.id, at=at, reason=reason, kind=kind)
         self.changed()
 
     def _charge(self, lease: Lease, since: int, until: int, *, actor: str) -> None:

@@ -15,6 +15,7 @@ from hubquota.models.ledger import (
     Segment,
     UnknownLeaseError,
 )
+from hubquota.models.stops import EndKind
 from hubquota.services.admission import Asked, against, capped_text, short_of
 from hubquota.services.base import Service
 from hubquota.services.book import HOLD_GRACE, START_LIMIT, Book
@@ -243,7 +244,15 @@ class Leases(Service):
                 raise Refused(limit="budget", message=f"{message} {ask}".strip())
             return _known(book, lease_id)
 
-    def close(self, lease_id: int, *, reason: str, at: datetime | None = None, actor: str = "hubquota") -> Lease:
+    def close(
+        self,
+        lease_id: int,
+        *,
+        reason: str,
+        kind: EndKind | None = None,
+        at: datetime | None = None,
+        actor: str = "hubquota",
+    ) -> Lease:
         """End a lease and charge it: each of its rates times the whole seconds that it ran at it.
 
         A lease that never began ends without a charge. A lease that has ended stays as it is.
@@ -251,6 +260,7 @@ class Leases(Service):
         Args:
             lease_id: the lease's number.
             reason: why it ended. A reason that `announce_stop` noted before stands instead of this one.
+            kind: the same for programs; what `announce_stop` noted stands here too.
             at: until when it ran; now if not given. Kept between its begin, or up to when it is charged
                 already, and now.
             actor: who ended it.
@@ -262,10 +272,12 @@ class Leases(Service):
             book, lease = self._locked(connection, lease_id)
             if lease.is_open:
                 until = book.between(lease.started_at or lease.admitted_at, at)
-                book.end(lease, at=until, reason=lease.reason or reason, actor=actor)
+                if lease.reason is not None:
+                    reason, kind = lease.reason, lease.end_kind
+                book.end(lease, at=until, reason=reason, kind=kind, actor=actor)
             return _known(book, lease_id)
 
-    def cancel(self, lease_id: int, reason: str) -> Lease:
+    def cancel(self, lease_id: int, reason: str, kind: EndKind | None = None) -> Lease:
         """End a lease that never began, without a charge. A lease that has ended stays as it is.
 
         Raises:
@@ -277,7 +289,8 @@ class Leases(Service):
             if lease.is_open:
                 if lease.started_at is not None:
                     raise LeaseStartedError(f"Lease {lease_id} has begun: close it, with its charge.")
-                book.end(lease, at=book.between(lease.admitted_at, None), reason=reason, actor="hubquota")
+                at = book.between(lease.admitted_at, None)
+                book.end(lease, at=at, reason=reason, kind=kind, actor="hubquota")
             return _known(book, lease_id)
 
     def seen(self, keys: Iterable[str], at: datetime | None = None) -> int:
@@ -294,13 +307,13 @@ class Leases(Service):
             now = self._now()
             return leases.set_seen(connection, wanted, now if at is None else min(seconds(at), now))
 
-    def announce_stop(self, lease_id: int, reason: str | None) -> bool:
+    def announce_stop(self, lease_id: int, reason: str | None, kind: EndKind | None = None) -> bool:
         """Note why an open lease is about to be stopped, or with None, that it is not after all.
 
         Whoever closes the lease need not know the reason then. Return False if it has ended.
         """
         with decision(self._engine) as connection:
-            return leases.set_reason(connection, lease_id, reason)
+            return leases.set_reason(connection, lease_id, reason, kind)
 
     def lease(self, lease_id: int) -> Lease | None:
         """Return the lease of that number, or None."""
@@ -373,6 +386,7 @@ class Leases(Service):
             locked,
             at=of_lease.between(alive, alive),
             reason="Nothing ran any more when the next start was asked for; closed when last seen.",
+            kind="lost",
             actor="hubquota",
         )
         return None
@@ -394,7 +408,7 @@ class Leases(Service):
 
 def abandon(book: Book, lease: Lease, reason: str = ABANDONED) -> None:
     """End a lease that was admitted and never told of again, at the time when it could begin no more."""
-    book.end(lease, at=seconds(lease.admitted_at) + START_LIMIT, reason=reason, actor="hubquota")
+    book.end(lease, at=seconds(lease.admitted_at) + START_LIMIT, reason=reason, kind="failed", actor="hubquota")
 
 
 def is_abandoned(lease: Lease, now: int) -> bool:

@@ -7,11 +7,14 @@ SQLite the transaction holds the write lock from its first statement, on Postgre
 from __future__ import annotations
 
 from hubquota.services.accounts import Accounts
+from hubquota.services.adoption import Adoption
 from hubquota.services.allocations import Allocations
 from hubquota.services.base import utc_now
 from hubquota.services.caps import Caps
 from hubquota.services.groups import GroupProjects
 from hubquota.services.leases import MINIMUM_SECONDS, Leases
+from hubquota.services.notices import Notices
+from hubquota.services.outlook import Outlooks
 from hubquota.services.overrides import Overrides
 from hubquota.services.sweep import Sweeping
 from hubquota.services.tierchange import TierChange
@@ -19,5 +22,17 @@ from hubquota.services.tierchange import TierChange
 __all__ = ["MINIMUM_SECONDS", "Ledger", "utc_now"]
 
 
-class Ledger(Accounts, Allocations, Leases, Overrides, Caps, GroupProjects, TierChange, Sweeping):
-    """The ledger in one database: accounts, allocations, leases, overrides, caps and the sweep."""
+class Ledger(
+    Accounts,
+    Allocations,
+    Leases,
+    Adoption,
+    Outlooks,
+    Overrides,
+    Caps,
+    GroupProjects,
+    TierChange,
+    Notices,
+    Sweeping,
+):
+    """The ledger in one database: accounts, allocations, leases, overrides, caps, notices and the sweep."""

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from hubquota.models.tiers import (
     CROSS_CHECK,
+    ClaimRule,
     CleanUp,
     Dask,
     FirstTier,
@@ -26,6 +27,8 @@ from hubquota.models.tiers import (
     Storage,
     Tier,
     Tiers,
+    Warnings,
+    WhenDown,
     cross_check,
     next_change,
     with_prices,
@@ -48,6 +51,10 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("clean_up",): CleanUp,
     ("projects",): Projects,
     ("projects", "groups", "*"): GroupProject,
+    ("first_tier", "claims", "*"): ClaimRule,
+    ("warnings",): Warnings,
+    ("when_down",): WhenDown,
+    ("tiers", "*", "when_down"): WhenDown,
 }
 
 
@@ -243,6 +250,10 @@ def _explain(details: ErrorDetails, raw: object) -> Mistake:
         return Mistake(path, f"{_shown(given)} is too small; allowed: {limits['ge']} or more")
     if kind == "less_than_equal":
         return Mistake(path, f"{_shown(given)} is too large; allowed: {limits['le']} or less")
+    if kind == "greater_than":
+        return Mistake(path, f"{_shown(given)} is too small; allowed: more than {limits['gt']}")
+    if kind == "less_than":
+        return Mistake(path, f"{_shown(given)} is too large; allowed: less than {limits['lt']}")
     if kind == "name":
         word = path[-1] if details["loc"][-1] == "[key]" else given
         return Mistake(

@@ -113,6 +113,13 @@ def newest(connection: Connection, account_id: int, at: int) -> int | None:
     return found
 
 
+def first_start(connection: Connection, account_id: int) -> int | None:
+    """Return when the first of all of an account's allocations started; None if it never had one."""
+    statement = select(func.min(allocation.c.start_at)).where(allocation.c.account_id == account_id)
+    found: int | None = connection.execute(statement).scalar_one()
+    return found
+
+
 def owner_of(connection: Connection, allocation_id: int) -> int | None:
     """Return the number of the account that an allocation belongs to; it never changes."""
     return connection.execute(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, true, update
+from sqlalchemy import Connection, Row, Select, bindparam, case, func, insert, select, true, update
 
 from hubquota.models.ledger import Entry, EntryKind
 from hubquota.storage.accounts import Owner
@@ -154,6 +154,17 @@ def sums(connection: Connection, account_id: int) -> dict[tuple[int, EntryKind],
     return {
         (number, kind): (int(amount), int(count)) for number, kind, amount, count in connection.execute(statement)
     }
+
+
+def funding(connection: Connection, allocation_ids: Sequence[int]) -> tuple[int, int]:
+    """Return what allocations were given in all, in units, and when something was last added to them."""
+    given = entry.c.kind.in_(("grant", "supplement", "transfer-in", "transfer-out", "correction"))
+    adds = entry.c.kind.in_(("grant", "supplement", "transfer-in", "extension", "resumption"))
+    statement = select(
+        func.sum(case((given, entry.c.amount), else_=0)), func.max(case((adds, entry.c.at), else_=0))
+    ).where(entry.c.allocation_id.in_(allocation_ids))
+    amount, at = connection.execute(statement).one()
+    return int(amount or 0), int(at or 0)
 
 
 def granted(connection: Connection, allocation_id: int) -> int:

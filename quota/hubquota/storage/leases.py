@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from hubquota.models.ledger import Lease, Segment
+from hubquota.models.stops import EndKind
 from hubquota.storage.tables import account, hold, lease, segment
 from hubquota.storage.times import moment
 
@@ -53,6 +54,7 @@ _leases = select(
     lease.c.ended_at,
     lease.c.charged,
     lease.c.reason,
+    lease.c.end_kind,
 ).join_from(lease, account)
 _open = lease.c.ended_at.is_(None)
 #: A lease that was admitted after this and has not begun may still begin.
@@ -105,7 +107,7 @@ _end_segment = (
 _end = (
     update(lease)
     .where(lease.c.id == bindparam("lease_id"))
-    .values(ended_at=bindparam("at"), reason=bindparam("why"))
+    .values(ended_at=bindparam("at"), reason=bindparam("why"), end_kind=bindparam("word"))
 )
 
 
@@ -322,9 +324,9 @@ def change_rate(connection: Connection, lease_id: int, *, rate: int, at: int | N
         add_segment(connection, lease_id, rate=rate, at=at)
 
 
-def end(connection: Connection, lease_id: int, *, at: int, reason: str) -> None:
+def end(connection: Connection, lease_id: int, *, at: int, reason: str, kind: EndKind | None) -> None:
     """End a lease that is charged up to its end, and let go of what is held for it."""
-    connection.execute(_end, {"lease_id": lease_id, "at": at, "why": reason})
+    connection.execute(_end, {"lease_id": lease_id, "at": at, "why": reason, "word": kind})
     connection.execute(_end_segment, {"owner": lease_id, "at": at})
     connection.execute(_drop_holds, {"owner": lease_id})
 
@@ -348,10 +350,43 @@ def set_seen(connection: Connection, keys: Sequence[str], at: int) -> int:
     return touched
 
 
-def set_reason(connection: Connection, lease_id: int, reason: str | None) -> bool:
+def set_reason(connection: Connection, lease_id: int, reason: str | None, kind: EndKind | None) -> bool:
     """Note why an open lease is about to be stopped. Return False if it is not open."""
-    changed = connection.execute(update(lease).where(lease.c.id == lease_id, _open).values(reason=reason)).rowcount
-    return changed == 1
+    statement = update(lease).where(lease.c.id == lease_id, _open).values(reason=reason, end_kind=kind)
+    return connection.execute(statement).rowcount == 1
+
+
+def last_ended(connection: Connection, person: str, kind: str, key: str | None, now: int) -> Lease | None:
+    """Return what a person's latest lease of a kind to end was, or the latest that had a key."""
+    statement = _leases.where(
+        lease.c.person == person,
+        lease.c.ended_at.is_not(None),
+        lease.c.kind == kind,
+        lease.c.key == key if key is not None else true(),
+    ).order_by(lease.c.ended_at.desc(), lease.c.id.desc())
+    found = _list(connection, statement.limit(1), now)
+    return found[0] if found else None
+
+
+def find_origin(connection: Connection, origin: str, now: int) -> Lease | None:
+    """Return the lease that was made from something outside the ledger, or None."""
+    found = _list(connection, _leases.where(lease.c.origin == origin), now)
+    return found[0] if found else None
+
+
+def set_origin(connection: Connection, lease_id: int, origin: str) -> None:
+    """Note what outside the ledger a lease was made from."""
+    connection.execute(update(lease).where(lease.c.id == lease_id).values(origin=origin))
+
+
+def paying_accounts(connection: Connection) -> list[tuple[int, str]]:
+    """Return the accounts on which something runs that costs, by number and name."""
+    statement = (
+        select(account.c.id, account.c.name)
+        .where(account.c.id.in_(select(lease.c.account_id).where(_open, lease.c.rate > 0)))
+        .order_by(account.c.id)
+    )
+    return [(row.id, row.name) for row in connection.execute(statement)]
 
 
 def segments(connection: Connection, lease_id: int) -> list[Segment]:
@@ -439,4 +474,5 @@ def _view(row: Row[*tuple[Any, ...]]) -> Lease:
         ended_at=moment(row.ended_at),
         charged=row.charged,
         reason=row.reason,
+        end_kind=row.end_kind,
     )

@@ -130,6 +130,10 @@ lease = Table(
     Column("ended_at", BigInteger),
     Column("charged", BigInteger, nullable=False),
     Column("reason", Text),
+    # Why it ended, as a word for programs; on an open lease, why it is about to be stopped.
+    Column("end_kind", Text),
+    # What outside the ledger it was made from, so that nothing is made into a lease twice.
+    Column("origin", Text),
     CheckConstraint("rate >= 0 AND charged >= 0", name="amounts"),
     CheckConstraint("ended_at IS NULL OR started_at IS NULL OR ended_at >= started_at", name="order"),
     CheckConstraint("(started_at IS NULL) = (settled_at IS NULL)", name="settled"),
@@ -153,6 +157,15 @@ Index(
 Index("lease_account", lease.c.account_id, lease.c.id)
 # Whether an account was used of late is asked of every one whose term is about to end.
 Index("lease_account_ended", lease.c.account_id, lease.c.ended_at)
+# The hub's pages read why a person's last server ended, and an adoption when what had the key ended.
+Index("lease_person_ended", lease.c.person, lease.c.ended_at)
+Index(
+    "lease_origin",
+    lease.c.origin,
+    unique=True,
+    sqlite_where=lease.c.origin.is_not(None),
+    postgresql_where=lease.c.origin.is_not(None),
+)
 
 # The sweep looks for starts that nobody ever heard of again.
 Index(
