@@ -11,13 +11,14 @@ import traceback
 from collections.abc import Callable
 from types import FrameType
 
-from tests.bench import admission, hub_start, rows, sign_ins, spawn
+from tests.bench import admission, admission_in_hubs, hub_start, rows, sign_ins, spawn
 from tests.bench.rows import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "hub-start": hub_start.measure,
     "spawn": spawn.measure,
     "sign-ins": sign_ins.measure,
+    "admission": admission_in_hubs.measure,
     "admission-sqlite": admission.measure,
 }
 

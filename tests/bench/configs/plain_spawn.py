@@ -2,7 +2,7 @@
 
 import os
 
-from tests.bench.hub_side import look_every
+from tests.bench.instant import look_every
 from tests.bench.hubs import PLAIN
 
 c = get_config()  # noqa: F821
