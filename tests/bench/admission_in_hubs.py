@@ -2,7 +2,9 @@
 
 Each plugin is in a plain JupyterHub of its own, set up as its documentation says, with servers that cost nothing. The
 same people start a server through the hub's REST in every hub, one after the other and hub by hub in turn; a decision
-is what the hub's pre-spawn hook takes. Then somebody with a budget for one server asks for ten at the same moment.
+is what the hub's pre-spawn hook takes. Then the hook is asked for a hundred people at the same moment, which gives the
+decisions a second, and how long the hub's event loop was held. Last, somebody with a budget for one server asks for ten
+at the same moment.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 import httpx
@@ -28,7 +30,7 @@ from tests.bench.peers import PeerMissingError
 from tests.bench.rows import Row
 
 #: So many people, each of whom starts and stops a server in every round.
-PEOPLE, ROUNDS = 20, 5
+PEOPLE, ROUNDS = 20, 4
 
 #: How many decisions are asked for at one moment.
 AT_ONCE = 100
@@ -95,30 +97,30 @@ def measure() -> list[Row]:
         for side in (ours, *theirs):
             _read(side)
             asyncio.run(_ten(side))
-    for side in sides: print(side.name, side.started, 1000*median(side.seconds or [0]), 1000*mean(side.seconds or [0]), 1000*median(side.cpu or [0]), side.bursts)
     return _rows(plain, ours, theirs)
 
 
 def _rows(plain: _Side, ours: _Side, theirs: list[_Side]) -> list[Row]:
-    rows: list[Row] = []
     runs = PEOPLE * ROUNDS
-    faster = min(theirs, key=lambda side: mean(side.seconds))
-    mine = 1 / mean(ours.seconds)
-    rows.append(
+    rates = {side.name: [AT_ONCE / burst["seconds"] for burst in side.bursts] for side in (ours, *theirs)}
+    # The one whose queries are too slow to be asked a hundred at once is the slower one.
+    faster = max((side for side in theirs if side.bursts), key=lambda side: median(rates[side.name]))
+    held = [median(burst["held"] for burst in side.bursts) for side in (ours, plain)]
+    rows = [
         Row(
-            name="admission", value=mine, unit="decisions a second", runs=runs,
-            against=f"{faster.name}, the faster peer", versus=1 / mean(faster.seconds), goal=">= 10",
+            name="admission", value=median(rates[ours.name]), versus=median(rates[faster.name]),
+            unit="decisions a second", against=f"{faster.name}, the faster peer", goal=">= 10", runs=ROUNDS,
         )
-    )  # fmt: skip
+    ]  # fmt: skip
     for side in theirs:
         rows += [
             Row(
-                name=f"admission: time of a decision, {side.name}",
+                name=f"admission: one decision in a start, {side.name}",
                 value=1000 * median(ours.seconds), versus=1000 * median(side.seconds),
                 unit="ms", against=side.name, runs=runs,
             ),
             Row(
-                name=f"admission: the hub's CPU in a decision, {side.name}",
+                name=f"admission: the hub's CPU in it, {side.name}",
                 value=1000 * median(ours.cpu), versus=1000 * median(side.cpu),
                 unit="ms", against=side.name, runs=runs,
             ),
@@ -128,27 +130,13 @@ def _rows(plain: _Side, ours: _Side, theirs: list[_Side]) -> list[Row]:
                 unit="started", against=side.name, runs=1, goal="<= 0.1",
             ),
         ]  # fmt: skip
-    bursts = {side.name: side.bursts for side in (plain, ours, *theirs) if side.bursts}
-    credit = bursts["jupyterhub-credit-service"]
-    at_once = [AT_ONCE / burst["seconds"] for burst in ours.bursts]
-    held = [burst["held"] for burst in ours.bursts]
-    rows += [
-        Row(
-            name=f"admission: {AT_ONCE} at once",
-            value=median(at_once), versus=median(AT_ONCE / burst["seconds"] for burst in credit),
-            unit="decisions a second", against="jupyterhub-credit-service", runs=ROUNDS,
-        ),
+    rows.append(
         Row(
             name=f"admission: the loop held by {AT_ONCE} at once",
-            value=1000 * max(0.0, median(held) - median(burst["held"] for burst in plain.bursts)),
+            value=1000 * max(0.0, held[0] - held[1]),
             versus=HELD_GOAL, unit="ms", against="the goal", goal="<= 1", runs=ROUNDS,
-        ),
-        Row(
-            name=f"admission: the loop held by {AT_ONCE} at once, jupyterhub-credit-service",
-            value=1000 * median(held), versus=1000 * median(burst["held"] for burst in credit),
-            unit="ms", against="jupyterhub-credit-service", runs=ROUNDS,
-        ),
-    ]  # fmt: skip
+        )
+    )  # fmt: skip
     return rows
 
 

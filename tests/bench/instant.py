@@ -117,7 +117,12 @@ class Admissions(APIHandler):
         watching = asyncio.create_task(_watch_loop(held))
         await asyncio.sleep(10 * TICK)
         held[0], cpu, started = 0.0, time.process_time(), time.perf_counter()
-        answers = await asyncio.gather(*(self._decide(spawner) for spawner in spawners))
+        deciding = []
+        for spawner in spawners:
+            deciding.append(asyncio.create_task(self._decide(spawner)))
+            # As requests come: each has a turn of the loop of its own.
+            await asyncio.sleep(0)
+        answers = await asyncio.gather(*deciding)
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         await asyncio.sleep(10 * TICK)
         watching.cancel()
