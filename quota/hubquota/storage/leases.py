@@ -391,9 +391,9 @@ def drop_holds(connection: Connection, lease_id: int) -> None:
 
 
 def expired_holds(connection: Connection, now: int, limit: int) -> list[int]:
-    """Return the leases whose holds nobody respects any more."""
-    statement = select(hold.c.lease_id).distinct().where(hold.c.expires_at <= now).order_by(hold.c.lease_id)
-    return list(connection.scalars(statement.limit(limit)))
+    """Return leases whose holds nobody respects any more, of so many holds at most."""
+    statement = select(hold.c.lease_id).where(hold.c.expires_at <= now).order_by(hold.c.expires_at, hold.c.id)
+    return list(dict.fromkeys(connection.scalars(statement.limit(limit))))
 
 
 def _list(connection: Connection, statement: Select[*tuple[Any, ...]], now: int) -> list[Lease]:

@@ -139,6 +139,13 @@ Index(
     postgresql_where=lease.c.ended_at.is_(None),
 )
 Index("lease_account", lease.c.account_id, lease.c.id)
+# Whoever looks at all that is open reads nothing of what has ended.
+Index(
+    "lease_open",
+    lease.c.id,
+    sqlite_where=lease.c.ended_at.is_(None),
+    postgresql_where=lease.c.ended_at.is_(None),
+)
 
 # The sweep looks for starts that nobody ever heard of again.
 Index(
