@@ -11,15 +11,21 @@ import traceback
 from collections.abc import Callable
 from types import FrameType
 
-from tests.bench import admission, hub_start, rows, sign_ins, spawn
+from tests.bench import admission, admission_in_hubs, growth, hub_start, rows, sign_ins, spawn
 from tests.bench.rows import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "hub-start": hub_start.measure,
     "spawn": spawn.measure,
     "sign-ins": sign_ins.measure,
+    "admission": admission_in_hubs.measure,
     "admission-sqlite": admission.measure,
+    "admission-growth": growth.measure,
+    "admission-growth-full": growth.measure_full,
 }
+
+#: Takes minutes: run where it is named only.
+LONG = ("admission-growth-full",)
 
 
 def main() -> int:
@@ -39,7 +45,7 @@ def main() -> int:
         rows.write_page(rows.kept())
         return 0
     signal.signal(signal.SIGTERM, _end)
-    return _run(asked.names or list(BENCHMARKS), strict=asked.strict)
+    return _run(asked.names or [name for name in BENCHMARKS if name not in LONG], strict=asked.strict)
 
 
 def _run(names: list[str], *, strict: bool) -> int:

@@ -56,13 +56,18 @@ class Hub:
         The hub's configuration.
     variables
         What the hub's environment has beside what every hub here has.
+    program
+        The `jupyterhub` that runs it; our hub environment's if not given.
     """
 
-    def __init__(self, config: Path, variables: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, config: Path, variables: Mapping[str, str] | None = None, *, program: Path | None = None
+    ) -> None:
         self._config = config
-        self._variables = dict(variables or {})
+        self._program = str(program or _hub_program("jupyterhub"))
+        self.variables = dict(variables or {})
         self._things = contextlib.ExitStack()
-        self._hub: _Process | None = None
+        self._hub: Process | None = None
 
     @property
     def url(self) -> str:
@@ -86,7 +91,7 @@ class Hub:
             for port in (self.settings.ports.portal, self.settings.ports.gateway_web):
                 self._things.enter_context(_answering(port))
             proxy = parts.proxy(self.settings)
-            running = _Process(proxy.name, proxy.command, {**os.environ, **proxy.environment}, self.folder)
+            running = Process(proxy.name, proxy.command, {**os.environ, **proxy.environment}, self.folder)
             self._things.callback(running.end)
             # Without its token it refuses, and so shows that it is there.
             running.wait_for(str(proxy.ready), status=403)
@@ -108,14 +113,14 @@ class Hub:
             "BENCH_HUB_PORT": str(self.settings.ports.hub),
             "BENCH_SERVER": str(self.settings.roman.bin / "jupyterhub-singleuser"),
             "CONFIGPROXY_AUTH_TOKEN": self.settings.secrets.proxy,
-            **self._variables,
+            **self.variables,
         }
         # The platform's own way into the checkout is in its environment; a path here would be seen by servers.
-        if "PYTHONPATH" not in self._variables:
+        if "PYTHONPATH" not in self.variables:
             environment.pop("PYTHONPATH", None)
         started = time.perf_counter()
-        command = [_hub_program("jupyterhub"), "--config", str(self._config)]
-        self._hub = _Process("hub", command, environment, self.folder)
+        command = [self._program, "--config", str(self._config)]
+        self._hub = Process("hub", command, environment, self.folder)
         self._hub.wait_for(f"{self.settings.hub_api}/")
         seconds = time.perf_counter() - started
         # Beyond the figure: until the proxy knows the hub, nobody can sign in.
@@ -153,7 +158,7 @@ def _make_environments() -> None:
     subprocess.run([_hub_program("python"), "-m", "tests.bench.environments"], cwd=ROOT, check=True)
 
 
-class _Process:
+class Process:
     """A command with what it prints in a log of its own.
 
     Parameters

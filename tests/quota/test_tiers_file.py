@@ -36,13 +36,11 @@ def test_every_mistake_is_told_with_its_line_and_what_is_allowed() -> None:
     [
         (
             "",
-            "tiers.yaml:1: the file is empty; "
-            f"allowed: the keys {KEYS}",
+            f"tiers.yaml:1: the file is empty; allowed: the keys {KEYS}",
         ),
         (
             "- 1",
-            "tiers.yaml:1: (top): a mapping is expected, not a list; "
-            f"allowed: the keys {KEYS}",
+            f"tiers.yaml:1: (top): a mapping is expected, not a list; allowed: the keys {KEYS}",
         ),
         ("a: 1\nb: [", "tiers.yaml:2: the file is not YAML: expected the node content, but found '<stream end>'"),
         (

@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hubquota.models.ledger import Account, AccountKind, Member, Role
 from hubquota.storage.parts import add_parts
+from hubquota.storage.prepared import Prepared
 from hubquota.storage.tables import account, allocation, membership
 from hubquota.storage.times import moment
 
@@ -31,29 +32,31 @@ class Owner:
 _accounts = select(
     account.c.id, account.c.name, account.c.kind, account.c.tier, account.c.balance, account.c.created_at
 )
-_by_name = _accounts.where(account.c.name == bindparam("name"))
-_by_name_locked = _by_name.with_for_update()
-_by_id_locked = _accounts.where(account.c.id == bindparam("account_id")).with_for_update()
-_role = select(membership.c.role).where(
-    membership.c.account_id == bindparam("account_id"),
-    membership.c.member == bindparam("member"),
-    membership.c.until_at.is_(None),
+_by_name = Prepared(_accounts.where(account.c.name == bindparam("name")))
+_by_name_locked = Prepared(_accounts.where(account.c.name == bindparam("name")).with_for_update())
+_by_id_locked = Prepared(_accounts.where(account.c.id == bindparam("account_id")).with_for_update())
+_role = Prepared(
+    select(membership.c.role).where(
+        membership.c.account_id == bindparam("account_id"),
+        membership.c.member == bindparam("member"),
+        membership.c.until_at.is_(None),
+    )
 )
 
 
 def find(connection: Connection, name: str) -> Owner | None:
     """Return the account of that name."""
-    return _owner(connection.execute(_by_name, {"name": name}).one_or_none())
+    return _owner(_by_name.first(connection, name=name))
 
 
 def lock(connection: Connection, name: str) -> Owner | None:
     """Return the account of that name; nobody else decides about it until the transaction's end."""
-    return _owner(connection.execute(_by_name_locked, {"name": name}).one_or_none())
+    return _owner(_by_name_locked.first(connection, name=name))
 
 
 def lock_id(connection: Connection, account_id: int) -> Owner:
     """Return the account of that number; nobody else decides about it until the transaction's end."""
-    owner = _owner(connection.execute(_by_id_locked, {"account_id": account_id}).one())
+    owner = _owner(_by_id_locked.first(connection, account_id=account_id))
     assert owner is not None
     return owner
 
@@ -83,7 +86,9 @@ def add(connection: Connection, *, name: str, kind: AccountKind, tier: str, now:
 
 def view(connection: Connection, owner: Owner, now: int) -> Account:
     """Return an account as its readers see it."""
-    return views(connection, [owner], now)[0]
+    # On the way of every start, so without a list of accounts in the statement.
+    paying = [row.tier for row in _paying_tiers.all(connection, account_id=owner.id, now=now)]
+    return _view(owner, paying) if paying else views(connection, [owner], now)[0]
 
 
 def views(connection: Connection, owners: Sequence[Owner], now: int) -> list[Account]:
@@ -102,20 +107,21 @@ def views(connection: Connection, owners: Sequence[Owner], now: int) -> list[Acc
         )
         found = select(allocation.c.account_id, allocation.c.tier).where(allocation.c.id.in_(newest))
         last = {row.account_id: row.tier for row in connection.execute(found)}
-    return [
-        Account(
-            id=owner.id,
-            name=owner.name,
-            kind=owner.kind,
-            tiers=tuple(dict.fromkeys(tiers.get(owner.id, [last.get(owner.id, owner.tier)]))),
-            balance=owner.balance,
-            created_at=moment(owner.created_at),
-        )
-        for owner in owners
-    ]
+    return [_view(owner, tiers.get(owner.id, [last.get(owner.id, owner.tier)])) for owner in owners]
 
 
-def pays(now: int) -> Any:
+def _view(owner: Owner, tiers: Sequence[str]) -> Account:
+    return Account(
+        id=owner.id,
+        name=owner.name,
+        kind=owner.kind,
+        tiers=tuple(dict.fromkeys(tiers)),
+        balance=owner.balance,
+        created_at=moment(owner.created_at),
+    )
+
+
+def pays(now: int | ColumnElement[int]) -> Any:
     """Return the condition that an allocation can pay at a moment."""
     return and_(
         allocation.c.lapsed_at.is_(None),
@@ -125,15 +131,23 @@ def pays(now: int) -> Any:
     )
 
 
+_paying_tiers = Prepared(
+    select(allocation.c.tier)
+    .where(
+        allocation.c.account_id == bindparam("account_id"),
+        pays(bindparam("now", type_=allocation.c.start_at.type)),
+    )
+    .order_by(allocation.c.id)
+)
+
+
 # Members of projects -----------------------------------------------------------------------------------
 
 
 def role_of(connection: Connection, account_id: int, member: str) -> Role | None:
     """Return what somebody is in a project now."""
-    found: Role | None = connection.execute(
-        _role, {"account_id": account_id, "member": member}
-    ).scalar_one_or_none()
-    return found
+    found = _role.first(connection, account_id=account_id, member=member)
+    return None if found is None else found.role
 
 
 def add_member(connection: Connection, account_id: int, *, member: str, role: Role, now: int, actor: str) -> None:
@@ -234,7 +248,7 @@ def drawable(connection: Connection, person: str) -> Iterable[Owner]:
             yield owner
 
 
-def _owner(row: Row[*tuple[Any, ...]] | None) -> Owner | None:
+def _owner(row: Any) -> Owner | None:
     if row is None:
         return None
     return Owner(row.id, row.name, row.kind, row.tier, row.balance, row.created_at)

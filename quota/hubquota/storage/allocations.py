@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, or_
 
 from hubquota.models.burn import Pool
 from hubquota.models.ledger import Allocation
+from hubquota.storage.prepared import Prepared
 from hubquota.storage.tables import account, allocation, hold, lease
 from hubquota.storage.times import moment
 
@@ -19,7 +20,7 @@ _live_holds = (
     .where(hold.c.allocation_id == allocation.c.id, hold.c.expires_at > _now)
     .scalar_subquery()
 )
-_open_pools = (
+_open_pools = Prepared(
     select(
         allocation.c.id,
         allocation.c.balance,
@@ -63,7 +64,7 @@ def open_pools(connection: Connection, account_id: int, now: int) -> list[OpenPo
             suspended=row.suspended_at is not None,
             balance=row.balance,
         )
-        for row in connection.execute(_open_pools, {"account_id": account_id, "now": now})
+        for row in _open_pools.all(connection, account_id=account_id, now=now)
     ]
 
 

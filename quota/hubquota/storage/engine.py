@@ -5,12 +5,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 
+from hubquota.storage.prepared import send
+
 _IMMEDIATE = "hubquota_immediate"
+
+#: Whose turn it is, for each engine on SQLite, and how many seconds a thread waits for its own.
+_turns: WeakKeyDictionary[Engine, Lock] = WeakKeyDictionary()
+_TURN = 1.0
 
 
 def make_engine(url: str, *, timeout: float = 5.0) -> Engine:
@@ -54,8 +62,25 @@ def decision(engine: Engine) -> Iterator[Connection]:
     On SQLite it takes the write lock at once, so that what was read cannot have changed at the write. On
     PostgreSQL whoever decides locks the account's row first, to the same end.
     """
-    with engine.execution_options(**{_IMMEDIATE: True}).begin() as connection:
-        yield connection
+    with _turn(engine), engine.connect() as connection:
+        with connection.execution_options(**{_IMMEDIATE: True}).begin():
+            yield connection
+
+
+@contextmanager
+def _turn(engine: Engine) -> Iterator[None]:
+    """Let this process's threads write to SQLite one after the other.
+
+    SQLite would do so too, but whoever finds it locked sleeps for milliseconds and then tries its luck again.
+    """
+    lock = _turns.setdefault(engine, Lock()) if engine.dialect.name == "sqlite" else None
+    # Who waits in vain goes on all the same: SQLite says then what is wrong, after its own time.
+    taken = lock is not None and lock.acquire(timeout=_TURN)
+    try:
+        yield
+    finally:
+        if lock is not None and taken:
+            lock.release()
 
 
 @contextmanager
@@ -85,4 +110,4 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     immediate = connection.get_execution_options().get(_IMMEDIATE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    send(connection, "BEGIN IMMEDIATE" if immediate else "BEGIN")

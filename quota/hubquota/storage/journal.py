@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, case, func, insert, select, true, update
+from sqlalchemy import Connection, Select, bindparam, case, func, insert, select, true, update
 
 from hubquota.models.ledger import Entry, EntryKind
 from hubquota.storage.accounts import Owner
+from hubquota.storage.prepared import Prepared
 from hubquota.storage.tables import account, allocation, entry
 from hubquota.storage.times import moment
 
 _entries = select(entry, account.c.name.label("account")).join_from(entry, account)
-_by_key = _entries.where(entry.c.idempotency_key == bindparam("key"))
-_move_account = (
+_by_key = Prepared(_entries.where(entry.c.idempotency_key == bindparam("key")))
+_move_any = (
     update(account)
     .where(account.c.id == bindparam("owner"))
     .values(balance=account.c.balance + bindparam("change"))
 )
-_move_allocation = (
+_move_account = Prepared(_move_any)
+_move_allocation = Prepared(
     update(allocation)
     .where(allocation.c.id == bindparam("number"))
     .values(balance=allocation.c.balance + bindparam("change"))
@@ -29,7 +31,23 @@ _move_allocation = (
 _set_allocation = (
     update(allocation).where(allocation.c.id == bindparam("number")).values(balance=bindparam("after"))
 )
-_add = insert(entry)
+_add = Prepared(
+    insert(entry).returning(entry.c.id),
+    columns=(
+        "account_id",
+        "allocation_id",
+        "at",
+        "kind",
+        "amount",
+        "balance_after",
+        "allocation_after",
+        "end_at",
+        "lease_id",
+        "actor",
+        "reason",
+        "idempotency_key",
+    ),
+)
 
 
 def add(
@@ -47,27 +65,27 @@ def add(
     end: int | None = None,
 ) -> Entry:
     """Add a line to the journal and move the balances with it. The account has to be locked."""
-    after = connection.execute(_move_allocation, {"number": allocation_id, "change": amount}).scalar_one()
+    after = _move_allocation.first(connection, number=allocation_id, change=amount).balance
     if amount:
-        connection.execute(_move_account, {"owner": owner.id, "change": amount})
+        _move_account.run(connection, owner=owner.id, change=amount)
         owner.balance += amount
-    parameters = {
-        "account_id": owner.id,
-        "allocation_id": allocation_id,
-        "at": at,
-        "kind": kind,
-        "amount": amount,
-        "balance_after": owner.balance,
-        "allocation_after": after,
-        "end_at": end,
-        "lease_id": lease_id,
-        "actor": actor,
-        "reason": reason,
-        "idempotency_key": key,
-    }
-    (number,) = cast("tuple[int]", connection.execute(_add, parameters).inserted_primary_key)
+    added = _add.first(
+        connection,
+        account_id=owner.id,
+        allocation_id=allocation_id,
+        at=at,
+        kind=kind,
+        amount=amount,
+        balance_after=owner.balance,
+        allocation_after=after,
+        end_at=end,
+        lease_id=lease_id,
+        actor=actor,
+        reason=reason,
+        idempotency_key=key,
+    )
     return Entry(
-        id=number,
+        id=added.id,
         account=owner.name,
         allocation_id=allocation_id,
         at=moment(at),
@@ -123,14 +141,14 @@ def add_lines(connection: Connection, lines: Sequence[Line], *, at: int) -> None
         connection.execute(
             _set_allocation, [{"number": line.allocation_id, "after": line.allocation_after} for line in moved]
         )
-        connection.execute(_move_account, [{"owner": line.owner.id, "change": line.amount} for line in moved])
+        connection.execute(_move_any, [{"owner": line.owner.id, "change": line.amount} for line in moved])
     if rows:
-        connection.execute(_add, rows)
+        connection.execute(insert(entry), rows)
 
 
 def find(connection: Connection, key: str) -> Entry | None:
     """Return the line with that idempotency key."""
-    row = connection.execute(_by_key, {"key": key}).one_or_none()
+    row = _by_key.first(connection, key=key)
     return None if row is None else view(row)
 
 
@@ -210,7 +228,7 @@ def lines() -> Select[*tuple[Any, ...]]:
     return _entries
 
 
-def view(row: Row[*tuple[Any, ...]]) -> Entry:
+def view(row: Any) -> Entry:
     """Return a line as its readers see it, from a row that has the account's name as `account`."""
     return Entry(
         id=row.id,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     and_,
     bindparam,
@@ -25,6 +24,7 @@ from sqlalchemy import (
 
 from hubquota.models.ledger import Lease, Segment
 from hubquota.models.stops import EndKind
+from hubquota.storage.prepared import Prepared
 from hubquota.storage.tables import account, hold, lease, segment
 from hubquota.storage.times import moment
 
@@ -60,53 +60,51 @@ _open = lease.c.ended_at.is_(None)
 #: A lease that was admitted after this and has not begun may still begin.
 _waiting_since: ColumnElement[int] = bindparam("waiting_since", type_=lease.c.admitted_at.type)
 
-_by_id = _leases.where(lease.c.id == bindparam("lease_id"))
-_by_id_locked = _by_id.with_for_update(of=lease)
-_owner_by_id = select(lease.c.account_id).where(lease.c.id == bindparam("lease_id"))
-_open_by_key = _leases.where(lease.c.key == bindparam("key"), _open)
-_open_count = select(func.count()).where(
-    lease.c.account_id == bindparam("account_id"),
-    lease.c.kind == bindparam("kind"),
-    _open,
-    or_(lease.c.started_at.is_not(None), lease.c.admitted_at > _waiting_since),
+_of_lease = lease.c.id == bindparam("lease_id")
+_its_holds = hold.c.lease_id == bindparam("owner")
+_its_last_segment = and_(segment.c.lease_id == bindparam("owner"), segment.c.until_at.is_(None))
+
+_by_id = Prepared(_leases.where(_of_lease))
+_by_id_locked = Prepared(_leases.where(_of_lease).with_for_update(of=lease))
+_owner_by_id = Prepared(select(lease.c.account_id).where(_of_lease))
+_open_by_key = Prepared(_leases.where(lease.c.key == bindparam("key"), _open))
+_open_count = Prepared(
+    select(func.count().label("number")).where(
+        lease.c.account_id == bindparam("account_id"),
+        lease.c.kind == bindparam("kind"),
+        _open,
+        or_(lease.c.started_at.is_not(None), lease.c.admitted_at > _waiting_since),
+    )
 )
-_add = insert(lease)
-_add_hold = insert(hold)
-_add_segment = insert(segment)
-_holds_of = (
+_add = Prepared(
+    insert(lease).returning(lease.c.id),
+    columns=("account_id", "person", "kind", "key", "label", "rate", "admitted_at", "charged"),
+)
+_add_hold = Prepared(insert(hold), columns=("lease_id", "allocation_id", "amount", "covers_until", "expires_at"))
+_add_segment = Prepared(insert(segment), columns=("lease_id", "rate", "from_at", "charged"))
+_holds_of = Prepared(
     select(hold.c.id, hold.c.allocation_id, hold.c.amount, hold.c.covers_until, hold.c.expires_at)
-    .where(hold.c.lease_id == bindparam("lease_id"))
+    .where(_its_holds)
     .order_by(hold.c.id)
 )
-_drop_holds = delete(hold).where(hold.c.lease_id == bindparam("owner"))
-_begin = (
+_drop_holds = Prepared(delete(hold).where(_its_holds))
+_drop_hold = Prepared(delete(hold).where(hold.c.id == bindparam("hold_id")))
+_shrink_hold = Prepared(update(hold).where(hold.c.id == bindparam("hold_id")).values(amount=bindparam("left")))
+_begin = Prepared(update(lease).where(_of_lease).values(started_at=bindparam("at"), settled_at=bindparam("at")))
+_move_holds = Prepared(
+    update(hold).where(_its_holds).values(covers_until=bindparam("covered"), expires_at=bindparam("expiry"))
+)
+_settle = Prepared(
+    update(lease).where(_of_lease).values(settled_at=bindparam("at"), charged=lease.c.charged + bindparam("cost"))
+)
+_set_rate = Prepared(update(lease).where(_of_lease).values(rate=bindparam("new_rate")))
+_charge_segment = Prepared(
+    update(segment).where(_its_last_segment).values(charged=segment.c.charged + bindparam("cost"))
+)
+_end_segment = Prepared(update(segment).where(_its_last_segment).values(until_at=bindparam("at")))
+_end = Prepared(
     update(lease)
-    .where(lease.c.id == bindparam("lease_id"))
-    .values(started_at=bindparam("at"), settled_at=bindparam("at"))
-)
-_move_holds = (
-    update(hold)
-    .where(hold.c.lease_id == bindparam("owner"))
-    .values(covers_until=bindparam("covered"), expires_at=bindparam("expiry"))
-)
-_settle = (
-    update(lease)
-    .where(lease.c.id == bindparam("lease_id"))
-    .values(settled_at=bindparam("at"), charged=lease.c.charged + bindparam("cost"))
-)
-_charge_segment = (
-    update(segment)
-    .where(segment.c.lease_id == bindparam("owner"), segment.c.until_at.is_(None))
-    .values(charged=segment.c.charged + bindparam("cost"))
-)
-_end_segment = (
-    update(segment)
-    .where(segment.c.lease_id == bindparam("owner"), segment.c.until_at.is_(None))
-    .values(until_at=bindparam("at"))
-)
-_end = (
-    update(lease)
-    .where(lease.c.id == bindparam("lease_id"))
+    .where(_of_lease)
     .values(ended_at=bindparam("at"), reason=bindparam("why"), end_kind=bindparam("word"))
 )
 
@@ -137,12 +135,12 @@ def _unheld(rows: Any) -> ColumnElement[int]:
 
 
 _of_account = _running(_now).where(lease.c.account_id == bindparam("account_id")).subquery()
-_burden = select(func.sum(_of_account.c.accrued), _unheld(_of_account))
+_burden = Prepared(select(func.sum(_of_account.c.accrued).label("accrued"), _unheld(_of_account).label("unheld")))
 
 
 def burden(connection: Connection, account_id: int, now: int) -> tuple[int, int]:
     """Return what an account's open leases have accrued, and how much of that no hold covers."""
-    accrued, unheld = connection.execute(_burden, {"account_id": account_id, "now": now}).one()
+    accrued, unheld = _burden.first(connection, account_id=account_id, now=now)
     return int(accrued or 0), int(unheld or 0)
 
 
@@ -179,8 +177,8 @@ def held_by_running(connection: Connection, account_id: int, now: int) -> dict[i
 
 def count_open(connection: Connection, account_id: int, kind: str, waiting_since: int) -> int:
     """Return how many open leases of one kind an account has."""
-    parameters = {"account_id": account_id, "kind": kind, "waiting_since": waiting_since}
-    return int(connection.execute(_open_count, parameters).scalar_one())
+    found = _open_count.first(connection, account_id=account_id, kind=kind, waiting_since=waiting_since)
+    return int(found.number)
 
 
 def add(
@@ -195,36 +193,36 @@ def add(
     now: int,
 ) -> int:
     """Add an open lease that has not begun; return its number."""
-    parameters = {
-        "account_id": account_id,
-        "person": person,
-        "kind": kind,
-        "key": key,
-        "label": label,
-        "rate": rate,
-        "admitted_at": now,
-        "charged": 0,
-    }
-    (number,) = cast("tuple[int]", connection.execute(_add, parameters).inserted_primary_key)
-    return number
+    added = _add.first(
+        connection,
+        account_id=account_id,
+        person=person,
+        kind=kind,
+        key=key,
+        label=label,
+        rate=rate,
+        admitted_at=now,
+        charged=0,
+    )
+    return int(added.id)
 
 
 def owner_of(connection: Connection, lease_id: int) -> int | None:
     """Return the number of the account that a lease belongs to; it never changes."""
-    found: int | None = connection.execute(_owner_by_id, {"lease_id": lease_id}).scalar_one_or_none()
-    return found
+    found = _owner_by_id.first(connection, lease_id=lease_id)
+    return None if found is None else found.account_id
 
 
 def find(connection: Connection, lease_id: int, now: int, *, lock: bool = False) -> Lease | None:
     """Return the lease of that number."""
     statement = _by_id_locked if lock else _by_id
-    row = connection.execute(statement, {"lease_id": lease_id, "now": now}).one_or_none()
+    row = statement.first(connection, lease_id=lease_id, now=now)
     return None if row is None else _view(row)
 
 
 def find_open(connection: Connection, key: str, now: int) -> tuple[Lease, int] | None:
     """Return the open lease that has the key, with the number of its account."""
-    row = connection.execute(_open_by_key, {"key": key, "now": now}).one_or_none()
+    row = _open_by_key.first(connection, key=key, now=now)
     return None if row is None else (_view(row), row.account_id)
 
 
@@ -299,36 +297,36 @@ def ending_holds(connection: Connection, *, before: int, seen_after: int) -> lis
 
 def begin(connection: Connection, lease_id: int, *, rate: int, at: int, covered: int, expiry: int) -> None:
     """Note when a lease began, and what its holds cover from there."""
-    connection.execute(_begin, {"lease_id": lease_id, "at": at})
-    connection.execute(_move_holds, {"owner": lease_id, "covered": covered, "expiry": expiry})
+    _begin.run(connection, lease_id=lease_id, at=at)
+    _move_holds.run(connection, owner=lease_id, covered=covered, expiry=expiry)
     add_segment(connection, lease_id, rate=rate, at=at)
 
 
 def add_segment(connection: Connection, lease_id: int, *, rate: int, at: int) -> None:
     """Add the part of a lease in which it costs a rate."""
-    connection.execute(_add_segment, {"lease_id": lease_id, "rate": rate, "from_at": at, "charged": 0})
+    _add_segment.run(connection, lease_id=lease_id, rate=rate, from_at=at, charged=0)
 
 
 def settle(connection: Connection, lease_id: int, *, at: int, cost: int) -> None:
     """Note that a lease is charged up to a time."""
-    connection.execute(_settle, {"lease_id": lease_id, "at": at, "cost": cost})
+    _settle.run(connection, lease_id=lease_id, at=at, cost=cost)
     if cost:
-        connection.execute(_charge_segment, {"owner": lease_id, "cost": cost})
+        _charge_segment.run(connection, owner=lease_id, cost=cost)
 
 
 def change_rate(connection: Connection, lease_id: int, *, rate: int, at: int | None) -> None:
     """Change what a lease costs; from a time on, if it runs."""
-    connection.execute(update(lease).where(lease.c.id == lease_id).values(rate=rate))
+    _set_rate.run(connection, lease_id=lease_id, new_rate=rate)
     if at is not None:
-        connection.execute(_end_segment, {"owner": lease_id, "at": at})
+        _end_segment.run(connection, owner=lease_id, at=at)
         add_segment(connection, lease_id, rate=rate, at=at)
 
 
 def end(connection: Connection, lease_id: int, *, at: int, reason: str, kind: EndKind | None) -> None:
     """End a lease that is charged up to its end, and let go of what is held for it."""
-    connection.execute(_end, {"lease_id": lease_id, "at": at, "why": reason, "word": kind})
-    connection.execute(_end_segment, {"owner": lease_id, "at": at})
-    connection.execute(_drop_holds, {"owner": lease_id})
+    _end.run(connection, lease_id=lease_id, at=at, why=reason, word=kind)
+    _end_segment.run(connection, owner=lease_id, at=at)
+    _drop_holds.run(connection, owner=lease_id)
 
 
 def set_seen(connection: Connection, keys: Sequence[str], at: int) -> int:
@@ -405,7 +403,7 @@ def holds_of(connection: Connection, lease_id: int) -> list[HoldRow]:
     """Return what is held for a lease, in the order in which it is spent."""
     return [
         HoldRow(row.id, row.allocation_id, row.amount, row.covers_until, row.expires_at)
-        for row in connection.execute(_holds_of, {"lease_id": lease_id})
+        for row in _holds_of.all(connection, owner=lease_id)
     ]
 
 
@@ -413,51 +411,46 @@ def add_holds(
     connection: Connection, lease_id: int, parts: Sequence[tuple[int, int]], *, covered: int, expiry: int
 ) -> None:
     """Hold amounts of allocations for a lease."""
-    if parts:
-        connection.execute(
-            _add_hold,
-            [
-                {
-                    "lease_id": lease_id,
-                    "allocation_id": number,
-                    "amount": amount,
-                    "covers_until": covered,
-                    "expires_at": expiry,
-                }
-                for number, amount in parts
-            ],
+    for number, amount in parts:
+        _add_hold.run(
+            connection,
+            lease_id=lease_id,
+            allocation_id=number,
+            amount=amount,
+            covers_until=covered,
+            expires_at=expiry,
         )
 
 
 def move_holds(connection: Connection, lease_id: int, *, covered: int, expiry: int) -> None:
     """Say until when what is held for a lease covers it, and until when it is respected."""
-    connection.execute(_move_holds, {"owner": lease_id, "covered": covered, "expiry": expiry})
+    _move_holds.run(connection, owner=lease_id, covered=covered, expiry=expiry)
 
 
 def shrink_hold(connection: Connection, hold_id: int, amount: int) -> None:
     """Leave an amount of a hold; with zero, nothing."""
     if amount:
-        connection.execute(update(hold).where(hold.c.id == hold_id).values(amount=amount))
+        _shrink_hold.run(connection, hold_id=hold_id, left=amount)
     else:
-        connection.execute(delete(hold).where(hold.c.id == hold_id))
+        _drop_hold.run(connection, hold_id=hold_id)
 
 
 def drop_holds(connection: Connection, lease_id: int) -> None:
     """Let go of everything that is held for a lease."""
-    connection.execute(_drop_holds, {"owner": lease_id})
+    _drop_holds.run(connection, owner=lease_id)
 
 
 def expired_holds(connection: Connection, now: int, limit: int) -> list[int]:
-    """Return the leases whose holds nobody respects any more."""
-    statement = select(hold.c.lease_id).distinct().where(hold.c.expires_at <= now).order_by(hold.c.lease_id)
-    return list(connection.scalars(statement.limit(limit)))
+    """Return leases whose holds nobody respects any more, of so many holds at most."""
+    statement = select(hold.c.lease_id).where(hold.c.expires_at <= now).order_by(hold.c.expires_at, hold.c.id)
+    return list(dict.fromkeys(connection.scalars(statement.limit(limit))))
 
 
 def _list(connection: Connection, statement: Select[*tuple[Any, ...]], now: int) -> list[Lease]:
     return [_view(row) for row in connection.execute(statement, {"now": now})]
 
 
-def _view(row: Row[*tuple[Any, ...]]) -> Lease:
+def _view(row: Any) -> Lease:
     return Lease(
         id=row.id,
         account=row.account,

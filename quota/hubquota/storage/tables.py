@@ -166,6 +166,13 @@ Index(
     sqlite_where=lease.c.origin.is_not(None),
     postgresql_where=lease.c.origin.is_not(None),
 )
+# Whoever looks at all that is open reads nothing of what has ended.
+Index(
+    "lease_open",
+    lease.c.id,
+    sqlite_where=lease.c.ended_at.is_(None),
+    postgresql_where=lease.c.ended_at.is_(None),
+)
 
 # The sweep looks for starts that nobody ever heard of again.
 Index(

@@ -6,7 +6,7 @@ c = get_config()  # noqa: F821
 load_subconfig(str(PLAIN))  # noqa: F821
 
 c.JupyterHub.authenticator_class = "dummy"
-c.JupyterHub.spawner_class = "tests.bench.hub_side.InstantSpawner"
+c.JupyterHub.spawner_class = "tests.bench.instant.InstantSpawner"
 # A form, as our hub has one: both sides are asked for the very same pages.
 c.Spawner.options_form = '<input name="size" value="small">'
 # At the end there is nothing to stop.

@@ -1,0 +1,110 @@
+"""Statements on the way of every decision: compiled once, and handed straight to the database's driver.
+
+A decision is a handful of statements that never change. SQLAlchemy spends several times as long on each of them (its
+caches, contexts, events and results) as SQLite does. So here it writes the SQL, once for each kind of database, and
+the driver runs it, in the transaction that SQLAlchemy opened. For everything else there is `connection.execute`.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from sqlalchemy import Connection, Delete, Dialect, Insert, Select, Update
+from sqlalchemy.exc import DBAPIError
+
+Statement = Select[*tuple[Any, ...]] | Insert | Update | Delete
+
+
+class Prepared:
+    """A statement with named parameters. Its values go in and come out as the driver has them."""
+
+    def __init__(self, statement: Statement, *, columns: Sequence[str] | None = None) -> None:
+        """Prepare a statement.
+
+        Args:
+            statement: every value that changes is a `bindparam`, with a name of its own and no list in it.
+            columns: what an insert is given.
+        """
+        self._statement = statement
+        self._columns = columns
+        self._written: dict[str, _Written] = {}
+
+    def all(self, connection: Connection, **parameters: Any) -> list[Any]:
+        """Return every row, as a tuple with names."""
+        written = self._written.get(connection.dialect.name) or self._write(connection.dialect)
+        cursor = send(connection, written.text, written.fill(parameters))
+        return [written.row(cursor)(found) for found in cursor.fetchall()]
+
+    def first(self, connection: Connection, **parameters: Any) -> Any:
+        """Return the first row, or None."""
+        written = self._written.get(connection.dialect.name) or self._write(connection.dialect)
+        cursor = send(connection, written.text, written.fill(parameters))
+        # All of them: SQLite keeps its lock for a statement that has not come to its end.
+        found = cursor.fetchall()
+        return written.row(cursor)(found[0]) if found else None
+
+    def run(self, connection: Connection, **parameters: Any) -> int:
+        """Change what it changes; return how many rows."""
+        written = self._written.get(connection.dialect.name) or self._write(connection.dialect)
+        count: int = send(connection, written.text, written.fill(parameters)).rowcount
+        return count
+
+    def _write(self, dialect: Dialect) -> _Written:
+        # Two threads may both do it, and come to the same.
+        return self._written.setdefault(dialect.name, _Written(self._statement, self._columns, dialect))
+
+
+class _Written:
+    """A statement in one kind of database's SQL."""
+
+    def __init__(self, statement: Statement, columns: Sequence[str] | None, dialect: Dialect) -> None:
+        for column in getattr(statement, "selected_columns", ()):
+            if column.type.dialect_impl(dialect).result_processor(dialect, None) is not None:
+                raise TypeError(f"{column} has to be converted, which a prepared statement does not do.")
+        compiled = statement.compile(dialect=dialect, column_keys=columns)
+        self.text = str(compiled)
+        self._fixed = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
+        self._order: list[str] | None = list(compiled.positiontup or ()) if compiled.positional else None
+        self._row: Callable[[Iterable[Any]], Any] | None = None
+
+    def fill(self, parameters: Mapping[str, Any]) -> Any:
+        """Return the driver's parameters."""
+        values = {**self._fixed, **parameters}
+        return values if self._order is None else [values[name] for name in self._order]
+
+    def row(self, cursor: Any) -> Callable[[Iterable[Any]], Any]:
+        """Return what makes a row with names of the driver's row."""
+        if self._row is None:
+            self._row = namedtuple("Row", [column[0] for column in cursor.description], rename=True)._make  # type: ignore[misc]
+        return self._row
+
+
+def send(connection: Connection, text: str, parameters: Any = ()) -> Any:
+    """Have the driver run a statement on a connection; return its cursor.
+
+    Raises:
+        DBAPIError: what SQLAlchemy itself raises for the driver's error.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    try:
+        return driver.execute(text, parameters)
+    except connection.dialect.loaded_dbapi.Error as error:
+        _fail(connection, text, error)
+
+
+def _fail(connection: Connection, text: str, error: Exception) -> NoReturn:
+    dialect = connection.dialect
+    lost = dialect.is_disconnect(error, connection.connection.dbapi_connection, None)  # type: ignore[arg-type]
+    if lost:
+        connection.invalidate(error)
+    raise DBAPIError.instance(
+        text,
+        None,
+        error,
+        dialect.loaded_dbapi.Error,
+        hide_parameters=True,
+        connection_invalidated=lost,
+        dialect=dialect,
+    ) from error
