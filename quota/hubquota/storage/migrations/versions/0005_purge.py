@@ -94,6 +94,7 @@ def _create_items() -> None:
         sa.Column("archive_kept", sa.Boolean(), nullable=False),
         sa.Column("quarantine_print", sa.Text()),
         sa.Column("reason", sa.Text()),
+        sa.Column("asked_by", sa.Text()),
         sa.Column("place", sa.Text()),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="purge_item_pkey"),
@@ -108,8 +109,7 @@ def _create_items() -> None:
             name=op.f("purge_item_stage_check"),
         ),
         sa.CheckConstraint(
-            "stage NOT IN ('archived', 'quarantined', 'deleted') OR "
-            "(archive_digest IS NOT NULL AND archive_kept)",
+            "stage NOT IN ('archived', 'quarantined', 'deleted') OR (archive_digest IS NOT NULL AND archive_kept)",
             name=op.f("purge_item_archived_check"),
         ),
     )

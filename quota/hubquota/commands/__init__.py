@@ -1,0 +1,1 @@
+"""Groups of commands of `hubquota`, each in a module of its own."""
