@@ -6,7 +6,8 @@ thing moves on only while it looks the same and its account has not come back; o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -182,6 +183,8 @@ class Item:
     quarantine_print: str | None
     #: Why it is left alone, or who asked for it back.
     reason: str | None
+    #: Who asked for it back; None where nobody did.
+    asked_by: str | None
     #: Where it was brought back to.
     place: str | None
 
@@ -267,7 +270,7 @@ class DamagedError(PurgeError):
 
 
 def next_act(
-    item: Item, now: datetime, *, keep: str | None, notice_days: Sequence[int], others: Collection[Stage]
+    item: Item, now: datetime, *, keep: str | None, notice_days: Sequence[int], others: AbstractSet[Stage]
 ) -> Act | None:
     """Return what is to be done to a thing of an approved plan; None while nothing is.
 
@@ -279,10 +282,11 @@ def next_act(
         others: the stages of what has to be deleted before it.
     """
     if item.stage in ENDED:
-        over = item.stage is Stage.LEFT_ALONE or item.due is None or now >= item.due
-        return Act.CLEAR if item.archive_kept and over else None
+        return Act.CLEAR if item.archive_kept and _due(item, now) else None
     if item.doing in (Act.RESTORE, Act.GIVE_BACK):
         return item.doing
+    if item.stage is Stage.DELETED and item.asked_by is not None and item.doing is None:
+        return Act.RESTORE
     if item.stage is Stage.DELETED:
         # What its owner came back for can still be asked for; what is on hold waits.
         return Act.DISCARD if item.doing is Act.DISCARD or (keep is None and _due(item, now)) else None

@@ -39,9 +39,7 @@ class PurgeSettings(_Model):
     restore_days: Count = Field(
         default=90, description="What was deleted can be restored from the archive for so many days."
     )
-    plan_days: Positive = Field(
-        default=7, description="A plan that nobody approved goes stale after so many days."
-    )
+    plan_days: Positive = Field(default=7, description="A plan that nobody approved is stale after so many days.")
     limits: Limits = Field(default_factory=Limits, description="How much may be purged at once.")
     archive: Text = Field(description="The folder for archives; nobody but the purge may read or write it.")
     compress: bool = Field(

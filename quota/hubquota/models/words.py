@@ -45,3 +45,15 @@ def about_text(seconds: int) -> str:
         if seconds >= size:
             return number_text(seconds // size, word)
     return number_text(max(0, seconds), "second")
+
+
+def bytes_text(number: int) -> str:
+    """Return a number of bytes in its largest binary unit: "512 bytes", "1.5 GiB"."""
+    if number < 1024:
+        return number_text(number, "byte")
+    size = 1024
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        if number < size * 1024 or unit == "TiB":
+            return f"{number * 10 // size / 10:g} {unit}"
+        size *= 1024
+    raise AssertionError  # the last unit takes whatever is left

@@ -104,9 +104,7 @@ def _load(name: str, options: Mapping[str, Any]) -> Adapter:
             factory = import_string(_OWN[kind])
         else:
             known = ", ".join(sorted({*offered, *_OWN}))
-            raise PurgeError(
-                f"adapters.{name}: there is no adapter '{kind}'; allowed: {known}, or module:attribute."
-            )
+            raise PurgeError(f"adapters.{name}: there is no adapter '{kind}'; allowed: {known}, module:attribute.")
     try:
         made = factory(**{key: value for key, value in options.items() if key != "type"})
     except (TypeError, ValueError) as error:

@@ -151,9 +151,10 @@ class Archives:
         try:
             with _create(unfinished["tar"]) as file, _create(unfinished["manifest"]) as manifest:
                 with _packed(file, self._compress) as packed:
-                    tar = tarfile.open(  # noqa: SIM115  closed here, and not where an error leaves it incomplete
+                    # Closed only when it is complete: where an error ends it, nothing more is to be written.
+                    tar = tarfile.TarFile(
                         fileobj=packed,
-                        mode="w|",
+                        mode="w",
                         format=tarfile.PAX_FORMAT,
                         encoding="utf-8",
                         errors="surrogateescape",

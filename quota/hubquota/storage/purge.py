@@ -66,11 +66,8 @@ def past_grace(
 
 def reason_to_keep(connection: Connection, account_id: int, name: str, graces: Mapping[str, int], now: int) -> str:
     """Return why nothing of an account may be taken, for its owner; empty where nothing speaks for it."""
-    held = select(purge_hold.c.placed_by, purge_hold.c.reason).where(
-        purge_hold.c.account_id == account_id, purge_hold.c.lifted_at.is_(None)
-    )
-    if (found := connection.execute(held).one_or_none()) is not None:
-        return f"{name} was put on hold by {found.placed_by}: {found.reason}"
+    if held := hold_reason(connection, account_id):
+        return held
     own = select(allocation.c.id).where(allocation.c.account_id == account_id, _kept_by(graces, now))
     if (number := connection.execute(own.limit(1)).scalar_one_or_none()) is not None:
         return f"{name} has allocation {number}, which is not past its grace"
@@ -100,6 +97,14 @@ def newest_allocation(connection: Connection, account_id: int) -> int | None:
         select(func.max(allocation.c.id)).where(allocation.c.account_id == account_id)
     ).scalar_one()
     return found
+
+
+def hold_reason(connection: Connection, account_id: int) -> str:
+    """Return why an account is on hold, with who put it there; empty where it is not."""
+    held = select(account.c.name, purge_hold.c.placed_by, purge_hold.c.reason).join_from(account, purge_hold)
+    current = held.where(purge_hold.c.account_id == account_id, purge_hold.c.lifted_at.is_(None))
+    found = connection.execute(current).one_or_none()
+    return "" if found is None else f"{found.name} was put on hold by {found.placed_by}: {found.reason}"
 
 
 def count_accounts(connection: Connection) -> int:
@@ -150,7 +155,7 @@ def _plans(connection: Connection, condition: Any, limit: int) -> list[Plan]:
     totals = (
         select(
             purge_item.c.plan_id,
-            func.count().label("items"),
+            func.count().label("things"),
             func.count(purge_item.c.account_id.distinct()).label("accounts"),
             func.sum(purge_item.c.bytes).label("bytes"),
             func.sum(purge_item.c.files).label("files"),
@@ -159,7 +164,7 @@ def _plans(connection: Connection, condition: Any, limit: int) -> list[Plan]:
         .subquery()
     )
     statement = (
-        select(purge_plan, totals.c.items, totals.c.accounts, totals.c.bytes, totals.c.files)
+        select(purge_plan, totals.c.things, totals.c.accounts, totals.c.bytes, totals.c.files)
         .outerjoin(totals, totals.c.plan_id == purge_plan.c.id)
         .where(condition)
         .order_by(purge_plan.c.id.desc())
@@ -172,7 +177,7 @@ def _plans(connection: Connection, condition: Any, limit: int) -> list[Plan]:
             made_by=row.made_by,
             digest=row.digest,
             accounts=row.accounts or 0,
-            items=row.items or 0,
+            items=row.things or 0,
             bytes=int(row.bytes or 0),
             files=int(row.files or 0),
             approved_at=moment(row.approved_at),
@@ -311,7 +316,7 @@ def events(connection: Connection, *, plan_id: int, item_id: int | None = None) 
 
 def add_hold(connection: Connection, account_id: int, *, by: str, reason: str, now: int) -> bool:
     """Put an account on hold. Return False if it is on hold already."""
-    if current_hold(connection, account_id):
+    if hold_reason(connection, account_id):
         return False
     connection.execute(
         insert(purge_hold).values(account_id=account_id, placed_at=now, placed_by=by, reason=reason)
@@ -323,12 +328,6 @@ def lift_hold(connection: Connection, account_id: int, *, by: str, now: int) -> 
     """Lift the hold on an account. Return False if there is none."""
     current = update(purge_hold).where(purge_hold.c.account_id == account_id, purge_hold.c.lifted_at.is_(None))
     return connection.execute(current.values(lifted_at=now, lifted_by=by)).rowcount == 1
-
-
-def current_hold(connection: Connection, account_id: int) -> bool:
-    """Return whether an account is on hold."""
-    statement = select(exists().where(purge_hold.c.account_id == account_id, purge_hold.c.lifted_at.is_(None)))
-    return bool(connection.execute(statement).scalar_one())
 
 
 def holds(connection: Connection, *, lifted: bool) -> list[PurgeHold]:
@@ -375,5 +374,6 @@ def _item(row: Row[*tuple[Any, ...]]) -> Item:
         archive_kept=row.archive_kept,
         quarantine_print=row.quarantine_print,
         reason=row.reason,
+        asked_by=row.asked_by,
         place=row.place,
     )

@@ -62,6 +62,7 @@ purge_item = Table(
     Column("archive_kept", Boolean, nullable=False),
     Column("quarantine_print", Text),
     Column("reason", Text),
+    Column("asked_by", Text),
     Column("place", Text),
     # Whether an approved plan is about to take it, or has taken it and can give it back.
     Column("active", Boolean, nullable=False),

@@ -94,6 +94,7 @@ def _create_items() -> None:
         sa.Column("archive_kept", sa.Boolean(), nullable=False),
         sa.Column("quarantine_print", sa.Text()),
         sa.Column("reason", sa.Text()),
+        sa.Column("asked_by", sa.Text()),
         sa.Column("place", sa.Text()),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="purge_item_pkey"),
