@@ -16,6 +16,7 @@ from hubquota.commands.requests import request
 from hubquota.commands.tiers import tiers
 from hubquota.commands.upkeep import migrate, states, sweep, verify
 from hubquota.commands.watch import watch
+from hubquota.commands.whatif import what_if
 
 
 @click.group(cls=Door)
@@ -32,6 +33,7 @@ main.add_command(project)
 main.add_command(lease)
 main.add_command(tiers)
 main.add_command(export)
+main.add_command(what_if)
 main.add_command(sweep)
 main.add_command(verify)
 main.add_command(states)

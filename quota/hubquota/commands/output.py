@@ -25,6 +25,7 @@ from hubquota.models.ledger import (
 )
 from hubquota.models.money import exact_credits, format_price, price_of
 from hubquota.models.requests import Request
+from hubquota.models.whatif import Sums, Unmapped
 
 #: Which fields of a model are amounts in units. In JSON they are credits, as text.
 AMOUNTS: dict[type, frozenset[str]] = {
@@ -37,6 +38,8 @@ AMOUNTS: dict[type, frozenset[str]] = {
     Line: frozenset({"amount"}),
     Request: frozenset({"amount", "used"}),
     Segment: frozenset({"charged"}),
+    Sums: frozenset({"actual", "priced", "charged", "refused", "stopped"}),
+    Unmapped: frozenset({"priced"}),
 }
 
 

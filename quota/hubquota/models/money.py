@@ -8,7 +8,7 @@ them.
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation, localcontext
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from typing import Literal
 
 #: How many units make one credit.
@@ -18,7 +18,6 @@ PRICE_STEP = Decimal("0.000001")
 
 _SECONDS_PER_HOUR = 3600
 _CENT = Decimal("0.01")
-_TEN_DECIMALS = Decimal("1e-10")
 
 
 class InexactAmountError(ValueError):
@@ -61,10 +60,11 @@ def exact_credits(units: int) -> str:
     it has none, the text is the nearest of ten decimals, which is nearer to this number of units than to
     any other: times 3,600,000,000 and rounded it gives them back.
     """
-    with localcontext() as context:
-        context.prec = 60
-        text = f"{(Decimal(units) / UNITS_PER_CREDIT).quantize(_TEN_DECIMALS):f}"
-    return text.rstrip("0").rstrip(".") or "0"
+    # 10^10 / 3,600,000,000 is 25/9. There are no ties, because nine is odd.
+    tens, rest = divmod(abs(units) * 25, 9)
+    whole, decimals = divmod(tens + (rest > 4), 10**10)
+    text = f"{whole}.{decimals:010}".rstrip("0").rstrip(".")
+    return f"-{text}" if units < 0 and text != "0" else text
 
 
 def rate_of(price: Decimal | int | str) -> int:

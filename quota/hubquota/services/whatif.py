@@ -1,0 +1,168 @@
+"""What if: another policy on the use of a range of time that is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import groupby
+from pathlib import Path
+
+from hubquota.models.tiers import Tiers, next_change
+from hubquota.models.whatif import Budgets, Outcome, Policy, Replay, Source, Sums, Unmapped, Used
+from hubquota.services.base import Service
+from hubquota.services.leases import MINIMUM_SECONDS
+from hubquota.services.tiersfile import load_tiers
+from hubquota.storage import whatif
+from hubquota.storage.engine import reading
+from hubquota.storage.times import moment, seconds
+
+#: How many accounts are read at a time.
+_PAGE = 200
+
+#: What a replay takes for granted, for whoever reads its outcome.
+ASSUMPTIONS = (
+    "Each allocation keeps its dates and its tier. What it had paid before the range is spent.",
+    "A server's size is told by its label, which has the size's title; a Dask worker costs what the account's "
+    "tier says. Leases that say neither keep the price they had, and are listed as unmapped.",
+    "A start needs credits for the first ten minutes of all that would run then. What is refused or stopped is "
+    "not tried again.",
+    "Suspensions, stops for idleness, longest sessions and the number of Dask clusters are not replayed.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a policy would have done. Amounts are units."""
+
+    since: datetime
+    until: datetime
+    budgets: Budgets
+    #: How many accounts there are that ran something or had an allocation, and how many would have run out.
+    accounts: int
+    accounts_out: int
+    total: Sums
+    #: By the policy's tiers, in the order of its file.
+    tiers: dict[str, Sums]
+    #: By kind and label: leases that kept the price they had.
+    unmapped: dict[tuple[str, str], Unmapped]
+    #: The accounts for which something would have been refused or stopped, by name.
+    outcomes: tuple[Outcome, ...]
+    assumptions: tuple[str, ...] = ASSUMPTIONS
+
+
+class WhatIf(Service):
+    """Replays what ran."""
+
+    def accounts(self) -> int:
+        """Return how many accounts a replay has to go through."""
+        with reading(self._engine) as connection:
+            return whatif.number_of_accounts(connection)
+
+    def run(
+        self,
+        policy: Policy,
+        since: datetime,
+        until: datetime | None = None,
+        *,
+        budgets: Budgets = "tier",
+        done: Callable[[int], object] = lambda _more: None,
+    ) -> Report:
+        """Return what a policy would have done to the use of a range of time.
+
+        Its memory grows with what one account runs at a time and with the accounts for which something
+        would have been refused or stopped, not with the use.
+
+        Args:
+            policy: from `policy_of`.
+            since: the first moment.
+            until: the first moment after the range; now if not given, and at the latest.
+            budgets: whether each allocation has what the policy's tier gives, what it was really granted
+                (with all that was added to it later), or more than it can spend.
+            done: is told how many more accounts are done.
+
+        Raises:
+            ValueError: the range ends before it begins, or a time has no zone.
+        """
+        first, now = seconds(since), self._now()
+        after = now if until is None else min(seconds(until), now)
+        if after <= first:
+            raise ValueError("A range of time ends after it begins, and begins before now.")
+        replay = Replay(policy, minimum_seconds=MINIMUM_SECONDS, unlimited=budgets == "unlimited")
+        notable: list[Outcome] = []
+        last = 0
+        with reading(self._engine) as connection:
+            while page := whatif.owners(connection, after=last, limit=_PAGE):
+                last = page[-1].id
+                granted = whatif.granted(connection, [owner.id for owner in page], first, after)
+                parts = whatif.used(connection, page[0].id, last, first, after)
+                by_number = {owner.id: owner for owner in page}
+                for number, group in groupby(parts, key=lambda part: part[0]):
+                    owner = by_number[number]
+                    sources = [
+                        _source(one, policy.at(max(one.start, first)), budgets) for one in granted.get(number, [])
+                    ]
+                    outcome = replay.account(owner.name, owner.kind, owner.tier, sources, _parts(group))
+                    if outcome.refused or outcome.ran_out:
+                        notable.append(outcome)
+                done(len(page))
+        order = [*policy.at(after).tiers]
+        return Report(
+            since=since,
+            until=moment(after),
+            budgets=budgets,
+            accounts=replay.accounts,
+            accounts_out=replay.accounts_out,
+            total=replay.total,
+            tiers=dict(
+                sorted(replay.tiers.items(), key=lambda item: order.index(item[0]) if item[0] in order else 999)
+            ),
+            unmapped=replay.unmapped,
+            outcomes=tuple(sorted(notable, key=lambda one: one.account)),
+        )
+
+
+def policy_of(
+    path: Path | str,
+    since: datetime,
+    until: datetime,
+    *,
+    prices_on: date | None = None,
+    was: Path | str | None = None,
+) -> Policy:
+    """Return a tiers file as a policy for a range of time.
+
+    Args:
+        path: the file.
+        since: the range's first moment.
+        until: the first moment after it.
+        prices_on: the day whose prices count throughout; each start's own day if not given.
+        was: the tiers file that was in force, where the titles of sizes have changed since.
+
+    Raises:
+        TiersFileError: one of the files cannot be used, or has no prices for one of the days.
+    """
+    periods: list[tuple[int, Tiers]] = []
+    day: date | None = prices_on or since.astimezone(UTC).date()
+    while day is not None and (not periods or day < until.astimezone(UTC).date()):
+        tiers = load_tiers(path, day)
+        start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        periods.append((seconds(start) if periods else 0, tiers))
+        day = None if prices_on is not None else next_change(tiers, day)
+    titles = (
+        {}
+        if was is None
+        else {size.title: name for name, size in load_tiers(was, prices_on or None).sizes.items()}
+    )
+    return Policy(periods, titles)
+
+
+def _source(one: whatif.Granted, tiers: Tiers, budgets: Budgets) -> Source:
+    budget = tiers.tiers[one.tier].budget_units if one.tier in tiers.tiers else one.granted
+    given = one.granted if budgets == "granted" else budget
+    return Source(one.id, given - one.charged_before, one.start, one.end, False, one.tier)
+
+
+def _parts(group: Iterator[tuple[int, Used]]) -> Iterator[Used]:
+    for _, part in group:
+        yield part
