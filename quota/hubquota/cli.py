@@ -10,6 +10,7 @@ from hubquota.commands.allocations import allocation
 from hubquota.commands.door import Door
 from hubquota.commands.export import export
 from hubquota.commands.leases import lease
+from hubquota.commands.metrics import metrics
 from hubquota.commands.projects import project
 from hubquota.commands.reference import reference
 from hubquota.commands.requests import request
@@ -37,5 +38,6 @@ main.add_command(what_if)
 main.add_command(sweep)
 main.add_command(verify)
 main.add_command(states)
+main.add_command(metrics)
 main.add_command(watch)
 main.add_command(reference)

@@ -23,6 +23,7 @@ from traitlets import Float, Unicode, default
 from hubquota.hub.desk import LedgerDesk, LedgerDownError, desk_for
 from hubquota.hub.form import ACCOUNT, SIZE, Payer, size_form, trouble_form
 from hubquota.hub.keys import SERVER, server_key
+from hubquota.hub.metrics import admission
 from hubquota.hub.refusal import refusal_error
 from hubquota.models.ledger import Account, Balance, Lease, Refused
 from hubquota.models.tiers import Size, Tiers
@@ -112,11 +113,10 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         """Ask the ledger, set the machine's size, then run the hook that the configuration may have."""
         self._lease_id = self._alive_at = self._stopped_at = None
         try:
-            size, lease = await self._admit()
+            with admission():
+                size, lease = await self._admit_or_say_why()
         except Refused as refused:
             raise refusal_error(refused) from None
-        except LedgerDownError:
-            raise refusal_error(Refused(limit="unavailable", message=_LEDGER_DOWN)) from None
         self._lease_id = lease.id
         self.apply_size(size)
         await _finished(super().run_pre_spawn_hook())
@@ -205,6 +205,12 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
 
     def _first_tier(self, tiers: Tiers) -> str:
         return tiers.tier_for({group.name for group in self.user.groups})
+
+    async def _admit_or_say_why(self) -> tuple[Size, Lease]:
+        try:
+            return await self._admit()
+        except LedgerDownError:
+            raise Refused(limit="unavailable", message=_LEDGER_DOWN) from None
 
     async def _admit(self) -> tuple[Size, Lease]:
         tiers = self._tiers()
