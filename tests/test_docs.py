@@ -152,8 +152,9 @@ def _shown(page: Path) -> Iterator[str]:
 
 
 def _words(line: str) -> list[str]:
-    """A command's words, without comments and without the variables that are set before it."""
+    """A command's words: without comments, the variables set before it, and the file that it writes to."""
     words = shlex.split(line, comments=True)
+    words = words[: words.index(">")] if ">" in words else words
     while words and re.match(r"\w+=", words[0]):
         words = words[1:]
     return words

@@ -11,6 +11,7 @@ from hubquota.commands.door import Door
 from hubquota.commands.export import export
 from hubquota.commands.leases import lease
 from hubquota.commands.limits import cap, change_tier, override, project_sync
+from hubquota.commands.metrics import metrics
 from hubquota.commands.projects import project
 from hubquota.commands.reference import reference
 from hubquota.commands.requests import request
@@ -42,5 +43,6 @@ main.add_command(what_if)
 main.add_command(sweep)
 main.add_command(verify)
 main.add_command(states)
+main.add_command(metrics)
 main.add_command(watch)
 main.add_command(reference)

@@ -14,6 +14,7 @@ from hubquota.models.ledger import Lease, Refused
 from hubquota.models.money import to_units
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import decision, make_engine
+from prometheus_client import REGISTRY
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
@@ -184,3 +185,27 @@ async def test_a_database_that_is_not_there_is_down(tmp_path: Path) -> None:
     ledger = Ledger(make_engine(f"sqlite:///{tmp_path}/empty.sqlite"))
     with pytest.raises(LedgerDownError, match="failed"):
         await LedgerDesk(ledger, deadline=5).ask(lambda ledger: ledger.account("ada"))
+
+
+def _measured(name: str) -> float:
+    value = REGISTRY.get_sample_value(name)
+    assert value is not None
+    return value
+
+
+async def test_timeouts_failures_and_what_is_owed_are_measured(
+    desk: LedgerDesk, ledger: Ledger, url: str, tmp_path: Path
+) -> None:
+    lease = await desk.admit(admission)
+    owed, timeouts = _measured("hubquota_desk_owed_writes"), _measured("hubquota_desk_timeouts_total")
+    with Lock(url):
+        await desk.settle(lease.key, lambda ledger: ledger.begin(lease.id))
+        await desk.settle(lease.key, lambda ledger: ledger.close(lease.id, reason="Stopped."))
+        assert _measured("hubquota_desk_owed_writes") == owed + 2
+        assert _measured("hubquota_desk_timeouts_total") > timeouts
+    await until(lambda: _measured("hubquota_desk_owed_writes") == owed, "the end of what is owed")
+    failures = _measured("hubquota_desk_failures_total")
+    away = Ledger(make_engine(f"sqlite:///{tmp_path}/nowhere/ledger.sqlite"))
+    with pytest.raises(LedgerDownError):
+        await LedgerDesk(away, deadline=5).ask(lambda ledger: ledger.account("ada"))
+    assert _measured("hubquota_desk_failures_total") == failures + 1

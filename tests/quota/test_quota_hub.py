@@ -17,6 +17,7 @@ from hubquota.models.ledger import Lease
 from hubquota.models.money import to_units
 from hubquota.models.words import moment_text
 from hubquota.storage.engine import decision, make_engine
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.quota.support import Hub, eventually
 
@@ -362,3 +363,23 @@ def test_a_leftover_lease_is_settled_by_the_next_start(hub: Hub) -> None:
     assert ended.charged == 0  # nobody ever saw it run
     assert open_lease(hub, "returning").id != leftover.id
     hub.stop("returning")
+
+
+def test_the_hub_s_own_metrics_count_decisions(hub: Hub) -> None:
+    def counted() -> dict[str, float]:
+        text = hub.api().get(f"{hub.url}/hub/metrics").raise_for_status().text
+        return {
+            sample.labels.get("outcome", sample.name): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name in {"hubquota_admissions_total", "hubquota_admission_duration_seconds_count"}
+        }
+
+    before = counted()
+    hub.ready("meter", size="small")
+    hub.stop("meter")
+    refused = hub.api().post("users/meter/server", json={"size": "gigantic"})
+    assert refused.status_code == httpx.codes.BAD_REQUEST
+    after = counted()
+    changed = {name: after[name] - before[name] for name in after if after[name] != before[name]}
+    assert changed == {"admitted": 1, "size": 1, "hubquota_admission_duration_seconds_count": 2}

@@ -21,8 +21,9 @@ from hubquota.models.overrides import Overridden
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFile
 from hubquota.storage.engine import make_engine
+from prometheus_client.parser import text_string_to_metric_families
 
-from tests.quota.support import Hub, eventually
+from tests.quota.support import Hub, eventually, free_port
 
 RATE = 40_000
 
@@ -398,3 +399,45 @@ def test_a_server_is_stopped_where_its_members_cap_is_used_up(hub: Hub) -> None:
     assert watch(hub, ahead=timedelta(minutes=15)).pass_once().stopped == 0
     assert watch(hub, ahead=timedelta(minutes=31)).pass_once().stopped == 1
     assert ended(hub, lease).reason == "ada's cap on the project survey is used up."
+
+
+def test_the_command_serves_numbers_for_prometheus(hub: Hub) -> None:
+    hub.ledger.open_account("rae", "explorer", to_units(81), actor="test")
+    ghost, port = _ghost(hub), free_port()
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "JUPYTERHUB_API_URL": f"{hub.url}/hub/api",
+        "JUPYTERHUB_API_TOKEN": "a-token-of-the-watch",
+        "HUBQUOTA_DATABASE_URL": hub.database_url,
+        "HUBQUOTA_TIERS": str(hub.tiers_file),
+    }
+    command = [sys.executable, "-m", "hubquota", "watch", "--interval", "0.2", "--metrics-port", str(port)]
+    taken = [*command, "--per-account"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    try:
+        ended(hub, ghost)
+        text = eventually(lambda: _scraped(port), "a pass that came through")
+        second = subprocess.run(taken, env=environment, capture_output=True, text=True, timeout=60)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert found["hubquota_watch_passes_total", "done"] >= 1
+    assert found["hubquota_watch_actions_total", "closed"] == 1
+    assert found["hubquota_watch_last_pass_timestamp_seconds",] > 1_700_000_000
+    assert found["hubquota_ledger_up",] == 1
+    assert found["hubquota_credits_available", "explorer"] >= 81
+    assert second.returncode == 1
+    assert "Address already in use" in second.stderr
+
+
+def _scraped(port: int) -> str | None:
+    try:
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics").raise_for_status().text
+    except httpx.HTTPError:
+        return None
+    return text if 'hubquota_watch_actions_total{action="closed"} 1.0' in text else None

@@ -216,6 +216,7 @@ def test_a_cap_on_workers_refuses_those_beyond_it(
     first, second = worker(ledger, "ada", "1"), worker(ledger, "ada", "2")
     clock.turn(60)
     third = worker(ledger, "ada", "3")
+    clock.turn(60)
     ledger.close(first, reason="x")
     clock.turn(60)
     fourth = worker(ledger, "ada", "4")

@@ -8,22 +8,46 @@ from threading import Event
 
 import click
 import httpx
+from prometheus_client import CollectorRegistry, start_http_server
 
 from hubquota.commands import options
-from hubquota.commands.options import ledger_of
+from hubquota.commands.door import Failed
+from hubquota.commands.metrics import per_account
+from hubquota.commands.options import engine_of
 from hubquota.hub.api import HubApi
 from hubquota.hub.watch import Watch
+from hubquota.hub.watch_metrics import WatchMetrics
 from hubquota.services.leases import EXTEND_WITHIN
+from hubquota.services.ledger import Ledger
+from hubquota.services.metrics import LedgerCollector
 from hubquota.services.tiersfile import TiersFile
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
 @click.option("--interval", default=60.0, show_default=True, help="Seconds between two passes.")
 @click.option("--hub-url", envvar="JUPYTERHUB_API_URL", required=True, help="The hub's REST API.")
 @click.option("--hub-token", envvar="JUPYTERHUB_API_TOKEN", required=True, help="A token for it.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Serve numbers for Prometheus on this port; 0 for a free one.",
+)
+@click.option("--metrics-address", default="127.0.0.1", show_default=True, help="The address to serve them on.")
+@per_account
 @options.database
 @options.tiers_file
-def watch(interval: float, hub_url: str, hub_token: str, database_url: str, tiers_path: str) -> None:
+def watch(
+    interval: float,
+    hub_url: str,
+    hub_token: str,
+    metrics_port: int | None,
+    metrics_address: str,
+    per_account: bool,
+    database_url: str,
+    tiers_path: str,
+) -> None:
     """Keep the ledger in step with a hub, and stop servers that ran too long. Runs until it is ended."""
     logging.basicConfig(level=logging.INFO, format="[%(levelname)1.1s %(asctime)s %(name)s] %(message)s")
     # One line a request would bury what the watch itself has to say.
@@ -34,5 +58,19 @@ def watch(interval: float, hub_url: str, hub_token: str, database_url: str, tier
     headers = {"Authorization": f"token {hub_token}"}
     with httpx.Client(base_url=f"{hub_url.rstrip('/')}/", headers=headers, timeout=30) as client:
         within = max(EXTEND_WITHIN, int(3 * interval))
-        ledger, tiers_file = ledger_of(database_url), TiersFile(tiers_path)
-        Watch(ledger, tiers_file, HubApi(client), extend_within=within).run(stop, interval)
+        engine, tiers_file = engine_of(database_url), TiersFile(tiers_path)
+        registry = CollectorRegistry()
+        registry.register(LedgerCollector(engine, tiers_file, per_account=per_account))
+        measured = WatchMetrics(registry)
+        if metrics_port is not None:
+            _serve(registry, metrics_port, metrics_address)
+        watched = Watch(Ledger(engine), tiers_file, HubApi(client), extend_within=within)
+        watched.run(stop, interval, observe=measured.passed)
+
+
+def _serve(registry: CollectorRegistry, port: int, address: str) -> None:
+    try:
+        server, _ = start_http_server(port, address, registry)
+    except OSError as error:
+        raise Failed(f"Nothing can be served on {address}:{port}: {error.strerror or error}.") from error
+    log.info("Numbers for Prometheus are at http://%s:%d/metrics", address, server.server_port)

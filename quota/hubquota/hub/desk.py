@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from hubquota.hub import metrics
 from hubquota.models.ledger import Lease
 from hubquota.services.ledger import Ledger, utc_now
 from hubquota.storage.engine import make_engine
@@ -110,6 +111,7 @@ class LedgerDesk:
     def owe(self, key: str, act: Callable[[Ledger], object]) -> None:
         """Write something about a lease soon, without waiting for it. As for `settle` otherwise."""
         self._owed.append((key, act))
+        metrics.OWED.inc()
         self._wake(0)
 
     def sighted(self, key: str, at: datetime) -> None:
@@ -141,10 +143,12 @@ class LedgerDesk:
             raise
         if not answer.done():
             abandon()
+            metrics.TIMEOUTS.inc()
             raise LedgerDownError(f"The ledger's database did not answer within {self._deadline:g} s.")
         try:
             return answer.result()
         except SQLAlchemyError as error:
+            metrics.FAILURES.inc()
             log.error("The ledger's database failed: %s", error)
             raise LedgerDownError("The ledger's database failed.") from error
 
@@ -183,6 +187,7 @@ class LedgerDesk:
             except Exception:
                 log.exception("What was owed about %s cannot be written.", key)
             self._owed.popleft()
+            metrics.OWED.dec()
 
 
 @cache

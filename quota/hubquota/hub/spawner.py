@@ -26,6 +26,7 @@ from hubquota.hub.desk import LedgerDesk, LedgerDownError, desk_for
 from hubquota.hub.endings import ran_out_of_memory
 from hubquota.hub.form import ACCOUNT, SIZE, Payer, size_form, trouble_form
 from hubquota.hub.keys import SERVER, server_key
+from hubquota.hub.metrics import admission
 from hubquota.hub.notes import notes_html, standing
 from hubquota.hub.offers import machine_of, offers_for, sync_groups
 from hubquota.hub.refusal import refusal_error
@@ -147,11 +148,10 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         self._lease_id = self._alive_at = self._stopped_at = None
         self._out_of_memory = False
         try:
-            size, lease = await self._admit()
+            with admission():
+                size, lease = await self._admit_or_say_why()
         except Refused as refused:
             raise refusal_error(refused) from None
-        except LedgerDownError:
-            raise refusal_error(Refused(limit="unavailable", message=_LEDGER_DOWN)) from None
         self._lease_id = lease.id
         self.apply_size(size)
         await _finished(super().run_pre_spawn_hook())
@@ -255,6 +255,12 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
 
     def _groups(self) -> set[str]:
         return {group.name for group in self.user.groups}
+
+    async def _admit_or_say_why(self) -> tuple[Size, Lease]:
+        try:
+            return await self._admit()
+        except LedgerDownError:
+            raise Refused(limit="unavailable", message=_LEDGER_DOWN) from None
 
     async def _admit(self) -> tuple[Size, Lease]:
         tiers = self._tiers()
