@@ -13,7 +13,7 @@ from hubquota.models.reading import AccountQuery
 from hubquota.models.tiers import Tiers
 from hubquota.services.describe import SizeRow, sizes_for
 
-from romanhub.portal.answers import DirectoryModel, DirectoryRowModel
+from romanhub.portal.answers import DirectoryModel, DirectoryRowModel, allocation_model
 from romanhub.portal.auth import Visitor
 from romanhub.portal.desk import Desk
 from romanhub.portal.models import (
@@ -26,7 +26,7 @@ from romanhub.portal.models import (
     StatementModel,
     balance_model,
 )
-from romanhub.portal.views import AccountPage, Since
+from romanhub.portal.views import AccountPage, Since, history_rows
 
 
 class Accounts:
@@ -113,18 +113,24 @@ class Accounts:
 
     async def _page(self, name: str, *, lines: int, before: int | None, own: bool) -> AccountPage:
         def read() -> AccountPage:
-            statement = self._read_statement(name, limit=lines, before=before)
-            tiers = self.tiers
+            statement = self._read_statement(name, limit=1, before=None)
+            history = self._desk.histories.history(name, limit=lines, before=before)
+            tiers, now = self.tiers, self._desk.clock()
             return AccountPage(
                 name=name,
                 own=own,
                 tier_name=statement.account.tier,
                 tiers=tiers,
-                at=self._desk.clock(),
+                at=now,
                 statement=statement,
                 before=before,
                 since=self._since(name),
                 sizes=_sizes(tiers, statement.account.tier, statement.balance.available),
+                history=tuple(history_rows(history, now)),
+                next_before=history.next_before,
+                allocations=tuple(allocation_model(one, tiers, now) for one in self._ledger.allocations(name)),
+                explanation=self._ledger.explain(name),
+                burn=self._desk.histories.burn_down(name),
             )
 
         return await self._ask(read)

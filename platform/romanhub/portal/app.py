@@ -60,11 +60,13 @@ def create_app(
     gate = Gate(doorkeeper)
     desk = Desk(ledger, tiers, clock=clock, deadline=settings.ledger_deadline_seconds)
     accounts, reading, acts = Accounts(desk), Reading(desk), Acts(desk)
-    rendered = Pages(settings.hub)
+    rendered = Pages(settings.hub, gate.ticket)
     app.include_router(signin.routes(settings.hub, doorkeeper))
     app.include_router(api.routes(gate, desk, accounts, reading, acts, settings.archive), prefix=f"{prefix}api")
     app.include_router(health_routes(accounts), prefix=f"{prefix}api")
-    app.include_router(pages.routes(settings.hub, gate, accounts, rendered), prefix=prefix.rstrip("/"))
+    app.include_router(
+        pages.routes(settings.hub, gate, desk, accounts, reading, acts, rendered), prefix=prefix.rstrip("/")
+    )
     app.add_middleware(SecurityHeaders)
     Failures(settings.hub, doorkeeper, rendered).install(app)
     return app

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from hubquota.models.money import format_credits, format_price
+from hubquota.models.money import UNITS_PER_CREDIT, format_credits, format_price, price_of
 from hubquota.services.describe import linked
 from markupsafe import Markup
+
+from romanhub.portal.chart import thinned
+from romanhub.portal.models import credits_text
 
 _MINUS = "\N{MINUS SIGN}"
 
@@ -26,6 +29,48 @@ def cost(units: int) -> str:
 def signed(units: int) -> str:
     """Units as credits with their sign, for a line that adds to a balance or takes from it."""
     return f"+{amount(units)}" if units > 0 else amount(units)
+
+
+def adding_up(amounts: Sequence[int], start: int = 0) -> list[str]:
+    """Amounts as credits in hundredths that add up as they are shown, from `start` on, in units.
+
+    Each is what the sum, rounded down, moves by. One that does not move it says that it is less than 0.01.
+    """
+    texts: list[str] = []
+    total = start
+    for units in amounts:
+        moved = _hundredths(total + units) - _hundredths(total)
+        total += units
+        if not moved and units:
+            texts.append("less than 0.01" if units > 0 else f"less than {_MINUS}0.01")
+        else:
+            texts.append(f"{_MINUS if moved < 0 else ''}{abs(moved) // 100}.{abs(moved) % 100:02}")
+    return texts
+
+
+def fine(units: int) -> str:
+    """Units as credits with their sign and up to ten decimals: exact, where lines do not stand in a sum."""
+    text = credits_text(abs(units))
+    whole, _, decimals = text.partition(".")
+    sign = _MINUS if units < 0 else "+" if units > 0 else ""
+    return f"{sign}{whole}.{decimals.ljust(2, '0')}" if units else ""
+
+
+def with_sign(text: str) -> str:
+    """The text of an amount with a plus before it where it is above zero."""
+    return text if text.startswith((_MINUS, "less", "0.00")) else f"+{text}"
+
+
+def _hundredths(units: int) -> int:
+    return units * 100 // UNITS_PER_CREDIT
+
+
+def day(at: datetime) -> Markup:
+    """A moment as a `time` element, to the day for the reader."""
+    utc = at.astimezone(UTC)
+    return Markup('<time datetime="{}">{}</time>').format(
+        utc.strftime("%Y-%m-%dT%H:%M:%SZ"), f"{utc.day} {utc:%b %Y}"
+    )
 
 
 def credits_of(given: Decimal) -> str:
@@ -56,11 +101,18 @@ def sentence(text: str) -> str:
 
 
 #: What templates can use, by name.
-FILTERS: dict[str, Callable[..., str]] = {
+FILTERS: dict[str, Callable[..., object]] = {
     "amount": amount,
     "cost": cost,
     "signed": signed,
     "price": format_price,
+    "adding_up": adding_up,
+    "with_sign": with_sign,
+    "exact": credits_text,
+    "fine": fine,
+    "day": day,
+    "hourly": lambda rate: format_price(price_of(rate)),
+    "thinned": thinned,
     "credits_of": credits_of,
     "timestamp": timestamp,
     "duration": duration,

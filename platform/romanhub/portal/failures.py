@@ -27,6 +27,7 @@ from romanhub.portal.auth import Doorkeeper, NotAllowedError, NotSignedInError, 
 from romanhub.portal.desk import LedgerUnavailableError
 from romanhub.portal.headers import protect
 from romanhub.portal.hub import CodeRefusedError, HubUnavailableError
+from romanhub.portal.navigation import items_for
 from romanhub.portal.problems import MEDIA_TYPE, PortalError, Problem
 from romanhub.portal.rendering import Pages
 from romanhub.portal.settings import HubSettings
@@ -112,6 +113,7 @@ class Failures:
             "problem.html",
             visitor=getattr(request.state, "visitor", None),
             here=None,
+            items=items_for(getattr(request.state, "visitor", None)),
             problem=problem,
             links=self._ways_out(request, error),
         )
@@ -120,6 +122,10 @@ class Failures:
     def _ways_out(self, request: Request, error: Exception) -> list[_Link]:
         hub_home = _Link("Hub home", self._settings.page("home"))
         account = _Link("Your account", self._settings.prefix)
+        if request.method == "POST":
+            # The page that the form was on shows how things are now.
+            back = request.scope.get("portal.back", "")
+            return [_Link("Back to the page", f"{self._settings.prefix}{back}"), account]
         if isinstance(error, HubUnavailableError | LedgerUnavailableError):
             return [_Link("Try again", request.url.path)]
         if isinstance(error, SignInFailedError | CodeRefusedError):

@@ -65,8 +65,12 @@ class Gate:
                     HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The form has more text than fits. Shorten it."
                 )
         fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=5000)
-        visitor = await self._doorkeeper.holder(fields.get("ticket", [""])[0])
+        ticket = fields.get("ticket", [""])[0]
+        visitor = await self._doorkeeper.holder(ticket)
         request.state.visitor = visitor
+        # A page that answers a form has forms of its own, for the same person.
+        request.scope["portal.ticket"] = ticket
+        request.scope["portal.back"] = fields.get("back", [""])[0].lstrip("/")
         return Form(visitor, fields)
 
     def ticket(self, request: Request) -> str:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from importlib.resources import files
 
+from fastapi import Request
+from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from romanhub.portal.auth import Visitor
 from romanhub.portal.display import FILTERS
+from romanhub.portal.forms import new_key
+from romanhub.portal.navigation import items_for
 from romanhub.portal.settings import HubSettings
 
 #: The files that pages refer to, with their media types.
@@ -17,7 +23,8 @@ STATIC = {"portal.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
 class Pages:
     """Renders the portal's templates; every template can use `hub`, the hub's settings, for its links."""
 
-    def __init__(self, settings: HubSettings) -> None:
+    def __init__(self, settings: HubSettings, ticket: Callable[[Request], str]) -> None:
+        self._ticket = ticket
         folder = files("romanhub.portal") / "static"
         self.static = {name: (folder / name).read_bytes() for name in STATIC}
         self._environment = Environment(
@@ -33,6 +40,24 @@ class Pages:
             style_sheet=self._address(settings, "portal.css"),
             icon=self._address(settings, "icon.svg"),
         )
+
+    def page(
+        self, request: Request, template: str, *, here: str, status: int = 200, **context: object
+    ) -> HTMLResponse:
+        """The answer that shows a page to whoever `request` has let in, with a ticket for its forms."""
+        visitor: Visitor = request.state.visitor
+        signed_in = "authorization" not in request.headers and request.method == "GET"
+        ticket = self._ticket(request) if signed_in else request.scope.get("portal.ticket", "")
+        text = self.render(
+            template,
+            visitor=visitor,
+            here=here,
+            ticket=ticket,
+            once=new_key(),
+            items=items_for(visitor),
+            **context,
+        )
+        return HTMLResponse(text, status)
 
     def render(self, template: str, **context: object) -> str:
         """The page that `template` makes of `context`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -82,6 +82,10 @@ class HubSettings(BaseModel):
     def page(self, path: str) -> str:
         """The address of one of the hub's own pages, such as `home`, for a link."""
         return f"{self.host}{self.base_url}hub/{path}"
+
+    def path(self, *parts: str) -> str:
+        """The path of one of the portal's own pages; a part may be any text."""
+        return self.prefix + "/".join(quote(part, safe="/@") for part in parts)
 
 
 class ArchiveSettings(BaseModel):

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
-from hubquota.models.ledger import EntryKind
+from hubquota.models.burndown import BurnDown
+from hubquota.models.ledger import EntryKind, Explanation
+from hubquota.models.money import price_of
+from hubquota.models.reading import History, Session
 from hubquota.models.tiers import Tier, Tiers
 from hubquota.services.describe import SizeRow
 
+from romanhub.portal.answers import AllocationModel
+from romanhub.portal.chart import Picture, pictures
+from romanhub.portal.display import adding_up
 from romanhub.portal.models import BalanceModel, StatementModel
 
 
@@ -33,6 +40,68 @@ class Shares:
 
 
 @dataclass(frozen=True)
+class HistoryRow:
+    """One line of the history: a session with all its charges, or what somebody did."""
+
+    label: str
+    text: str
+    start: datetime | None
+    end: datetime | None
+    #: Seconds that a session ran; None for what is none.
+    seconds: int | None
+    price: Decimal | None
+    #: Who ran it.
+    person: str
+    #: The session's number, where it was charged in more than one part.
+    opens: int | None
+    charges: int
+    #: What it takes or adds, so that the column adds up.
+    amount: str
+    #: The posted balance after it and all lines below it, in units.
+    after: int
+
+
+def history_rows(found: History, now: datetime) -> list[HistoryRow]:
+    """Return the lines of a history as the page shows them."""
+    amounts = [line.amount for line in found.lines]
+    oldest = found.after[-1] - amounts[-1] if amounts else 0
+    shown = adding_up(amounts[::-1], oldest)[::-1]
+    rows = []
+    for line, amount, after in zip(found.lines, shown, found.after, strict=True):
+        if isinstance(line, Session):
+            lease = line.lease
+            row = HistoryRow(
+                label=lease.label,
+                text=lease.reason or ("Runs now; charged so far." if lease.is_open else ""),
+                start=lease.started_at,
+                end=lease.ended_at,
+                seconds=lease.seconds(now),
+                price=price_of(lease.rate),
+                person=lease.person,
+                opens=lease.id if line.lines > 1 else None,
+                charges=line.lines,
+                amount=amount,
+                after=after,
+            )
+        else:
+            row = HistoryRow(
+                label=line.kind.capitalize(),
+                text=f"{line.reason}{'' if line.reason.endswith(('.', '!', '?')) else '.'} By {line.actor}.",
+                start=line.at,
+                end=None,
+                seconds=None,
+                price=None,
+                person="",
+                opens=None,
+                charges=0,
+                amount=amount,
+                after=after,
+            )
+        rows.append(row)
+    return rows
+
+
+@dataclass(frozen=True)
 class AccountPage:
     """Everything that an account's page shows; without a statement where there is no account yet."""
 
@@ -47,6 +116,11 @@ class AccountPage:
     before: int | None = None
     since: Since | None = None
     sizes: tuple[SizeRow, ...] = ()
+    history: tuple[HistoryRow, ...] = ()
+    next_before: int | None = None
+    allocations: tuple[AllocationModel, ...] = ()
+    explanation: Explanation | None = None
+    burn: BurnDown | None = None
 
     @property
     def tier(self) -> Tier | None:
@@ -58,6 +132,11 @@ class AccountPage:
         """Whether a server is running, not just starting."""
         running = self.statement.running if self.statement else ()
         return any(thing.kind == "server" and thing.started_at is not None for thing in running)
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """The burn-down, drawn for wide pages and for narrow ones."""
+        return pictures(self.burn) if self.burn else ()
 
     @property
     def shares(self) -> Shares | None:

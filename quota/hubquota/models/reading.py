@@ -76,6 +76,8 @@ class History:
     """An account's journal with the charges of each session as one line, newest first."""
 
     lines: tuple[Entry | Session, ...]
+    #: For each line, the account's posted balance after it, in units: what it and all lines below it add up to.
+    after: tuple[int, ...]
     #: Pass as `before` to read further back; None at the beginning.
     next_before: int | None
 

@@ -210,13 +210,14 @@ class Accounts(Service):
             now = self._now()
             found = directory.page(connection, query, after=after, limit=limit + 1, now=now)
             shown = found[:limit]
-            summaries = self._summaries(connection, [owner for owner, _ in shown])
-            states = directory.states(connection, [owner.id for owner, _ in shown], now)
-        rows = tuple(
-            AccountRow(summary, states[summary.account.id][0], moment(states[summary.account.id][1]))
-            for summary in summaries
-        )
-        return AccountPage(rows, shown[-1][1] if len(found) > limit and shown else None)
+            rows = self._rows(connection, [owner for owner, _ in shown], now)
+        return AccountPage(tuple(rows), shown[-1][1] if len(found) > limit and shown else None)
+
+    def rows_of(self, names: Sequence[str]) -> list[AccountRow]:
+        """Return the rows of these accounts, as in the list; names of which there is none are left out."""
+        with reading(self._engine) as connection:
+            found = [accounts.find(connection, name) for name in names]
+            return self._rows(connection, [owner for owner in found if owner is not None], self._now())
 
     def balance(self, name: str) -> Balance:
         """Return what the account can spend, with what runs now taken into account.
@@ -338,6 +339,13 @@ class Accounts(Service):
     def _balance(self, connection: Connection, account_id: int, now: int) -> Balance:
         pools = allocations.open_pools(connection, account_id, now)
         return balance_of(pools, leases.burden(connection, account_id, now), now)
+
+    def _rows(self, connection: Connection, owners: Sequence[Owner], now: int) -> list[AccountRow]:
+        states = directory.states(connection, [owner.id for owner in owners], now)
+        return [
+            AccountRow(summary, states[summary.account.id][0], moment(states[summary.account.id][1]))
+            for summary in self._summaries(connection, owners)
+        ]
 
     def _summaries(self, connection: Connection, owners: Sequence[Owner]) -> list[AccountSummary]:
         now, ids = self._now(), [owner.id for owner in owners]

@@ -27,7 +27,7 @@ class Histories(Service):
     def history(self, name: str, *, limit: int = 50, before: int | None = None) -> History:
         """Return an account's journal, newest first, with all charges of a session as one line.
 
-        A session is where its last charge is.
+        A session is where its last charge is, with all that it was charged; balances are told in that order.
 
         Args:
             name: the account's name.
@@ -44,11 +44,18 @@ class Histories(Service):
             numbers = [entry.lease_id for entry in shown if entry.lease_id is not None]
             sums = history.session_sums(connection, numbers)
             sessions = {lease.id: lease for lease in leases.of_ids(connection, numbers, now)}
+            balance = 0
+            if shown:
+                balance = shown[0].balance_after - history.charged_before(connection, owner.id, shown[0])
         lines = tuple(
             entry if entry.lease_id is None else Session(sessions[entry.lease_id], *sums[entry.lease_id], entry)
             for entry in shown
         )
-        return History(lines, shown[-1].id if len(found) > limit and shown else None)
+        after: list[int] = []
+        for line in lines:
+            after.append(balance)
+            balance -= line.amount
+        return History(lines, tuple(after), shown[-1].id if len(found) > limit and shown else None)
 
     def session(self, lease_id: int) -> Lease:
         """Return the lease of that number.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select, text, true, tuple_
+from sqlalchemy import ColumnElement, Connection, case, func, or_, select, text, true, tuple_
 
 from hubquota.models.burndown import Point
 from hubquota.models.ledger import Entry
@@ -46,6 +46,24 @@ def session_sums(connection: Connection, lease_ids: Sequence[int]) -> dict[int, 
         .group_by(entry.c.lease_id)
     )
     return {number: (int(amount), int(count)) for number, amount, count in connection.execute(statement)}
+
+
+def charged_before(connection: Connection, account_id: int, line: Entry) -> int:
+    """Return what sessions that have charges after a line were charged up to it, as an amount of at most zero."""
+    at = seconds(line.at)
+    around = select(lease.c.id).where(
+        lease.c.account_id == account_id,
+        lease.c.started_at <= at,
+        or_(lease.c.ended_at.is_(None), lease.c.ended_at >= at),
+    )
+    sums = (
+        select(func.sum(case((entry.c.id <= line.id, entry.c.amount), else_=0)).label("before"))
+        .where(entry.c.lease_id.in_(around))
+        .group_by(entry.c.lease_id)
+        .having(func.max(entry.c.id) > line.id)
+        .subquery()
+    )
+    return int(connection.execute(select(func.sum(sums.c.before))).scalar_one() or 0)
 
 
 def of_lease(connection: Connection, lease_id: int, *, limit: int, before: int | None) -> list[Entry]:

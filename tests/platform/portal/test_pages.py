@@ -83,7 +83,12 @@ async def test_the_page_answers_why_the_balance_is_what_it_is(
 
     assert "36.99 credits left" in page.text
     assert f"After the last grant 2 Nov 2026, 09:00 UTC 50.00 Charged since {MINUS}12.00" in page.text
-    assert f"Used by what runs now, charged when it ends {MINUS}1.01 Left 36.99" in page.text
+    assert f"Used by what runs now and not charged yet {MINUS}1.01 Left, in credits 36.99" in page.text
+    assert "Why is my balance 36.99?" in page.text
+    assert (
+        f"Allocation 1 (explorer): granted, in 1 line 50.00 Allocation 1 (explorer): charged, in 1 line {MINUS}12.00"
+        in page.text
+    )
     assert (
         f"Medium server Stopped by ada. 2 Nov 2026, 09:00 5 Nov 2026, 17:00 3 d 8 h 0.15 {MINUS}12.00 38.00"
     ) in page.text
@@ -102,7 +107,10 @@ async def test_a_later_grant_is_where_the_page_counts_from(
 
     page = await visit(web, hub.add("ada"))
 
-    assert f"After the last grant 3 Nov 2026, 05:00 UTC 147.00 Charged since {MINUS}15.00 Left 132.00" in page.text
+    assert (
+        f"After the last grant 3 Nov 2026, 05:00 UTC 147.00 Charged since {MINUS}15.00 Left, in credits 132.00"
+        in page.text
+    )
     assert "Grant A second season. By edwin. 3 Nov 2026, 05:00 +100.00 147.00" in page.text
 
 
@@ -125,8 +133,8 @@ async def test_an_empty_account_is_told_how_to_ask_for_more(
 
     assert f"{MINUS}58.00 credits left" in page.text
     assert (
-        f"Nothing is left to start with New servers and Dask workers are refused until there is more. {tiers.ask}"
-        in page.text
+        "Nothing is left to start with New servers and Dask workers are refused until there is more. "
+        f"Ask for an allocation . {tiers.ask}" in page.text
     )
     assert "Nothing runs, so nothing is being used up." in page.text
 
@@ -201,7 +209,7 @@ async def test_all_accounts_are_for_administrators(
 
     listing = await visit(web, admin, "admin")
     assert "ada Researcher 2 Nov 2026" not in listing.text, "ada's account was opened later"
-    assert re.search(r"ada Researcher \d+ Nov 2026, \d\d:\d\d 3 391\.46", listing.text)
+    assert re.search(r"ada Researcher active \d+ Nov 2026 none 3 391\.46", listing.text)
     one = await visit(web, admin, listing.links["ada"])
     assert "Account of ada" in one.text
     assert "391.46 credits left" in one.text

@@ -1,0 +1,58 @@
+"""The pages that people read, and the forms on them. Everything works without JavaScript."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from romanhub.portal.accounts import Accounts
+from romanhub.portal.acts import Acts
+from romanhub.portal.desk import Desk
+from romanhub.portal.gate import Gate
+from romanhub.portal.pages import account, administration, audit, bulk, projects, queue, requests
+from romanhub.portal.problems import PortalError
+from romanhub.portal.reading import Reading
+from romanhub.portal.rendering import STATIC, Pages
+from romanhub.portal.settings import HubSettings
+
+_YEAR_SECONDS = 31_536_000
+
+
+def routes(
+    settings: HubSettings,
+    gate: Gate,
+    desk: Desk,
+    accounts: Accounts,
+    reading: Reading,
+    acts: Acts,
+    pages: Pages,
+) -> APIRouter:
+    """The pages' routes, to be served under the portal's own path."""
+    router = APIRouter(include_in_schema=False)
+    for part in (
+        account.routes(settings, gate, desk, accounts, reading, pages),
+        requests.routes(settings, gate, desk, reading, acts, pages),
+        projects.routes(settings, gate, desk, accounts, reading, acts, pages),
+        queue.routes(settings, gate, desk, reading, acts, pages),
+        audit.routes(gate, desk, pages),
+        bulk.routes(gate, desk, acts, pages),
+        administration.routes(settings, gate, desk, accounts, acts, pages),
+    ):
+        router.include_router(part)
+
+    @router.get("/static/{version}/{name}")
+    async def static(version: str, name: str) -> Response:
+        if name not in STATIC:
+            raise PortalError(HTTPStatus.NOT_FOUND, "There is no such file.")
+        # A page of another version of the portal may still ask for its own version of the file.
+        kept = f"public, max-age={_YEAR_SECONDS}, immutable" if version == pages.version(name) else "no-cache"
+        headers = {
+            "Cache-Control": kept,
+            # Pages have origins of their own; these files are for everybody anyway.
+            "Cross-Origin-Resource-Policy": "cross-origin",
+        }
+        return Response(pages.static[name], media_type=STATIC[name], headers=headers)
+
+    return router

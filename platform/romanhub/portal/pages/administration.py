@@ -1,0 +1,142 @@
+"""All accounts, and one of them with what can be done to it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+from hubquota.models.money import InexactAmountError, to_units
+from hubquota.models.reading import AccountOrder, AccountQuery, AccountState
+
+from romanhub.portal.accounts import Accounts
+from romanhub.portal.acts import Acts
+from romanhub.portal.auth import Visitor
+from romanhub.portal.desk import Desk
+from romanhub.portal.forms import Form
+from romanhub.portal.gate import Gate, ensure_admin
+from romanhub.portal.inputs import MOST_CREDITS, Text
+from romanhub.portal.pages.account import LINES, Earlier
+from romanhub.portal.pages.audit import day_of
+from romanhub.portal.problems import invalid
+from romanhub.portal.rendering import Pages
+from romanhub.portal.settings import HubSettings
+
+_ROWS = 50
+
+
+def routes(
+    settings: HubSettings, gate: Gate, desk: Desk, accounts: Accounts, acts: Acts, pages: Pages
+) -> APIRouter:
+    """The routes of all accounts and of one."""
+    router = APIRouter()
+    auditor, form = Depends(gate.auditor), Depends(gate.form)
+
+    @router.get("/admin")
+    async def all_accounts(
+        request: Request,
+        q: Annotated[Text, Query(max_length=255)] = "",
+        tier: Annotated[Text, Query(max_length=100)] = "",
+        state: AccountState | Literal[""] = "",
+        ending_before: Annotated[str, Query(max_length=20)] = "",
+        balance_below: Annotated[str, Query(max_length=20)] = "",
+        order: AccountOrder = "name",
+        after: Annotated[Text, Query(max_length=255)] = "",
+        _visitor: Visitor = auditor,
+    ) -> HTMLResponse:
+        search, limit = q.strip(), day_of(ending_before)
+        query = AccountQuery(
+            search=search,
+            tier=tier or None,
+            state=state or None,
+            ending_before=limit,
+            balance_below=_units(balance_below),
+            order=order,
+        )
+        listing = await accounts.directory(query, after=after or None, limit=_ROWS)
+        given = {
+            "q": search, "tier": tier, "state": state, "ending_before": ending_before,
+            "balance_below": balance_below.strip(), "order": order,
+        }  # fmt: skip
+        export = {**given, "ending_before": f"{limit:%Y-%m-%dT%H:%M:%SZ}" if limit else ""}
+        chosen = {name: value for name, value in given.items() if value and (name, value) != ("order", "name")}
+        return pages.page(
+            request,
+            "accounts.html",
+            here="admin",
+            listing=listing,
+            given=given,
+            narrowed=bool(chosen.keys() - {"order", "q"}),
+            after=after,
+            first=urlencode(chosen),
+            following=urlencode({**chosen, "after": listing.next_after}) if listing.next_after else None,
+            export=urlencode({name: value for name, value in export.items() if value}),
+            titles={name: one.title for name, one in accounts.tiers.tiers.items()},
+        )
+
+    @router.get("/admin/accounts/{name:path}")
+    async def one_account(
+        name: str, request: Request, before: Earlier = None, visitor: Visitor = auditor
+    ) -> HTMLResponse:
+        page = await accounts.page_of(name, lines=LINES, before=before)
+        return pages.page(
+            request, "account.html", here="admin", page=page, address=request.url.path, acting=visitor.admin
+        )
+
+    @router.post("/admin/acts/{act}")
+    async def do(act: str, sent: Form = form) -> RedirectResponse:
+        visitor, account = ensure_admin(sent.visitor), sent.text("account", longest=255)
+        reason, key = sent.text("reason", longest=2000), sent.once
+        match act:
+            case "grant":
+                end = sent.end_of("end")
+                start = sent.start_of("start")
+                tier = sent.text("tier") or None
+                if end is None and not sent.text("endless"):
+                    terms = desk.tiers.tiers.get(tier or "")
+                    days = terms.term_days if terms else None
+                    if days is None:
+                        raise invalid("Say when the term ends, or choose a tier, whose term counts then.")
+                    end = (start or desk.clock()) + timedelta(days=days)
+                await acts.grant(
+                    visitor, account, sent.units("amount"), reason=reason, key=key,
+                    tier=tier, start=start, end=end, renewable=bool(sent.text("renewable")),
+                )  # fmt: skip
+            case "supplement":
+                await acts.supplement(
+                    visitor, sent.number("allocation"), sent.units("amount"), reason=reason, key=key
+                )
+            case "extend":
+                end = sent.end_of("end")
+                if end is None and not sent.text("endless"):
+                    raise invalid("Say on which day the term is to end.")
+                await acts.extend(visitor, sent.number("allocation"), end, reason=reason, key=key)
+            case "transfer":
+                await acts.transfer(
+                    visitor, sent.number("allocation"), sent.number("target"), sent.units("amount"),
+                    reason=reason, key=key,
+                )  # fmt: skip
+            case "suspend" | "resume" | "revoke":
+                await acts.switch(visitor, sent.number("allocation"), act, reason=reason, key=key)
+            case "correct":
+                units = sent.units("amount", negative=True)
+                await acts.correct(visitor, sent.number("allocation"), units, reason=reason, key=key)
+            case _:
+                raise invalid(f"There is no act '{act}'.")
+        return RedirectResponse(settings.path("admin/accounts", account), status_code=303)
+
+    return router
+
+
+def _units(text: str) -> int | None:
+    if not text.strip():
+        return None
+    try:
+        units = to_units(text.strip())
+    except InexactAmountError as error:
+        raise invalid(f"{error} Write an amount of credits such as 12.5.") from None
+    if abs(units) > to_units(MOST_CREDITS):
+        raise invalid(f"{text} credits cannot be meant: amounts go up to {MOST_CREDITS}.")
+    return units

@@ -1,0 +1,69 @@
+"""The same act on several accounts: what it would change is shown first, and done as it was shown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, StreamingResponse
+from hubquota.services.bulk import BulkAct
+
+from romanhub.portal.acts import Acts
+from romanhub.portal.api.exports import account_row
+from romanhub.portal.desk import Desk
+from romanhub.portal.export import as_csv
+from romanhub.portal.forms import Form
+from romanhub.portal.gate import Gate, ensure_admin, ensure_auditor
+from romanhub.portal.problems import invalid
+from romanhub.portal.rendering import Pages
+
+
+def routes(gate: Gate, desk: Desk, acts: Acts, pages: Pages) -> APIRouter:
+    """The routes of what is done with chosen accounts."""
+    router = APIRouter()
+    form = Depends(gate.form)
+
+    @router.post("/admin/selection", response_model=None)
+    async def selection(request: Request, sent: Form = form) -> HTMLResponse | StreamingResponse:
+        names = list(dict.fromkeys(sent.texts("name")))
+        if not names:
+            raise invalid("Choose accounts first: no box is ticked.")
+        if sent.text("then") == "csv":
+            ensure_auditor(sent.visitor)
+            rows = await desk.ask(lambda: desk.ledger.rows_of(names))
+            headers = {"Content-Disposition": 'attachment; filename="accounts.csv"'}
+            return StreamingResponse(
+                as_csv(map(account_row, rows)), media_type="text/csv; charset=utf-8", headers=headers
+            )
+        ensure_admin(sent.visitor)
+        act, reason = _act(sent), sent.text("reason", longest=2000)
+        if not reason:
+            raise invalid("Say why: the reason is on every line that is written.")
+        plan = await acts.preview(names, act)
+        return pages.page(request, "bulk.html", here="admin", plan=plan, results=None, act=act, reason=reason)
+
+    @router.post("/admin/bulk")
+    async def apply(request: Request, sent: Form = form) -> HTMLResponse:
+        visitor, act, reason = ensure_admin(sent.visitor), _act(sent), sent.text("reason", longest=2000)
+        plan = [_seen(text) for text in sent.texts("seen")]
+        results = await acts.apply(visitor, plan, act, reason=reason, key=sent.once)
+        return pages.page(request, "bulk.html", here="admin", plan=None, results=results, act=act, reason=reason)
+
+    return router
+
+
+def _act(sent: Form) -> BulkAct:
+    try:
+        return BulkAct(
+            units=sent.units("amount") if sent.text("amount") else 0,
+            days=min(sent.number("days"), 3660) if sent.text("days") else 0,
+        )
+    except ValueError as error:
+        raise invalid(str(error)) from None
+
+
+def _seen(text: str) -> tuple[int, datetime | None]:
+    number, _, end = text.partition(":")
+    if not number.isdigit() or not (end.isdigit() or not end) or int(number) >= 2**63 or len(end) > 11:
+        raise invalid("The plan that was sent cannot be read. Make it again.")
+    return int(number), datetime.fromtimestamp(int(end), UTC) if end else None

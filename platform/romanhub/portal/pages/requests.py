@@ -1,0 +1,95 @@
+"""Asking for allocations: a person's own requests and those of the projects that they lead."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+from hubquota.models.ledger import ImpossibleError, UnknownAccountError
+from hubquota.models.requests import ConflictingRequestError
+
+from romanhub.portal.acts import Acts
+from romanhub.portal.auth import Visitor
+from romanhub.portal.desk import Desk
+from romanhub.portal.failures import problem_of
+from romanhub.portal.forms import Form
+from romanhub.portal.gate import Gate, ensure_requester
+from romanhub.portal.problems import PortalError
+from romanhub.portal.reading import Reading
+from romanhub.portal.rendering import Pages
+from romanhub.portal.settings import HubSettings
+
+_SHOWN = 100
+_FIELDS = ("account", "what", "amount", "justification", "results")
+
+
+def routes(settings: HubSettings, gate: Gate, desk: Desk, reading: Reading, acts: Acts, pages: Pages) -> APIRouter:
+    """The routes of requests."""
+    router = APIRouter()
+    person, form = Depends(gate.person), Depends(gate.form)
+
+    async def show(
+        request: Request,
+        visitor: Visitor,
+        *,
+        status: int = 200,
+        mistake: str = "",
+        given: dict[str, str] | None = None,
+    ) -> HTMLResponse:
+        projects = await desk.ask(lambda: desk.projects.projects_of(visitor.name))
+        names = [visitor.name, *(summary.account.name for summary, role in projects if role == "pi")]
+        found, renewable = [], []
+        for name in names:
+            rows, _ = await reading.requests(name, open_only=False, after=0, limit=_SHOWN)
+            found += rows
+            try:
+                allocations = await reading.allocations(name, lapsed=True)
+            except UnknownAccountError:
+                continue
+            renewable += [one for one in allocations if one.renewable]
+        return pages.page(
+            request,
+            "requests.html",
+            here="requests",
+            status=status,
+            names=names,
+            requests=sorted(found, key=lambda one: -one.id),
+            renewable=sorted(renewable, key=lambda one: -one.id)[:20],
+            tiers=desk.tiers,
+            mistake=mistake,
+            given=dict.fromkeys(_FIELDS, "") | (given or {}),
+        )
+
+    @router.get("/requests")
+    async def own_requests(request: Request, visitor: Visitor = person) -> HTMLResponse:
+        chosen = {name: request.query_params[name][:255] for name in _FIELDS if name in request.query_params}
+        return await show(request, visitor, given=chosen)
+
+    @router.post("/requests", response_model=None)
+    async def ask(request: Request, sent: Form = form) -> HTMLResponse | RedirectResponse:
+        visitor = ensure_requester(sent.visitor)
+        try:
+            what, _, which = sent.text("what").partition(":")
+            await acts.ask(
+                visitor,
+                account=sent.text("account") or None,
+                tier=which if what == "tier" else None,
+                renews=int(which) if what == "renew" and which.isdigit() else None,
+                units=sent.units("amount") if sent.text("amount") else None,
+                justification=sent.text("justification"),
+                results=sent.text("results"),
+            )
+        except (PortalError, ConflictingRequestError, ImpossibleError) as error:
+            # Nothing that was written is lost.
+            given = {name: sent.fields.get(name, [""])[0] for name in _FIELDS}
+            problem = problem_of(error)
+            return await show(request, visitor, status=problem.status, mistake=problem.detail, given=given)
+        return RedirectResponse(f"{settings.prefix}requests", status_code=303)
+
+    @router.post("/requests/{number}/withdraw")
+    async def withdraw(number: Annotated[int, Path(ge=1, lt=2**63)], sent: Form = form) -> RedirectResponse:
+        await acts.withdraw(ensure_requester(sent.visitor), number, reason=sent.text("reason"))
+        return RedirectResponse(f"{settings.prefix}requests", status_code=303)
+
+    return router
