@@ -165,13 +165,8 @@ class Watch:
         covered = lease.covered_until
         if covered is not None and covered > now:
             return None
-        end = self._ledger.exhausts_at(lease.account)
-        if end is not None and end <= now:
-            return "The credits that paid for it are used up."
-        end = self._ledger.cap_ends_at(lease.account, lease.person)
-        if end is not None and end <= now:
-            return f"{lease.person}'s cap on the project {lease.account} is used up."
-        return None
+        ending = self._ledger.ends_at(lease.account, lease.person)
+        return ending.reason if ending is not None and ending.at <= now else None
 
     def _stop(self, server: Server, lease: Lease, reason: str, done: Pass) -> None:
         log.info("Stopping %s: %s", lease.key, reason)

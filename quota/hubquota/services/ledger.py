@@ -6,7 +6,6 @@ SQLite the transaction holds the write lock from its first statement, on Postgre
 
 from __future__ import annotations
 
-from hubquota.services.accounts import Accounts
 from hubquota.services.allocations import Allocations
 from hubquota.services.base import utc_now
 from hubquota.services.caps import Caps
@@ -19,5 +18,5 @@ from hubquota.services.tierchange import TierChange
 __all__ = ["MINIMUM_SECONDS", "Ledger", "utc_now"]
 
 
-class Ledger(Accounts, Allocations, Leases, Overrides, Caps, GroupProjects, TierChange, Sweeping):
+class Ledger(Caps, Allocations, Leases, Overrides, GroupProjects, TierChange, Sweeping):
     """The ledger in one database: accounts, allocations, leases, overrides, caps and the sweep."""
