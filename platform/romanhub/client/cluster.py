@@ -138,8 +138,8 @@ def _chosen(options: dict[str, Any]) -> tuple[Any, str | None]:
 
     Raises ClusterRefusedError for an option that the platform does not offer or a value that it does not allow.
     """
-    with Gateway() as gateway:
-        offered = gateway.cluster_options(use_local_defaults=False)
+    # Not closed here: it closes itself when it is let go of, and complains then if somebody has closed it before.
+    offered = Gateway().cluster_options(use_local_defaults=False)
     for name, value in options.items():
         if name not in offered:
             names = ", ".join(sorted(offered)) or "none"

@@ -37,7 +37,7 @@ DEADLINE = 10.0
 #: that died meanwhile is charged to within this much.
 WATCH_PERIOD = 15.0
 
-#: How long to gather starts of workers before looking at what they change, in seconds.
+#: How long to gather starts and ends of workers before looking at what they change, in seconds.
 GATHER = 1.0
 
 #: How long after its admission a worker may still be about to begin.
@@ -77,8 +77,8 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
                 if worker.state.get("lease") is not None:
                     self._follow(_key(worker), worker.state)
         self._enforcer = Enforcer(self, _key, self._now)
-        #: Set when a worker starts: what pays for all of them ends sooner then.
-        self._started = asyncio.Event()
+        #: Set when a worker has started or ended: when what pays for the others ends has changed then.
+        self._changed = asyncio.Event()
         self.task_pool.spawn(self._watch_workers())
 
     async def get_cluster_options(self, user: User) -> Options:
@@ -96,7 +96,12 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
         async with self._admission:
             payers = await self._payers(user)
             account = cluster_options.get(ACCOUNT, payers.default)
-            running = [c.name for c in self.db.active_clusters() if self.payer(c)[0] == account]
+            # One that is about to end because nothing pays for it is none that could be stopped first.
+            running = [
+                cluster.name
+                for cluster in self.db.active_clusters()
+                if self.payer(cluster)[0] == account and not self._ending(cluster.name)
+            ]
             await self._decide(lambda: check_start(self._ledger, self._tiers, payers, account, user.name, running))
             try:
                 self._users.lookup(user.name)
@@ -161,11 +166,16 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
             msg["count"] = min(msg["count"], await self._room(cluster))
         await super().on_cluster_heartbeat(cluster_name, msg)
 
+    def _ending(self, cluster_name: str) -> bool:
+        """Whether a cluster was told to end because nothing pays for its workers."""
+        order = self._enforcer.order(cluster_name)
+        return order is not None and order.final
+
     async def _room(self, cluster: Any) -> int:
         """How many workers the cluster may have: what the account that pays leaves beside the others."""
         order = self._enforcer.order(cluster.name)
         allowed: int = sys.maxsize if order is None else order.allowed
-        if order is not None and order.final:
+        if self._ending(cluster.name):
             return 0
         account, person = self.payer(cluster)
 
@@ -271,7 +281,7 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
             await self._decide(lambda: self._ledger.close(lease.id, reason=NOT_STARTED, actor=ACTOR))
             raise
         self._follow(_key(worker), born)
-        self._started.set()
+        self._changed.set()
 
     async def do_stop_worker(self, worker: Any) -> None:
         """End a worker's process, then its lease."""
@@ -305,6 +315,7 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
             loop.remove_reader(descriptor)
             os.close(descriptor)
             self._running.pop(key, None)
+            self._changed.set()
             self.task_pool.spawn(self._close(lease, at))
 
         loop.add_reader(descriptor, ended)
@@ -312,11 +323,11 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
     async def _watch_workers(self) -> None:
         """Compare the ledger's open leases with the processes, and stop what its account no longer allows.
 
-        At the start, from time to time, when a worker has started, and at the moment that is due next.
+        At the start, from time to time, when a worker has started or ended, and at the moment that is due next.
         """
         while True:
             due: datetime | None = None
-            self._started.clear()
+            self._changed.clear()
             try:
                 await self._compare()
                 due = await self._enforcer.enforce()
@@ -328,8 +339,8 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
             if due is not None:
                 pause = min(pause, max(1.0, (due - self._now()).total_seconds()))
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._started.wait(), pause)
-                # A cluster starts its workers together; one look is for all of them.
+                await asyncio.wait_for(self._changed.wait(), pause)
+                # A cluster's workers start and end together; one look is for all of them.
                 await asyncio.sleep(GATHER)
 
     async def _compare(self) -> None:

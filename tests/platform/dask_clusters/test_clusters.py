@@ -190,6 +190,7 @@ async def test_a_project_pays_and_when_it_cannot_workers_stop_with_a_reason(
     )
     assert not started.error, started.error
     assert "The account survey pays for it." in started.text
+    assert "Exception ignored" not in started.text
     running = ledger.open_leases("dask-worker")
     assert {(lease.account, lease.person) for lease in running} == {("survey", "dana")}
 
