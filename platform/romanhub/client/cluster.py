@@ -28,6 +28,7 @@ def cluster(
     workers: int | None = None,
     *,
     at_most: int | None = None,
+    account: str | None = None,
     shutdown_on_close: bool = True,
     **options: Any,
 ) -> GatewayCluster:
@@ -36,6 +37,8 @@ def cluster(
     :param workers: starts so many workers, which run until the cluster is closed.
     :param at_most: starts workers as there is work for them, up to so many, and stops them afterwards.
         Without either number, at most as many workers as your tier allows.
+    :param account: the account that pays: your own name, or that of a project you are a member of. Without
+        it, the one that your server draws on.
     :param shutdown_on_close: stops the cluster when it is closed or the notebook's kernel ends.
     :param options: what the platform lets you choose of a cluster, such as `worker_cores=1`.
     :return: the cluster; `cluster.get_client()` connects to it and `cluster.close()` ends it.
@@ -53,13 +56,17 @@ def cluster(
             "This code does not run in a server of the platform, so it can start no Dask cluster. Start a "
             "server on the platform and run it in a notebook there."
         )
-    terms = _terms(Portal.from_environment())
-    if terms is not None:
-        workers, at_most = terms.within(workers), terms.within(at_most)
-        if workers is None and at_most is None:
-            at_most = terms.workers
+    portal = Portal.from_environment()
+    if account is not None:
+        options["account"] = account
     try:
-        started = GatewayCluster(cluster_options=_chosen(options), shutdown_on_close=shutdown_on_close)
+        chosen, payer = _chosen(options)
+        terms = _terms(portal, payer)
+        if terms is not None:
+            workers, at_most = terms.within(workers), terms.within(at_most)
+            if workers is None and at_most is None:
+                at_most = terms.workers
+        started = GatewayCluster(cluster_options=chosen, shutdown_on_close=shutdown_on_close)
         try:
             if workers is not None:
                 started.scale(workers)
@@ -87,7 +94,7 @@ def cluster(
             "The Dask gateway does not answer, so no cluster was started. Wait a minute and run the cell "
             "again; if it happens again, please tell the platform's operators."
         ) from None
-    print(_announcement(terms, workers, at_most))  # noqa: T201  -- a notebook's user reads it
+    print(_announcement(terms, workers, at_most, payer))  # noqa: T201  -- a notebook's user reads it
     return started
 
 
@@ -114,27 +121,25 @@ class _Terms:
         return self.workers
 
 
-def _terms(portal: Portal) -> _Terms | None:
-    """Return the terms of the user's tier, or None while the portal cannot tell them."""
+def _terms(portal: Portal, payer: str | None) -> _Terms | None:
+    """Return the terms of the user's tier, or None while the portal cannot tell them or another account pays."""
     try:
         me, tiers = read_me(portal), read_tiers(portal)
     except PortalUnavailableError:
         return None
-    if me.tier not in tiers.tiers:
+    if me.tier not in tiers.tiers or payer not in (None, me.name):
         return None
     tier = tiers.tiers[me.tier]
     return _Terms(tier.title, tier.dask.workers, tier.dask.price, me.balance.available if me.balance else None)
 
 
-def _chosen(options: dict[str, Any]) -> Any:
-    """Return the gateway's options with the user's choices; None for no choices.
+def _chosen(options: dict[str, Any]) -> tuple[Any, str | None]:
+    """Return the gateway's options with the user's choices, and the account that pays, where there is a choice.
 
     Raises ClusterRefusedError for an option that the platform does not offer or a value that it does not allow.
     """
-    if not options:
-        return None
-    with Gateway() as gateway:
-        offered = gateway.cluster_options(use_local_defaults=False)
+    # Not closed here: it closes itself when it is let go of, and complains then if somebody has closed it before.
+    offered = Gateway().cluster_options(use_local_defaults=False)
     for name, value in options.items():
         if name not in offered:
             names = ", ".join(sorted(offered)) or "none"
@@ -143,7 +148,7 @@ def _chosen(options: dict[str, Any]) -> Any:
             offered[name] = value
         except (ValueError, TypeError) as error:
             raise ClusterRefusedError(f"{_sentence(str(error))} The platform allows no other value.") from None
-    return offered
+    return offered, offered.get("account")
 
 
 def _answered(status: int) -> Exception:
@@ -159,9 +164,11 @@ def _answered(status: int) -> Exception:
     )
 
 
-def _announcement(terms: _Terms | None, workers: int | None, at_most: int | None) -> str:
+def _announcement(terms: _Terms | None, workers: int | None, at_most: int | None, payer: str | None) -> str:
     """Return what the started cluster costs, as sentences."""
     close = "`cluster.close()` ends it."
+    if terms is None and payer is not None:
+        return f"A Dask cluster has started. The account {payer} pays for it. {close}"
     if terms is None:
         return f"A Dask cluster has started. What it costs could not be read from the portal. {close}"
     balance = f" Your balance is {credits_text(terms.available)} credits." if terms.available is not None else ""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,22 +15,20 @@ from dask_gateway_server.backends.base import PublicException
 from dask_gateway_server.backends.local import LocalBackend
 from dask_gateway_server.models import User
 from dask_gateway_server.options import Options
-from hubquota.models.ledger import Refused
-from hubquota.models.tiers import Tier, Tiers
-from hubquota.services.ledger import MINIMUM_SECONDS, Ledger, utc_now
+from hubquota.models.ledger import Lease, Refused
+from hubquota.models.terms import WORKER
+from hubquota.models.tiers import Tiers
+from hubquota.services.ledger import Ledger, utc_now
 from hubquota.services.tiersfile import TiersFile
 from hubquota.storage.engine import make_engine
 from traitlets import Unicode
 
-from romanhub.dask.options import cluster_options
+from romanhub.dask.enforcer import Enforcer
+from romanhub.dask.options import ACCOUNT, cluster_options
+from romanhub.dask.orders import Orders, cluster_of, orders_for
+from romanhub.dask.payers import ACTOR, ENDED, NOT_STARTED, Payers, check_start, payers_for
 from romanhub.local.processes import birth, is_alive
 from romanhub.local.system_users import SystemUsers, become, can_separate
-
-#: The kind of lease that a running worker holds in the ledger.
-WORKER = "dask-worker"
-
-#: Who closes a worker's lease, in the journal.
-ACTOR = "dask-gateway"
 
 #: How long a decision of the ledger may take, in seconds, before the answer is no.
 DEADLINE = 10.0
@@ -37,11 +37,11 @@ DEADLINE = 10.0
 #: that died meanwhile is charged to within this much.
 WATCH_PERIOD = 15.0
 
+#: How long to gather starts and ends of workers before looking at what they change, in seconds.
+GATHER = 1.0
+
 #: How long after its admission a worker may still be about to begin.
 STARTING = timedelta(minutes=2)
-
-#: Why a lease ended that never began.
-NOT_STARTED = "The worker did not start."
 
 #: The folder of a cluster that its owner may write.
 WORK = "work"
@@ -76,14 +76,17 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
             for worker in cluster.active_workers():
                 if worker.state.get("lease") is not None:
                     self._follow(_key(worker), worker.state)
+        self._enforcer = Enforcer(self, _key, self._now)
+        #: Set when a worker has started or ended: when what pays for the others ends has changed then.
+        self._changed = asyncio.Event()
         self.task_pool.spawn(self._watch_workers())
 
     async def get_cluster_options(self, user: User) -> Options:
-        """What the user's tier lets them choose."""
-        return cluster_options(await self._tier(user))
+        """What the terms of the accounts that the user may draw on let them choose."""
+        return cluster_options(await self._payers(user))
 
     async def start_cluster(self, user: User, cluster_options: dict[str, Any]) -> str:
-        """Admit a cluster within the tier's cap and the balance, then start it.
+        """Admit a cluster within the cap of the account that is to pay and its balance, then start it.
 
         Raises
         ------
@@ -91,25 +94,22 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
             A refusal in one line: the limit, and how to ask for more.
         """
         async with self._admission:
-            tier = await self._tier(user)
-            running = [c for c in self.db.active_clusters() if c.username == user.name]
-            if len(running) >= tier.dask.clusters:
-                names = ", ".join(cluster.name for cluster in running) or "none"
-                raise PublicException(
-                    f"Your tier, {tier.title}, allows {tier.dask.clusters} Dask "
-                    f"{'cluster' if tier.dask.clusters == 1 else 'clusters'} at a time and you have "
-                    f"{len(running)} ({names}). Stop one first. {self._tiers.ask}"
-                )
-            balance = await self._decide(lambda: self._ledger.balance(user.name))
-            if balance.available <= 0:
-                raise PublicException(f"Your balance is used up, so no Dask cluster can start. {self._tiers.ask}")
+            payers = await self._payers(user)
+            account = cluster_options.get(ACCOUNT, payers.default)
+            # One that is about to end because nothing pays for it is none that could be stopped first.
+            running = [
+                cluster.name
+                for cluster in self.db.active_clusters()
+                if self.payer(cluster)[0] == account and not self._ending(cluster.name)
+            ]
+            await self._decide(lambda: check_start(self._ledger, self._tiers, payers, account, user.name, running))
             try:
                 self._users.lookup(user.name)
             except KeyError:
                 raise PublicException(
                     "Start a server once first: it makes the home that a cluster runs in."
                 ) from None
-            name: str = await super().start_cluster(user, cluster_options)
+            name: str = await super().start_cluster(user, {**cluster_options, ACCOUNT: account})
             return name
 
     def make_preexec_fn(self, cluster: Any) -> Callable[[], None]:
@@ -166,23 +166,69 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
             msg["count"] = min(msg["count"], await self._room(cluster))
         await super().on_cluster_heartbeat(cluster_name, msg)
 
+    def _ending(self, cluster_name: str) -> bool:
+        """Whether a cluster was told to end because nothing pays for its workers."""
+        order = self._enforcer.order(cluster_name)
+        return order is not None and order.final
+
     async def _room(self, cluster: Any) -> int:
-        """How many workers the cluster may have: what the owner's tier and balance leave beside the others."""
+        """How many workers the cluster may have: what the account that pays leaves beside the others."""
+        order = self._enforcer.order(cluster.name)
+        allowed: int = sys.maxsize if order is None else order.allowed
+        if self._ending(cluster.name):
+            return 0
+        account, person = self.payer(cluster)
 
         def count() -> int:
-            account = self._ledger.account(cluster.username)
-            if account is None:
-                return 0
-            dask = self._tiers.tiers[self._tiers.largest(account.tiers)].dask
-            keys = [lease.key for lease in self._ledger.open_leases(WORKER, account=cluster.username)]
-            own = sum(key.startswith(f"{WORKER}:{cluster.name}/") for key in keys)
-            free = dask.workers - (len(keys) - own)
-            if dask.rate:
-                available = max(0, self._ledger.balance(cluster.username).available)
-                free = min(free, own + available // (dask.rate * MINIMUM_SECONDS))
-            return max(0, free)
+            found = self._ledger.open_leases(WORKER, account=account)
+            own: int = sum(cluster_of(lease.key) == cluster.name for lease in found)
+            try:
+                terms = self._ledger.terms(self._tiers, account, person)
+                terms.check()
+            except Refused:
+                return own
+            dask = terms.tier.dask
+            more: int = self._ledger.room(account, person=person, kind=WORKER, rate=dask.rate, limit=dask.workers)
+            return own + more
 
-        return await self._decide(count)
+        room: int = await self._decide(count)
+        return min(room, allowed)
+
+    # Limits while a cluster runs -------------------------------------------------------------------------
+
+    def payer(self, cluster: Any) -> tuple[str, str]:
+        """The account that pays for a cluster, and whose cluster it is."""
+        owner: str = cluster.username
+        account: str = cluster.options.get(ACCOUNT, owner)
+        return account, owner
+
+    async def orders(self, clusters: dict[str, tuple[str, str]], now: datetime) -> Orders:
+        """Ask the ledger what has to stop."""
+        return await self._decide(lambda: orders_for(self._ledger, self._tiers, clusters, now))
+
+    async def announce(self, keys: list[str], reason: str | None) -> None:
+        """Note why workers are about to be stopped, or that they are not after all."""
+
+        def note() -> None:
+            for key in keys:
+                lease = self._ledger.open_lease(key)
+                if lease is not None:
+                    self._ledger.announce_stop(lease.id, reason)
+
+        await self._decide(note)
+
+    async def scale(self, cluster: Any, count: int) -> None:
+        """Have a cluster's scheduler retire workers down to a number."""
+        await super().forward_message_to_scheduler(cluster.to_model(), {"op": "scale", "count": count})
+
+    async def forward_message_to_scheduler(self, cluster: Any, msg: dict[str, Any]) -> None:
+        """Pass on what the owner asks of a scheduler; where its workers had to stop, say why instead."""
+        order = self._enforcer.order(cluster.name)
+        if order is not None and (order.final or msg.get("count", 0) > order.allowed):
+            raise PublicException(" ".join(f"No more workers can start. {order.reason} {self._tiers.ask}".split()))
+        await super().forward_message_to_scheduler(cluster, msg)
+
+    # Processes -------------------------------------------------------------------------------------------
 
     async def do_start_cluster(self, cluster: Any) -> AsyncIterator[dict[str, Any]]:
         """Start a cluster's scheduler, and keep when its process was made."""
@@ -207,23 +253,25 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
     async def do_start_worker(self, worker: Any) -> AsyncIterator[dict[str, Any]]:
         """Start a worker's process under a lease."""
         cluster = worker.cluster
-        account = await self._decide(lambda: self._ledger.account(cluster.username))
-        if account is None:
-            raise PublicException(f"{cluster.username} has no account. Start a server once: it opens one.")
-        tier = self._tiers.tiers[self._tiers.largest(account.tiers)]
-        lease = await self._decide(
-            lambda: self._ledger.admit(
-                cluster.username,
+        account, person = self.payer(cluster)
+
+        def admit() -> Lease:
+            terms = self._ledger.terms(self._tiers, account, person)
+            terms.check()
+            return self._ledger.admit(
+                account,
+                person=person,
                 kind=WORKER,
                 key=_key(worker),
                 label="Dask worker",
-                rate=tier.dask.rate,
-                limit=tier.dask.workers,
+                rate=terms.tier.dask.rate,
+                limit=terms.tier.dask.workers,
                 ask=self._tiers.ask,
                 # A name is given to one worker: what is open under it is a leftover of a crash.
                 settle_leftover=True,
             )
-        )
+
+        lease = await self._decide(admit)
         try:
             async for state in super().do_start_worker(worker):
                 born = {**_with_birth(state), "lease": lease.id}
@@ -233,6 +281,7 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
             await self._decide(lambda: self._ledger.close(lease.id, reason=NOT_STARTED, actor=ACTOR))
             raise
         self._follow(_key(worker), born)
+        self._changed.set()
 
     async def do_stop_worker(self, worker: Any) -> None:
         """End a worker's process, then its lease."""
@@ -266,20 +315,33 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
             loop.remove_reader(descriptor)
             os.close(descriptor)
             self._running.pop(key, None)
+            self._changed.set()
             self.task_pool.spawn(self._close(lease, at))
 
         loop.add_reader(descriptor, ended)
 
     async def _watch_workers(self) -> None:
-        """At the start and from time to time, compare the ledger's open leases with the processes."""
+        """Compare the ledger's open leases with the processes, and stop what its account no longer allows.
+
+        At the start, from time to time, when a worker has started or ended, and at the moment that is due next.
+        """
         while True:
+            due: datetime | None = None
+            self._changed.clear()
             try:
                 await self._compare()
+                due = await self._enforcer.enforce()
             except asyncio.CancelledError:
                 raise
             except Exception:
                 self.log.warning("The workers could not be compared with the ledger", exc_info=True)
-            await asyncio.sleep(WATCH_PERIOD)
+            pause = WATCH_PERIOD
+            if due is not None:
+                pause = min(pause, max(1.0, (due - self._now()).total_seconds()))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), pause)
+                # A cluster's workers start and end together; one look is for all of them.
+                await asyncio.sleep(GATHER)
 
     async def _compare(self) -> None:
         """Note which workers run; close the leases of those that ended while nobody looked."""
@@ -298,7 +360,9 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
             found = self._ledger.lease(lease)
             if found is None:
                 return
-            reason = NOT_STARTED if found.started_at is None else "The worker has ended."
+            order = self._enforcer.order(cluster_of(found.key))
+            ended = ENDED if order is None else order.reason
+            reason = NOT_STARTED if found.started_at is None else ended
             self._ledger.close(lease, reason=reason, at=at or found.last_alive, actor=ACTOR)
 
         await self._decide(close)
@@ -308,21 +372,10 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
         """The tiers, read again when their file changes."""
         return self._tiers_file.current()
 
-    async def _tier(self, user: User) -> Tier:
-        """The tier of the user's account, which is opened where they have none yet."""
-        name = self._tiers.tier_for(set(user.groups))
-        opened = self._tiers.tiers[name]
-        account = await self._decide(
-            lambda: self._ledger.open_account(
-                user.name,
-                name,
-                opened.budget_units,
-                actor=ACTOR,
-                term_days=opened.term_days,
-                renewable=opened.renewable,
-            ),
-        )
-        return self._tiers.tiers[self._tiers.largest(account.tiers)]
+    async def _payers(self, user: User) -> Payers:
+        """The accounts that the user may draw on; their own is opened where they have none yet."""
+        groups = set(user.groups)
+        return await self._decide(lambda: payers_for(self._ledger, self._tiers, user.name, groups))
 
     async def _decide(self, decision: Callable[[], T]) -> T:
         """Ask the ledger, off the event loop and with a deadline; no answer is a no."""

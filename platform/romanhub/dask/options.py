@@ -1,44 +1,55 @@
-"""What a user may choose of a cluster, rendered from the tiers file."""
+"""What a user may choose of a cluster, rendered from the terms of the accounts that they may draw on."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from dask_gateway_server.options import Integer, Options
-from hubquota.models.tiers import Tier
+from dask_gateway_server.options import Integer, Options, Select
+
+from romanhub.dask.payers import Payers
 
 GIB = 2**30
 
+#: The option that says which account pays.
+ACCOUNT = "account"
 
-def cluster_options(tier: Tier) -> Options:
-    """The options of a cluster in the tier: no more cores and memory a worker than it allows.
+
+def cluster_options(payers: Payers) -> Options:
+    """The options of a cluster: who pays, and no more cores and memory a worker than that account's tier allows.
 
     The caps on the whole cluster are not options: the handler sets them from the tier, whatever was asked.
+    Where the accounts' tiers have workers of different sizes, 0 stands for all that the chosen one gives.
     """
-    dask = tier.dask
+    tiers = {name: terms.offered.dask for name, terms in payers.terms.items()}
 
     def handler(options: Any) -> dict[str, Any]:
+        dask = tiers[options.account]
+        for name, asked, most in (
+            ("worker_cores", options.worker_cores, dask.worker_cores),
+            ("worker_memory_gib", options.worker_memory_gib, dask.worker_memory_gib),
+        ):
+            if asked > most:
+                raise ValueError(f"{name} must be <= {most} on the account {options.account}, got {asked}")
         return {
-            "worker_cores": options.worker_cores,
-            "worker_memory": options.worker_memory_gib * GIB,
+            "worker_cores": options.worker_cores or dask.worker_cores,
+            "worker_memory": (options.worker_memory_gib or dask.worker_memory_gib) * GIB,
             "cluster_max_workers": dask.workers,
             "idle_timeout": dask.idle_stop_minutes * 60,
         }
 
     return Options(
-        Integer(
-            "worker_cores",
-            default=dask.worker_cores,
-            min=1,
-            max=dask.worker_cores,
-            label="Cores of a worker",
-        ),
-        Integer(
-            "worker_memory_gib",
-            default=dask.worker_memory_gib,
-            min=1,
-            max=dask.worker_memory_gib,
-            label="Memory of a worker (GiB)",
+        Select(ACCOUNT, options=list(tiers), default=payers.default, label="Account that pays"),
+        _number("worker_cores", [dask.worker_cores for dask in tiers.values()], "Cores of a worker"),
+        _number(
+            "worker_memory_gib", [dask.worker_memory_gib for dask in tiers.values()], "Memory of a worker (GiB)"
         ),
         handler=handler,
+    )
+
+
+def _number(name: str, allowed: list[int], label: str) -> Integer:
+    if len(set(allowed)) == 1:
+        return Integer(name, default=allowed[0], min=1, max=allowed[0], label=label)
+    return Integer(
+        name, default=0, min=0, max=max(allowed), label=f"{label}; 0: all that the account's tier gives"
     )

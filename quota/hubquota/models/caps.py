@@ -38,3 +38,11 @@ class MemberUse:
         if self.cap is None or self.cap.credits is None:
             return None
         return self.cap.credits - self.spent - self.taken
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """When nothing pays any more for what somebody runs on an account, and why."""
+
+    at: datetime
+    reason: str

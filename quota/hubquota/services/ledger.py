@@ -6,7 +6,6 @@ SQLite the transaction holds the write lock from its first statement, on Postgre
 
 from __future__ import annotations
 
-from hubquota.services.accounts import Accounts
 from hubquota.services.adoption import Adoption
 from hubquota.services.allocations import Allocations
 from hubquota.services.base import utc_now
@@ -23,13 +22,12 @@ __all__ = ["MINIMUM_SECONDS", "Ledger", "utc_now"]
 
 
 class Ledger(
-    Accounts,
+    Caps,
     Allocations,
     Leases,
     Adoption,
     Outlooks,
     Overrides,
-    Caps,
     GroupProjects,
     TierChange,
     Notices,

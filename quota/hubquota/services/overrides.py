@@ -49,11 +49,10 @@ class Overrides(Service):
         Raises:
             UnknownAccountError: there is no account of that name.
             ConflictingKeyError: the key stands for another override already.
-            ImpossibleError: the date is past.
-            ValueError: there is no reason.
+            ImpossibleError: the date is past, or there is no reason.
         """
         if not reason.strip():
-            raise ValueError("Say why: the reason is what others can judge an override by.")
+            raise ImpossibleError("Say why: the reason is what others can judge an override by.")
         with decision(self._engine) as connection:
             book = self._book(connection, account)
             found = overrides.by_key(connection, f"given:{key}")

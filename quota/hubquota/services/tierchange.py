@@ -47,11 +47,10 @@ class TierChange(Service):
         Raises:
             UnknownAccountError: there is no account of that name.
             ConflictingKeyError: the key stands for another grant already.
-            ImpossibleError: the end is past.
-            ValueError: the amount is not above zero.
+            ImpossibleError: the end is past, or the amount is not above zero.
         """
         if units <= 0:
-            raise ValueError("An allocation of the new tier is above zero credits.")
+            raise ImpossibleError("An allocation of the new tier is above zero credits.")
         with decision(self._engine) as connection:
             book = self._book(connection, account)
             found = same_act(connection, f"grant:{key}", account, units)

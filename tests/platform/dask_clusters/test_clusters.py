@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hubquota.models.money import to_units
+from hubquota.services.ledger import Ledger
+from hubquota.storage.engine import make_engine
 
 from tests.support.person import Kernel, Person
 from tests.support.platform import Platform
@@ -167,3 +170,48 @@ async def test_a_worker_larger_than_the_tier_allows_is_refused(platform: Platfor
     result = await kernel.run("import romanhub\nromanhub.cluster(workers=1, worker_cores=64)")
     assert result.error
     assert "worker_cores" in result.error
+
+
+def open_ledger(platform: Platform) -> Ledger:
+    return Ledger(make_engine(f"sqlite:///{platform.state / 'private' / 'ledger.sqlite'}"))
+
+
+async def test_a_project_pays_and_when_it_cannot_workers_stop_with_a_reason(
+    platform: Platform, kernel: Kernel
+) -> None:
+    ledger = open_ledger(platform)
+    ledger.open_project("survey", "explorer", pi="dana", actor="admin")
+    ledger.grant("survey", to_units(1), actor="admin", reason="A survey.", key="survey")
+    wrong = await kernel.run("import romanhub\nromanhub.cluster(workers=1, account='nobodys')")
+    assert "nobodys" in (wrong.error or "")
+    started = await kernel.run(
+        "cluster = romanhub.cluster(workers=2, account='survey')\nclient = cluster.get_client()\n"
+        "client.wait_for_workers(2, timeout=120)"
+    )
+    assert not started.error, started.error
+    assert "The account survey pays for it." in started.text
+    assert "Exception ignored" not in started.text
+    running = ledger.open_leases("dask-worker")
+    assert {(lease.account, lease.person) for lease in running} == {("survey", "dana")}
+
+    # A lower limit retires one of the two; the cluster goes on.
+    ledger.set_cap("survey", "dana", workers=1, actor="admin", reason="Others need them.")
+    until(lambda: len(ledger.open_leases("dask-worker")) == 1)
+    (ended,) = [lease for lease in ledger.statement("survey").ended if lease.kind == "dask-worker"]
+    assert ended.reason == "dana's cap on the project survey is 1 worker at once now."
+    answer = await kernel.run("print(client.submit(sum, [40, 2]).result())")
+    assert answer.text.strip() == "42", answer
+
+    # The credits end: the worker stops, then the cluster, and the next call says why.
+    left = ledger.balance("survey").available
+    ledger.correct("survey", -left, actor="admin", reason="Spent elsewhere.", key="spent")
+    ledger.set_cap("survey", "dana", credits=1, actor="admin", reason="Nothing is left.")
+    until(lambda: not ledger.open_leases("dask-worker"))
+    reason = "dana's cap on the project survey is used up."
+    assert reason in {lease.reason for lease in ledger.statement("survey").ended}
+    scaled = await kernel.run("cluster.scale(2)")
+    assert reason in (scaled.error or ""), scaled
+    refused = await kernel.run("romanhub.cluster(workers=1, account='survey')")
+    assert "so no Dask cluster can start" in (refused.error or "")
+    assert reason in (refused.error or "")
+    assert ledger.verify() == []
