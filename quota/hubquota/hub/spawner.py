@@ -14,7 +14,6 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from functools import cache
 from inspect import isawaitable
 from typing import Any
 
@@ -22,17 +21,19 @@ from jupyterhub.spawner import Spawner
 from markupsafe import Markup
 from traitlets import Float, Unicode, default
 
+from hubquota.hub.accounts import open_first_account
 from hubquota.hub.desk import LedgerDesk, LedgerDownError, desk_for
 from hubquota.hub.endings import ran_out_of_memory
 from hubquota.hub.form import ACCOUNT, SIZE, Payer, size_form, trouble_form
 from hubquota.hub.keys import SERVER, server_key
 from hubquota.hub.notes import notes_html, standing
 from hubquota.hub.refusal import refusal_error
+from hubquota.hub.settings import setting
 from hubquota.models.ledger import Account, Balance, Lease, Refused
 from hubquota.models.stops import ENDED, NOT_STARTED, OUT_OF_MEMORY, STOPPED, EndKind
 from hubquota.models.tiers import Size, Tiers
 from hubquota.services.ledger import Ledger
-from hubquota.services.tiersfile import TiersFile, TiersFileError
+from hubquota.services.tiersfile import TiersFileError, tiers_file
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,16 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
     _stopped_at: datetime | None = None
     #: Whether the machinery below says that the server used more memory than it had.
     _out_of_memory: bool = False
+    #: What the identity provider says of the user, where the hub keeps it.
+    _claims: Mapping[str, Any] | None = None
+
+    @default("quota_tiers_file")
+    def _default_tiers_file(self) -> str:
+        return setting(self.config, "quota_tiers_file")
+
+    @default("quota_database_url")
+    def _default_database_url(self) -> str:
+        return setting(self.config, "quota_database_url")
 
     # The form ----------------------------------------------------------------------------------------
 
@@ -103,7 +114,7 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
             payers = [Payer(row.account.name, tiers.largest(row.account.tiers), row.balance) for row in found]
             if not any(payer.name == name for payer in payers):
                 # The account is opened by the first start; until then, what it will be opened with.
-                tier = self._first_tier(tiers)
+                tier = tiers.tier_for(self._groups(), self._claims)
                 opened = Balance(posted=tiers.tiers[tier].budget_units, accrued=0, set_aside=0)
                 payers.insert(0, Payer(name, tier, opened))
             _check_tier(tiers, payers[0].tier)
@@ -135,6 +146,11 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
             # The hub's database keeps times in UTC without saying so.
             found[server_key(self.user.name, server)] = at.replace(tzinfo=UTC) if at is not None else None
         return found
+
+    async def run_auth_state_hook(self, auth_state: dict[str, Any] | None) -> Any:
+        """Keep what the identity provider says of the user for the rules of the tiers file."""
+        self._claims = auth_state
+        return await _finished(super().run_auth_state_hook(auth_state))
 
     # A start -----------------------------------------------------------------------------------------
 
@@ -241,31 +257,23 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
 
     def _tiers(self) -> Tiers:
         try:
-            return _tiers_file(self.quota_tiers_file).current()
+            return tiers_file(self.quota_tiers_file).current()
         except TiersFileError as error:
             log.error("The tiers file has mistakes.\n%s", error)
             raise Refused(limit="unavailable", message=_TIERS_BROKEN) from error
 
-    def _first_tier(self, tiers: Tiers) -> str:
-        return tiers.tier_for({group.name for group in self.user.groups})
+    def _groups(self) -> set[str]:
+        return {group.name for group in self.user.groups}
 
     async def _admit(self) -> tuple[Size, Lease]:
         tiers = self._tiers()
         name, key, options = self.user.name, self._key, self.user_options or {}
         _check_options(options, self.quota_options)
         payer = options.get(ACCOUNT, name)
-        first = self._first_tier(tiers)
-        opened = tiers.tiers[first]
+        groups, claims = self._groups(), self._claims
 
         def look(ledger: Ledger) -> list[Account]:
-            own = ledger.open_account(
-                name,
-                first,
-                opened.budget_units,
-                actor="first start",
-                term_days=opened.term_days,
-                renewable=opened.renewable,
-            )
+            own = open_first_account(ledger, tiers, name, groups, claims, actor="first start")
             return [own] if payer == name else [row.account for row in ledger.drawable(name)]
 
         accounts = {account.name: account for account in await self._desk().ask(look)}
@@ -358,8 +366,3 @@ def _size_asked_for(tiers: Tiers, tier: str, options: Mapping[str, Any]) -> Size
 async def _finished(result: Any) -> Any:
     """Return what a method of another spawner returns, whether it is a coroutine function or not."""
     return await result if isawaitable(result) else result
-
-
-@cache
-def _tiers_file(path: str) -> TiersFile:
-    return TiersFile(path)
