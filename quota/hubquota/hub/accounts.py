@@ -24,11 +24,20 @@ def open_first_account(
     Raises:
         Refused: the name is a project's.
     """
-    first = tiers.tier_for(set(groups), claims)
-    opened = tiers.tiers[first]
+    return open_account_of(ledger, tiers, name, tiers.tier_for(set(groups), claims), actor=actor)
+
+
+def open_account_of(ledger: Ledger, tiers: Tiers, name: str, tier: str, *, actor: str) -> Account:
+    """Return a user's account; if there is none, open one on a tier, with its budget and term.
+
+    Raises:
+        Refused: the name is a project's.
+        KeyError: there is no such tier.
+    """
+    opened = tiers.tiers[tier]
     return ledger.open_account(
         name,
-        first,
+        tier,
         opened.budget_units,
         actor=actor,
         term_days=opened.term_days,

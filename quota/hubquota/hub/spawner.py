@@ -19,14 +19,16 @@ from typing import Any
 
 from jupyterhub.spawner import Spawner
 from markupsafe import Markup
-from traitlets import Float, Unicode, default
+from traitlets import Enum, Float, Unicode, default
 
 from hubquota.hub.accounts import open_first_account
+from hubquota.hub.allowance import AllowanceDesk, allowance_for
 from hubquota.hub.desk import LedgerDesk, LedgerDownError, desk_for
 from hubquota.hub.endings import ran_out_of_memory
 from hubquota.hub.form import ACCOUNT, SIZE, Payer, size_form, trouble_form
 from hubquota.hub.keys import SERVER, server_key
 from hubquota.hub.notes import notes_html, standing
+from hubquota.hub.options import check_options, check_tier, options_from_form, size_asked_for
 from hubquota.hub.refusal import refusal_error
 from hubquota.hub.settings import setting
 from hubquota.models.ledger import Account, Balance, Lease, Refused
@@ -34,6 +36,7 @@ from hubquota.models.stops import ENDED, NOT_STARTED, OUT_OF_MEMORY, STOPPED, En
 from hubquota.models.tiers import Size, Tiers
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFileError, tiers_file
+from hubquota.storage.allowance import Allowed
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ _LEDGER_DOWN = (
     "The accounts cannot be read at the moment, so no server can be started. Servers that run go on "
     "running. Please try again in a few minutes."
 )
+_ALLOWANCE_OVER = "It ran for as long as a server may while the accounts cannot be read."
 _TIERS_BROKEN = (
     "The platform's tiers cannot be read, so no server can be started. Whoever runs the platform finds "
     "the reason in the hub's log."
@@ -68,6 +72,19 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         config=True,
     )
 
+    quota_when_down = Enum(
+        ["closed", "allowance"],
+        default_value="closed",
+        help="What happens to a start while the ledger's database does not answer: 'closed' refuses it; "
+        "'allowance' allows what the tiers file says under `when_down`, and writes it to the ledger later.",
+        config=True,
+    )
+    quota_allowance_file = Unicode(
+        "hubquota-allowance.sqlite",
+        help="Where the hub notes what it started while the ledger's database did not answer.",
+        config=True,
+    )
+
     #: The names of the options that a start may have. A subclass that understands more adds them.
     quota_options: frozenset[str] = frozenset({SIZE, ACCOUNT})
 
@@ -79,6 +96,10 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
     _stopped_at: datetime | None = None
     #: Whether the machinery below says that the server used more memory than it had.
     _out_of_memory: bool = False
+    #: What the start is noted as that was allowed without the ledger; None for one that the ledger admitted.
+    _allowed: Allowed | None = None
+    #: Why the server was stopped from here, which nobody else can say.
+    _own_reason: tuple[str, EndKind] | None = None
     #: What the identity provider says of the user, where the hub keeps it.
     _claims: Mapping[str, Any] | None = None
 
@@ -97,8 +118,8 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         return lambda _spawner: self.quota_form()
 
     @default("options_from_form")
-    def _default_options_from_form(self) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-        return _options_from_form
+    def _defaultoptions_from_form(self) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+        return options_from_form
 
     @default("apply_user_options")
     def _default_apply_user_options(self) -> Callable[[Spawner, dict[str, Any]], None]:
@@ -108,6 +129,7 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
     async def quota_form(self) -> str:
         """Return the choice of sizes as HTML, or the reason why there is none."""
         name = self.user.name
+        self._allowance().wake()
         try:
             tiers = self._tiers()
             found = await self._desk().ask(lambda ledger: ledger.drawable(name))
@@ -117,7 +139,7 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
                 tier = tiers.tier_for(self._groups(), self._claims)
                 opened = Balance(posted=tiers.tiers[tier].budget_units, accrued=0, set_aside=0)
                 payers.insert(0, Payer(name, tier, opened))
-            _check_tier(tiers, payers[0].tier)
+            check_tier(tiers, payers[0].tier)
         except Refused as refused:
             return trouble_form(refused.message)
         except LedgerDownError:
@@ -157,14 +179,15 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
     async def run_pre_spawn_hook(self) -> None:
         """Ask the ledger, set the machine's size, then run the hook that the configuration may have."""
         self._lease_id = self._alive_at = self._stopped_at = None
-        self._out_of_memory = False
+        self._out_of_memory, self._allowed, self._own_reason = False, None, None
         try:
-            size, lease = await self._admit()
+            try:
+                size, lease = await self._admit()
+                self._lease_id = lease.id
+            except LedgerDownError:
+                size, self._allowed = await self._allow()
         except Refused as refused:
             raise refusal_error(refused) from None
-        except LedgerDownError:
-            raise refusal_error(Refused(limit="unavailable", message=_LEDGER_DOWN)) from None
-        self._lease_id = lease.id
         self.apply_size(size)
         await _finished(super().run_pre_spawn_hook())
 
@@ -181,13 +204,18 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
             where = await _finished(super().start())
             started = True
         finally:
-            if lease_id is not None and not started:
+            if not started and self._allowed is not None:
+                await self._close()
+            elif lease_id is not None and not started:
                 self._desk().owe(
                     self._key, lambda ledger: ledger.close(lease_id, reason=NOT_STARTED, kind="failed")
                 )
         if lease_id is not None:
             now = self._alive_at = self._desk().now()
             await self._desk().settle(self._key, lambda ledger: ledger.begin(lease_id, at=now))
+        elif self._allowed is not None:
+            self._alive_at = self._desk().now()
+            await self._allowance().begin(self._allowed.id, self._alive_at)
         return where
 
     # While it runs -----------------------------------------------------------------------------------
@@ -201,6 +229,14 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
             status = await _finished(super().poll())
         finally:
             _IN_POLL.reset(token)
+        if status is None and await self._allowance_is_over():
+            try:
+                await self.stop()
+            except BaseException:
+                # It goes on running, and the next poll tries again.
+                self._own_reason = None
+                raise
+            return 0
         if status is not None:
             self._out_of_memory = self._out_of_memory or out_of_memory
         else:
@@ -255,6 +291,11 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
     def _desk(self) -> LedgerDesk:
         return desk_for(self.quota_database_url, self.quota_deadline)
 
+    def _allowance(self) -> AllowanceDesk:
+        return allowance_for(
+            self.quota_allowance_file, self.quota_database_url, self.quota_deadline, self.quota_tiers_file
+        )
+
     def _tiers(self) -> Tiers:
         try:
             return tiers_file(self.quota_tiers_file).current()
@@ -268,9 +309,12 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
     async def _admit(self) -> tuple[Size, Lease]:
         tiers = self._tiers()
         name, key, options = self.user.name, self._key, self.user_options or {}
-        _check_options(options, self.quota_options)
+        check_options(options, self.quota_options)
         payer = options.get(ACCOUNT, name)
         groups, claims = self._groups(), self._claims
+        # What ran without the ledger comes first: it has to be known before anything else is held.
+        if not await self._allowance().post(name):
+            log.warning("Something of what %s ran without the ledger is still to be written.", name)
 
         def look(ledger: Ledger) -> list[Account]:
             own = open_first_account(ledger, tiers, name, groups, claims, actor="first start")
@@ -284,8 +328,8 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
                 f"{tiers.ask}",
             )
         tier = tiers.largest(accounts[payer].tiers)
-        _check_tier(tiers, tier)
-        size = _size_asked_for(tiers, tier, options)
+        check_tier(tiers, tier)
+        size = size_asked_for(tiers, tier, options)
         lease = await self._desk().admit(
             lambda ledger: ledger.admit(
                 payer,
@@ -301,15 +345,56 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         )
         return size, lease
 
+    async def _allow(self) -> tuple[Size, Allowed]:
+        """Allow a start without the ledger, within what the tiers file says of that.
+
+        Raises:
+            Refused: nothing is allowed, or no more than was started already.
+        """
+        down = Refused(limit="unavailable", message=_LEDGER_DOWN)
+        if self.quota_when_down != "allowance":
+            raise down
+        tiers, options = self._tiers(), self.user_options or {}
+        # Nobody can say now which other accounts or tiers are theirs.
+        if options.get(ACCOUNT, self.user.name) != self.user.name:
+            raise down
+        tier = tiers.tier_for(self._groups(), self._claims)
+        size = size_asked_for(tiers, tier, options)
+        allowed = await self._allowance().allow(tiers, person=self.user.name, key=self._key, tier=tier, size=size)
+        if allowed is None:
+            raise down
+        return size, allowed
+
+    async def _allowance_is_over(self) -> bool:
+        """Return whether the server has run for as long as it may without the ledger."""
+        # A stop asks whether the server still runs, so it comes by here again.
+        if self._own_reason is not None or self._stopped_at is not None or self._lease_id is not None:
+            return False
+        allowed = await self._allowance().running(self._key)
+        if allowed is None or allowed.started_at is None or self._desk().now() < allowed.stop_at:
+            return False
+        log.warning("%s ran for as long as it may without the ledger.", self._key)
+        self._own_reason = (_ALLOWANCE_OVER, "longest-session")
+        return True
+
     async def _close(self) -> None:
+        if self._lease_id is None and (allowed := await self._allowance().running(self._key)) is not None:
+            # The ledger does not know of it: its end is noted beside its begin, and both are posted.
+            reason, kind = self._own_reason or (STOPPED, "stopped")
+            if self._stopped_at is None:
+                reason, kind = (OUT_OF_MEMORY, "out-of-memory") if self._out_of_memory else (ENDED, "ended")
+            at = self._stopped_at or self._alive_at or allowed.started_at or self._desk().now()
+            await self._allowance().end(allowed.id, at, reason=reason, kind=kind)
+            return
         lease_id, key, alive, stopped = self._lease_id, self._key, self._alive_at, self._stopped_at
+        asked = self._desk().now()
         died: tuple[str, EndKind] = (OUT_OF_MEMORY, "out-of-memory") if self._out_of_memory else (ENDED, "ended")
 
         def act(ledger: Ledger) -> None:
             # Without a number (a spawner forgets its state when it finds its server dead) the key says
             # which lease it is: at most one is open.
             lease = ledger.open_lease(key) if lease_id is None else ledger.lease(lease_id)
-            if lease is None or not lease.is_open:
+            if lease is None or not lease.is_open or lease.admitted_at > asked:
                 return
             if lease.started_at is None:
                 ledger.close(lease.id, reason=NOT_STARTED, kind="failed")
@@ -321,46 +406,6 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
                 ledger.close(lease.id, reason=reason, kind=kind, at=max(sights))
 
         await self._desk().settle(key, act)
-
-
-def _options_from_form(form: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a form's fields as options, each one's single value. The start checks them."""
-    return {
-        name: values[0] if isinstance(values, list) and len(values) == 1 else values
-        for name, values in form.items()
-        if name != "_xsrf"
-    }
-
-
-def _check_tier(tiers: Tiers, tier: str) -> None:
-    if tier not in tiers.tiers:
-        raise Refused(
-            limit="tier",
-            message=f"Your account is on the tier '{tier}', which this platform no longer has, so no "
-            f"server can be started. {tiers.ask}",
-        )
-
-
-def _check_options(options: Mapping[str, Any], known: frozenset[str]) -> None:
-    unknown = sorted(str(name) for name in options if name not in known)
-    if unknown:
-        raise Refused(
-            limit="option",
-            message=f"A start has no option named {', '.join(unknown)[:80]}; "
-            f"the options are: {', '.join(sorted(known))}.",
-        )
-
-
-def _size_asked_for(tiers: Tiers, tier: str, options: Mapping[str, Any]) -> Size:
-    offered = tiers.sizes_of(tier)
-    name = options.get(SIZE, tiers.tiers[tier].default_size)
-    if not isinstance(name, str) or name not in offered:
-        raise Refused(
-            limit="size",
-            message=f"The tier {tiers.tiers[tier].title} does not offer the size '{str(name)[:80]}'; "
-            f"it offers: {', '.join(offered)}. {tiers.ask}",
-        )
-    return offered[name]
 
 
 async def _finished(result: Any) -> Any:
