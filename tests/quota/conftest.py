@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from hubquota.models.tiers import Tiers
 from hubquota.services.ledger import Ledger
@@ -23,7 +21,7 @@ from hubquota.storage.tables import metadata
 from psycopg import sql
 from sqlalchemy import Engine
 
-from tests.quota.support import Clock, Hub, Postgres, eventually, free_port
+from tests.quota.support import Clock, Hub, Postgres, free_port
 
 HERE = Path(__file__).parent
 
@@ -80,35 +78,17 @@ def postgres() -> Iterator[Postgres]:
         "synchronous_commit": "off",
         "full_page_writes": "off",
     }
-    with Path(f"{base}/log").open("wb") as log:
-        process = subprocess.Popen(
-            [server, "-D", f"{base}/data", *(f"--{name}={value}" for name, value in options.items())],
-            stdout=log,
-            stderr=log,
-            cwd=base,
-            **identity,
-        )
-    found = Postgres(folder=base, user=user)
-
-    def answers() -> bool:
-        if process.poll() is not None:
-            pytest.fail(f"PostgreSQL ended by itself:\n{Path(base, 'log').read_text()}")
-        try:
-            found.connect().close()
-        except psycopg.OperationalError:
-            return False
-        return True
-
+    found = Postgres(
+        folder=base,
+        user=user,
+        command=[server, "-D", f"{base}/data", *(f"--{name}={value}" for name, value in options.items())],
+        identity=identity,
+    )
     try:
-        eventually(answers, "an answer from PostgreSQL")
+        found.start()
         yield found
     finally:
-        process.send_signal(signal.SIGQUIT)  # at once: nothing has to be kept
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        found.stop()
         shutil.rmtree(base, ignore_errors=True)
 
 

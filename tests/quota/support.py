@@ -71,6 +71,36 @@ class Postgres:
 
     folder: str
     user: str
+    #: The server's command line, and the system user that it runs as.
+    command: list[str]
+    identity: dict[str, Any]
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers."""
+        with Path(f"{self.folder}/log").open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, cwd=self.folder, **self.identity)
+        eventually(self.answers, "an answer from PostgreSQL")
+
+    def answers(self) -> bool:
+        """Return whether it takes connections."""
+        if self.process is not None and self.process.poll() is not None:
+            pytest.fail(f"PostgreSQL ended by itself:\n{Path(self.folder, 'log').read_text()}")
+        try:
+            self.connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """End it at once, as a fall of the machine would: whatever was under way is undone at the next start."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGQUIT)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
         """Return a connection with every right, in which each statement stands for itself."""

@@ -165,6 +165,7 @@ class AllowanceDesk:
             end_kind=allowed.end_kind,
             # What makes a second post of the same harmless, should the hub be killed after the first.
             origin=f"allowance:{allowed.id}",
+            priced=True,
             actor="hub",
         )
 
