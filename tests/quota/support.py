@@ -176,25 +176,26 @@ class Hub:
         ended = self.ledger.statement(user).ended
         return ended[0] if ended else None
 
-    def start(self) -> None:
-        """Start the hub, and wait until it answers."""
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            "HUB_TEST": json.dumps(
-                {
-                    "port": self.port,
-                    "inner_ports": self.inner_ports,
-                    "token": self.token,
-                    "database_url": self.database_url,
-                }
-            ),
+    def start(self, command: list[str] | None = None, environment: dict[str, str] | None = None) -> None:
+        """Start the hub, and wait until it answers.
+
+        Args:
+            command: what to run; the tests' own configuration if not given.
+            environment: its environment; for the tests' own configuration if not given.
+        """
+        given = {
+            "port": self.port,
+            "inner_ports": self.inner_ports,
+            "token": self.token,
+            "database_url": self.database_url,
         }
+        path = os.pathsep.join(path for path in sys.path if path)
         with (self.folder / "hub.log").open("ab") as log:
             hub = [sys.executable, "-m", "jupyterhub", "--config", str(HERE / "configured_hub.py")]
             init = subprocess.Popen(
-                [sys.executable, str(HERE / "init.py"), *hub],
+                [sys.executable, str(HERE / "init.py"), *(command or hub)],
                 cwd=self.folder,
-                env=environment,
+                env=environment or os.environ | {"PYTHONPATH": path, "HUB_TEST": json.dumps(given)},
                 stdout=log,
                 stderr=log,
             )

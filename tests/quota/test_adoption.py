@@ -79,6 +79,17 @@ def test_what_ended_before_there_was_an_allocation_is_free_and_ends_when_it_did(
     assert ledger.verify() == []
 
 
+def test_what_was_started_at_a_price_is_charged_for_that_time_too(ledger: Ledger, clock: Clock) -> None:
+    start = clock.now
+    end = clock.turn(60)
+    clock.turn(500)
+    ledger.open_account("ada", "explorer", RATE * 1000, actor="test")
+    lease = adopt(ledger, start, ended=end, reason="x", origin="local:1", priced=True)
+    assert lease.charged == RATE * 60
+    assert ledger.balance("ada").available == RATE * 940
+    assert ledger.verify() == []
+
+
 def test_what_has_an_open_lease_already_keeps_it(ledger: Ledger, clock: Clock) -> None:
     ledger.open_account("ada", "explorer", RATE * 10_000, actor="test")
     admitted = ledger.admit("ada", kind="server", key=KEY, label="Small server", rate=RATE)

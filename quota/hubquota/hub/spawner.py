@@ -14,14 +14,15 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from functools import cache
 from inspect import isawaitable
 from typing import Any
 
 from jupyterhub.spawner import Spawner
 from markupsafe import Markup
-from traitlets import Float, Unicode, default
+from traitlets import Enum, Float, Unicode, default
 
+from hubquota.hub.accounts import open_first_account
+from hubquota.hub.allowance import AllowanceDesk, allowance_for
 from hubquota.hub.desk import LedgerDesk, LedgerDownError, desk_for
 from hubquota.hub.endings import ran_out_of_memory
 from hubquota.hub.form import ACCOUNT, SIZE, Payer, size_form, trouble_form
@@ -29,13 +30,16 @@ from hubquota.hub.keys import SERVER, server_key
 from hubquota.hub.metrics import admission
 from hubquota.hub.notes import notes_html, standing
 from hubquota.hub.offers import machine_of, offers_for, sync_groups
+from hubquota.hub.options import check_options, options_from_form, size_asked_for
 from hubquota.hub.refusal import refusal_error
+from hubquota.hub.settings import setting
 from hubquota.models.ledger import Balance, Lease, Refused
 from hubquota.models.stops import ENDED, NOT_STARTED, OUT_OF_MEMORY, STOPPED, EndKind
 from hubquota.models.terms import Terms
 from hubquota.models.tiers import Size, Tiers
 from hubquota.services.ledger import Ledger
-from hubquota.services.tiersfile import TiersFile, TiersFileError
+from hubquota.services.tiersfile import TiersFileError, tiers_file
+from hubquota.storage.allowance import Allowed
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,7 @@ _LEDGER_DOWN = (
     "The accounts cannot be read at the moment, so no server can be started. Servers that run go on "
     "running. Please try again in a few minutes."
 )
+_ALLOWANCE_OVER = "It ran for as long as a server may while the accounts cannot be read."
 _TIERS_BROKEN = (
     "The platform's tiers cannot be read, so no server can be started. Whoever runs the platform finds "
     "the reason in the hub's log."
@@ -70,6 +75,19 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         config=True,
     )
 
+    quota_when_down = Enum(
+        ["closed", "allowance"],
+        default_value="closed",
+        help="What happens to a start while the ledger's database does not answer: 'closed' refuses it; "
+        "'allowance' allows what the tiers file says under `when_down`, and writes it to the ledger later.",
+        config=True,
+    )
+    quota_allowance_file = Unicode(
+        "hubquota-allowance.sqlite",
+        help="Where the hub notes what it started while the ledger's database did not answer.",
+        config=True,
+    )
+
     #: The names of the options that a start may have. A subclass that understands more adds them.
     quota_options: frozenset[str] = frozenset({SIZE, ACCOUNT})
 
@@ -81,6 +99,20 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
     _stopped_at: datetime | None = None
     #: Whether the machinery below says that the server used more memory than it had.
     _out_of_memory: bool = False
+    #: What the start is noted as that was allowed without the ledger; None for one that the ledger admitted.
+    _allowed: Allowed | None = None
+    #: Why the server was stopped from here, which nobody else can say.
+    _own_reason: tuple[str, EndKind] | None = None
+    #: What the identity provider says of the user, where the hub keeps it.
+    _claims: Mapping[str, Any] | None = None
+
+    @default("quota_tiers_file")
+    def _default_tiers_file(self) -> str:
+        return setting(self.config, "quota_tiers_file")
+
+    @default("quota_database_url")
+    def _default_database_url(self) -> str:
+        return setting(self.config, "quota_database_url")
 
     # The form ----------------------------------------------------------------------------------------
 
@@ -89,8 +121,8 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         return lambda _spawner: self.quota_form()
 
     @default("options_from_form")
-    def _default_options_from_form(self) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-        return _options_from_form
+    def _defaultoptions_from_form(self) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+        return options_from_form
 
     @default("apply_user_options")
     def _default_apply_user_options(self) -> Callable[[Spawner, dict[str, Any]], None]:
@@ -100,9 +132,11 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
     async def quota_form(self) -> str:
         """Return the choice of sizes as HTML, or the reason why there is none."""
         name = self.user.name
+        self._allowance().wake()
         try:
             tiers = self._tiers()
-            first, groups = self._first_tier(tiers), self._groups()
+            groups, claims = self._groups(), self._claims
+            first = tiers.tier_for(groups, claims)
             offers = await self._desk().ask(lambda ledger: offers_for(ledger, tiers, name, groups))
         except Refused as refused:
             return trouble_form(refused.message)
@@ -141,18 +175,22 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
             found[server_key(self.user.name, server)] = at.replace(tzinfo=UTC) if at is not None else None
         return found
 
+    async def run_auth_state_hook(self, auth_state: dict[str, Any] | None) -> Any:
+        """Keep what the identity provider says of the user for the rules of the tiers file."""
+        self._claims = auth_state
+        return await _finished(super().run_auth_state_hook(auth_state))
+
     # A start -----------------------------------------------------------------------------------------
 
     async def run_pre_spawn_hook(self) -> None:
         """Ask the ledger, set the machine's size, then run the hook that the configuration may have."""
         self._lease_id = self._alive_at = self._stopped_at = None
-        self._out_of_memory = False
+        self._out_of_memory, self._allowed, self._own_reason = False, None, None
         try:
             with admission():
-                size, lease = await self._admit_or_say_why()
+                size = await self._admit_or_allow()
         except Refused as refused:
             raise refusal_error(refused) from None
-        self._lease_id = lease.id
         self.apply_size(size)
         await _finished(super().run_pre_spawn_hook())
 
@@ -169,13 +207,18 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
             where = await _finished(super().start())
             started = True
         finally:
-            if lease_id is not None and not started:
+            if not started and self._allowed is not None:
+                await self._close()
+            elif lease_id is not None and not started:
                 self._desk().owe(
                     self._key, lambda ledger: ledger.close(lease_id, reason=NOT_STARTED, kind="failed")
                 )
         if lease_id is not None:
             now = self._alive_at = self._desk().now()
             await self._desk().settle(self._key, lambda ledger: ledger.begin(lease_id, at=now))
+        elif self._allowed is not None:
+            self._alive_at = self._desk().now()
+            await self._allowance().begin(self._allowed.id, self._alive_at)
         return where
 
     # While it runs -----------------------------------------------------------------------------------
@@ -189,6 +232,14 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
             status = await _finished(super().poll())
         finally:
             _IN_POLL.reset(token)
+        if status is None and await self._allowance_is_over():
+            try:
+                await self.stop()
+            except BaseException:
+                # It goes on running, and the next poll tries again.
+                self._own_reason = None
+                raise
+            return 0
         if status is not None:
             self._out_of_memory = self._out_of_memory or out_of_memory
         else:
@@ -243,44 +294,42 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
     def _desk(self) -> LedgerDesk:
         return desk_for(self.quota_database_url, self.quota_deadline)
 
+    def _allowance(self) -> AllowanceDesk:
+        return allowance_for(
+            self.quota_allowance_file, self.quota_database_url, self.quota_deadline, self.quota_tiers_file
+        )
+
     def _tiers(self) -> Tiers:
         try:
-            return _tiers_file(self.quota_tiers_file).current()
+            return tiers_file(self.quota_tiers_file).current()
         except TiersFileError as error:
             log.error("The tiers file has mistakes.\n%s", error)
             raise Refused(limit="unavailable", message=_TIERS_BROKEN) from error
 
-    def _first_tier(self, tiers: Tiers) -> str:
-        return tiers.tier_for(self._groups())
-
     def _groups(self) -> set[str]:
         return {group.name for group in self.user.groups}
 
-    async def _admit_or_say_why(self) -> tuple[Size, Lease]:
+    async def _admit_or_allow(self) -> Size:
         try:
-            return await self._admit()
+            size, lease = await self._admit()
         except LedgerDownError:
-            raise Refused(limit="unavailable", message=_LEDGER_DOWN) from None
+            size, self._allowed = await self._allow()
+        else:
+            self._lease_id = lease.id
+        return size
 
     async def _admit(self) -> tuple[Size, Lease]:
         tiers = self._tiers()
         name, key, options = self.user.name, self._key, self.user_options or {}
-        _check_options(options, self.quota_options)
+        check_options(options, self.quota_options)
         payer = options.get(ACCOUNT, name)
-        first = self._first_tier(tiers)
-        opened = tiers.tiers[first]
-
-        groups = self._groups()
+        groups, claims = self._groups(), self._claims
+        # What ran without the ledger comes first: it has to be known before anything else is held.
+        if not await self._allowance().post(name):
+            log.warning("Something of what %s ran without the ledger is still to be written.", name)
 
         def look(ledger: Ledger) -> Terms:
-            ledger.open_account(
-                name,
-                first,
-                opened.budget_units,
-                actor="first start",
-                term_days=opened.term_days,
-                renewable=opened.renewable,
-            )
+            open_first_account(ledger, tiers, name, groups, claims, actor="first start")
             sync_groups(ledger, tiers, name, groups)
             names = [name] if payer == name else [row.account.name for row in ledger.drawable(name)]
             if not isinstance(payer, str) or payer not in names:
@@ -309,15 +358,56 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         )
         return size, lease
 
+    async def _allow(self) -> tuple[Size, Allowed]:
+        """Allow a start without the ledger, within what the tiers file says of that.
+
+        Raises:
+            Refused: nothing is allowed, or no more than was started already.
+        """
+        down = Refused(limit="unavailable", message=_LEDGER_DOWN)
+        if self.quota_when_down != "allowance":
+            raise down
+        tiers, options = self._tiers(), self.user_options or {}
+        # Nobody can say now which other accounts or tiers are theirs.
+        if options.get(ACCOUNT, self.user.name) != self.user.name:
+            raise down
+        tier = tiers.tier_for(self._groups(), self._claims)
+        size = size_asked_for(tiers, tier, options)
+        allowed = await self._allowance().allow(tiers, person=self.user.name, key=self._key, tier=tier, size=size)
+        if allowed is None:
+            raise down
+        return size, allowed
+
+    async def _allowance_is_over(self) -> bool:
+        """Return whether the server has run for as long as it may without the ledger."""
+        # A stop asks whether the server still runs, so it comes by here again.
+        if self._own_reason is not None or self._stopped_at is not None or self._lease_id is not None:
+            return False
+        allowed = await self._allowance().running(self._key)
+        if allowed is None or allowed.started_at is None or self._desk().now() < allowed.stop_at:
+            return False
+        log.warning("%s ran for as long as it may without the ledger.", self._key)
+        self._own_reason = (_ALLOWANCE_OVER, "longest-session")
+        return True
+
     async def _close(self) -> None:
+        if self._lease_id is None and (allowed := await self._allowance().running(self._key)) is not None:
+            # The ledger does not know of it: its end is noted beside its begin, and both are posted.
+            reason, kind = self._own_reason or (STOPPED, "stopped")
+            if self._stopped_at is None:
+                reason, kind = (OUT_OF_MEMORY, "out-of-memory") if self._out_of_memory else (ENDED, "ended")
+            at = self._stopped_at or self._alive_at or allowed.started_at or self._desk().now()
+            await self._allowance().end(allowed.id, at, reason=reason, kind=kind)
+            return
         lease_id, key, alive, stopped = self._lease_id, self._key, self._alive_at, self._stopped_at
+        asked = self._desk().now()
         died: tuple[str, EndKind] = (OUT_OF_MEMORY, "out-of-memory") if self._out_of_memory else (ENDED, "ended")
 
         def act(ledger: Ledger) -> None:
             # Without a number (a spawner forgets its state when it finds its server dead) the key says
             # which lease it is: at most one is open.
             lease = ledger.open_lease(key) if lease_id is None else ledger.lease(lease_id)
-            if lease is None or not lease.is_open:
+            if lease is None or not lease.is_open or lease.admitted_at > asked:
                 return
             if lease.started_at is None:
                 ledger.close(lease.id, reason=NOT_STARTED, kind="failed")
@@ -331,30 +421,6 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         await self._desk().settle(key, act)
 
 
-def _options_from_form(form: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a form's fields as options, each one's single value. The start checks them."""
-    return {
-        name: values[0] if isinstance(values, list) and len(values) == 1 else values
-        for name, values in form.items()
-        if name != "_xsrf"
-    }
-
-
-def _check_options(options: Mapping[str, Any], known: frozenset[str]) -> None:
-    unknown = sorted(str(name) for name in options if name not in known)
-    if unknown:
-        raise Refused(
-            limit="option",
-            message=f"A start has no option named {', '.join(unknown)[:80]}; "
-            f"the options are: {', '.join(sorted(known))}.",
-        )
-
-
 async def _finished(result: Any) -> Any:
     """Return what a method of another spawner returns, whether it is a coroutine function or not."""
     return await result if isawaitable(result) else result
-
-
-@cache
-def _tiers_file(path: str) -> TiersFile:
-    return TiersFile(path)

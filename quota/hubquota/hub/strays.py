@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
+from hubquota.hub.accounts import open_first_account
 from hubquota.hub.api import Server
 from hubquota.hub.form import ACCOUNT, SIZE
 from hubquota.hub.keys import SERVER, server_key
@@ -28,15 +29,7 @@ def adopt(ledger: Ledger, tiers: Tiers, server: Server, now: datetime) -> Lease:
         now: the time.
     """
     first = tiers.tier_for(server.groups)
-    opened = tiers.tiers[first]
-    own = ledger.open_account(
-        server.user,
-        first,
-        opened.budget_units,
-        actor="watch",
-        term_days=opened.term_days,
-        renewable=opened.renewable,
-    )
+    own = open_first_account(ledger, tiers, server.user, server.groups, None, actor="watch")
     drawable = {row.account.name: row.account for row in ledger.drawable(server.user)}
     wanted = server.options.get(ACCOUNT)
     payer = drawable.get(wanted, own) if isinstance(wanted, str) else own

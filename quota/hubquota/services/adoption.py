@@ -31,12 +31,13 @@ class Adoption(Service):
         reason: str = "",
         end_kind: EndKind | None = None,
         origin: str | None = None,
+        priced: bool = False,
         actor: str = "hubquota",
     ) -> Lease:
         """Open a lease for what runs since a time, even if nothing can pay for it; end it if it has ended.
 
         It is charged from its real start, but not for a second that another lease of the same key was charged
-        for, nor for the time before the account's first allocation: nobody knew of a price then. What
+        for, nor, unless it was started at a price, for the time before the account's first allocation. What
         nothing can pay is a debt. What has an open lease already, or was adopted before, stays as it is.
 
         Args:
@@ -52,6 +53,7 @@ class Adoption(Service):
             reason: why it ended.
             end_kind: the same for programs.
             origin: what outside the ledger it is known by; a second adoption of it changes nothing.
+            priced: whether it was started by something that knows prices, so that every second is charged.
             actor: who found it.
 
         Raises:
@@ -93,6 +95,7 @@ class Adoption(Service):
                 rate=rate,
                 tier=tier,
                 begin=begin,
+                priced=priced,
                 until=book.now if ended is None else max(begin, min(seconds(ended), book.now)),
                 actor=actor,
             )
@@ -111,6 +114,7 @@ class Adoption(Service):
         rate: int,
         tier: str,
         begin: int,
+        priced: bool,
         until: int,
         actor: str,
     ) -> int:
@@ -132,7 +136,7 @@ class Adoption(Service):
         number = leases.add(
             connection, book.owner.id, person=person, kind=kind, key=key, label=label, rate=rate, now=begin
         )
-        charged_from = min(max(begin, known_since), until)
+        charged_from = begin if priced else min(max(begin, known_since), until)
         free = rate > 0 and charged_from > begin
         leases.begin(connection, number, rate=0 if free else rate, at=begin, covered=begin, expiry=begin)
         if free:

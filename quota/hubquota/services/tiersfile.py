@@ -6,6 +6,7 @@ import difflib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -181,6 +182,16 @@ class TiersFile:
         except OSError:
             return None
         return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+@cache
+def tiers_file(path: str) -> TiersFile:
+    """Return this process's reader of a tiers file; all that use the file share it.
+
+    Raises:
+        TiersFileError: as for `load_tiers`; then the next call tries again.
+    """
+    return TiersFile(path)
 
 
 def _walk(

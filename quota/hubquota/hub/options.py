@@ -1,0 +1,65 @@
+"""What a start is asked for with: by the form or by REST, so nothing about it can be relied on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hubquota.hub.form import SIZE
+from hubquota.models.ledger import Refused
+from hubquota.models.tiers import Size, Tiers
+
+
+def options_from_form(form: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a form's fields as options, each one's single value. The start checks them."""
+    return {
+        name: values[0] if isinstance(values, list) and len(values) == 1 else values
+        for name, values in form.items()
+        if name != "_xsrf"
+    }
+
+
+def check_tier(tiers: Tiers, tier: str) -> None:
+    """Check that the platform still has a tier.
+
+    Raises:
+        Refused: it does not.
+    """
+    if tier not in tiers.tiers:
+        raise Refused(
+            limit="tier",
+            message=f"Your account is on the tier '{tier}', which this platform no longer has, so no "
+            f"server can be started. {tiers.ask}",
+        )
+
+
+def check_options(options: Mapping[str, Any], known: frozenset[str]) -> None:
+    """Check that a start is asked for with known options only.
+
+    Raises:
+        Refused: it is not.
+    """
+    unknown = sorted(str(name) for name in options if name not in known)
+    if unknown:
+        raise Refused(
+            limit="option",
+            message=f"A start has no option named {', '.join(unknown)[:80]}; "
+            f"the options are: {', '.join(sorted(known))}.",
+        )
+
+
+def size_asked_for(tiers: Tiers, tier: str, options: Mapping[str, Any]) -> Size:
+    """Return the size that a start is asked for with, or the tier's default.
+
+    Raises:
+        Refused: the tier does not offer it.
+    """
+    offered = tiers.sizes_of(tier)
+    name = options.get(SIZE, tiers.tiers[tier].default_size)
+    if not isinstance(name, str) or name not in offered:
+        raise Refused(
+            limit="size",
+            message=f"The tier {tiers.tiers[tier].title} does not offer the size '{str(name)[:80]}'; "
+            f"it offers: {', '.join(offered)}. {tiers.ask}",
+        )
+    return offered[name]

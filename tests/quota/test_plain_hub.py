@@ -1,0 +1,128 @@
+"""A plain JupyterHub, hubquota from its wheel, and three lines of configuration."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hubquota.hub.keys import server_key
+from hubquota.models.money import to_units
+from hubquota.services.ledger import Ledger
+from hubquota.storage.engine import make_engine
+
+from tests.quota.support import HERE, Hub, eventually, free_port
+
+THREE_LINES = """
+c.JupyterHub.spawner_class, c.JupyterHub.authenticator_class = "quota-simple", "quota-dummy"
+c.Spawner.quota_tiers_file = "tiers.yaml"
+c.Spawner.quota_database_url = "sqlite:///ledger.sqlite"
+"""
+
+#: What any hub needs that is to be started by a test: addresses, a server that starts quickly, and a token.
+OF_THE_TEST = """
+import hubquota
+from pathlib import Path
+
+Path("where").write_text(hubquota.__file__)
+c.JupyterHub.bind_url = "http://127.0.0.1:{port}"
+c.JupyterHub.hub_port = {inner_ports[0]}
+c.ConfigurableHTTPProxy.command = [{proxy!r}]
+c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{inner_ports[1]}"
+c.Authenticator.allow_all = True
+c.Spawner.cmd = [{python!r}, {server!r}]
+c.SimpleLocalProcessSpawner.home_dir_template = str(Path.cwd() / "{{username}}")
+c.JupyterHub.services = [{{"name": "tests", "api_token": {token!r}}}]
+c.JupyterHub.load_roles = [
+    {{"name": "tests", "services": ["tests"], "scopes": ["admin:users", "admin:servers", "admin:groups"]}}
+]
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a new environment in which hubquota is installed from its wheel."""
+    folder = tmp_path_factory.mktemp("plain")
+    source = folder / "source"
+    shutil.copytree(HERE.parents[1] / "quota", source, ignore=shutil.ignore_patterns("__pycache__"))
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "dist")]
+    subprocess.run(build, cwd=source, check=True, capture_output=True)
+    (wheel,) = (folder / "dist").glob("hubquota-*.whl")
+    environment = folder / "environment"
+    python = environment / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    # The hub and what hubquota needs come from the tests' environment: nothing is fetched.
+    (library,) = environment.glob("lib/python*/site-packages")
+    (library / "of-the-tests.pth").write_text(sysconfig.get_path("purelib"))
+    install = [sys.executable, "-m", "uv", "pip", "install", "--offline", "--no-index", "--no-deps"]
+    subprocess.run([*install, "--python", str(python), str(wheel)], check=True, capture_output=True)
+    return python
+
+
+@pytest.fixture(scope="module")
+def plain_hub(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub in that environment."""
+    folder = tmp_path_factory.mktemp("hub")
+    shutil.copy(HERE / "hub_tiers.yaml", folder / "tiers.yaml")
+    database_url = f"sqlite:///{folder / 'ledger.sqlite'}"
+    subprocess.run(
+        [str(installed.with_name("hubquota")), "migrate", "--database-url", database_url],
+        check=True,
+        env={"PATH": os.environ["PATH"]},
+    )
+    engine = make_engine(database_url)
+    hub = Hub(
+        folder=folder,
+        port=free_port(),
+        inner_ports=(free_port(), free_port()),
+        token="a-token-of-the-tests",
+        ledger=Ledger(engine),
+        database_url=database_url,
+    )
+    config = folder / "jupyterhub_config.py"
+    of_the_test = OF_THE_TEST.format(
+        port=hub.port,
+        inner_ports=hub.inner_ports,
+        proxy=str(Path(sys.executable).with_name("configurable-http-proxy")),
+        python=str(installed),
+        server=str(HERE / "small_server.py"),
+        token=hub.token,
+    )
+    config.write_text(THREE_LINES + of_the_test)
+    try:
+        hub.start([str(installed), "-m", "jupyterhub", "--config", str(config)], {"PATH": os.environ["PATH"]})
+        yield hub
+    finally:
+        hub.close()
+        engine.dispose()
+
+
+def test_three_lines_make_a_plain_hub_keep_accounts(plain_hub: Hub, installed: Path) -> None:
+    assert Path((plain_hub.folder / "where").read_text()).is_relative_to(installed.parents[1])
+    browser = plain_hub.browser("ada")
+    account = eventually(lambda: plain_hub.ledger.account("ada"), "the account, from the sign-in on")
+    assert account.tiers == ("explorer",)
+    (entry,) = plain_hub.ledger.statement("ada").entries
+    assert (entry.actor, entry.amount) == ("sign-in", to_units(81))
+    assert "about 540 hours left" in browser.get("/hub/spawn").text
+    plain_hub.ready("ada", size="small")
+    lease = plain_hub.ledger.open_lease(server_key("ada", ""))
+    assert lease is not None
+    plain_hub.stop("ada")
+    assert "was stopped on" in browser.get("/hub/spawn").text
+    assert plain_hub.ledger.verify() == []
+
+
+def test_a_user_of_a_group_starts_on_its_tier(plain_hub: Hub) -> None:
+    api = plain_hub.api()
+    api.post("users/bob")
+    api.post("groups/the-poor")
+    api.post("groups/the-poor/users", json={"users": ["bob"]}).raise_for_status()
+    plain_hub.browser("bob")
+    account = eventually(lambda: plain_hub.ledger.account("bob"), "the account")
+    assert account.tiers == ("poor",)
