@@ -23,7 +23,7 @@ QUIET = [
 ]  # fmt: skip
 
 #: The two widths that every page is looked at in, in CSS pixels.
-WIDTHS = {"wide": 1280, "narrow": 400}
+WIDTHS = {"wide": 1280, "narrow": 390}
 
 
 def find_chromium() -> str:

@@ -16,11 +16,22 @@ from hubquota.services.tiersfile import TiersFile
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
 from playwright.sync_api import Browser, Page
+from romanhub.portal import scopes
 from romanhub.portal.app import create_app
 from romanhub.portal.hub import HubClient
 from romanhub.portal.settings import PortalSettings
 
-from tests.platform.portal.world import PREFIX, ROOT, SERVICE_TOKEN, TIERS, Clock, HubStandIn, tell_story, token_of
+from tests.platform.portal.world import (
+    PREFIX,
+    ROOT,
+    SERVICE_TOKEN,
+    TIERS,
+    Clock,
+    HubStandIn,
+    tell_more,
+    tell_story,
+    token_of,
+)
 from tests.support.browser import WIDTHS, chromium, take
 from tests.support.platform import free_port
 
@@ -31,6 +42,15 @@ LONG_NAME = "benjamin-thompson-de-la-cruz@physics.example.edu"
 VIEWS = {
     "account": ("ada", "", 200),
     "account-further-back": ("ada", "?before=20", 200),
+    "session": ("ada", "sessions/SLICED", 200),
+    "requests": ("ada", "requests", 200),
+    "requests-none": ("newcomer", "requests", 200),
+    "projects": ("ada", "projects", 200),
+    "project": ("ada", "projects/bulge-survey", 200),
+    "queue": ("edwin", "admin/requests", 200),
+    "queue-all": ("edwin", "admin/requests?decided=true", 200),
+    "audit": ("edwin", "admin/audit", 200),
+    "audit-of-charges": ("edwin", "admin/audit?kind=charge", 200),
     "account-empty": ("cecilia", "", 200),
     "account-before-first-start": ("newcomer", "", 200),
     "account-long-name": (LONG_NAME, "", 200),
@@ -46,6 +66,9 @@ VIEWS = {
 class Server:
     url: str
     hub: HubStandIn
+    ledger: Ledger
+    #: A session that was charged hour by hour.
+    sliced: int
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +79,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     clock, hub, tiers = Clock(), HubStandIn(), TiersFile(TIERS)
     ledger = Ledger(engine, clock)
     tell_story(ledger, clock, tiers.current())
+    tell_more(ledger, clock)
     for name in ("ada", "cecilia", "newcomer", LONG_NAME):
-        hub.add(name, scopes=PERSON)
+        hub.add(name, scopes=(*PERSON, scopes.REQUEST))
     hub.add("edwin", scopes=(*PERSON, "admin-ui"))
     settings = PortalSettings.from_environment(
         {"JUPYTERHUB_API_TOKEN": SERVICE_TOKEN, "HUBQUOTA_DATABASE_URL": url, "HUBQUOTA_TIERS": str(TIERS)}
@@ -70,7 +94,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     thread.start()
     try:
         httpx.Client(transport=httpx.HTTPTransport(retries=10), trust_env=False).get(f"http://127.0.0.1:{port}/")
-        yield Server(f"http://127.0.0.1:{port}{PREFIX}", hub)
+        sliced = ledger.statement("bulge-survey").ended[-1].id
+        yield Server(f"http://127.0.0.1:{port}{PREFIX}", hub, ledger, sliced)
     finally:
         running.should_exit = True
         thread.join()
@@ -106,6 +131,7 @@ def test_every_page_fits_and_the_browser_has_nothing_to_complain_of(
     browser: Browser, server: Server, view: str, scheme: str
 ) -> None:
     who, path, status = VIEWS[view]
+    path = path.replace("SLICED", str(server.sliced))
     page, complaints = open_page(browser, server, who, path, scheme=scheme, status=status)
 
     take(page, f"portal-{view}-{scheme}")

@@ -85,10 +85,8 @@ async def test_the_page_answers_why_the_balance_is_what_it_is(
     assert f"After the last grant 2 Nov 2026, 09:00 UTC 50.00 Charged since {MINUS}12.00" in page.text
     assert f"Used by what runs now and not charged yet {MINUS}1.01 Left, in credits 36.99" in page.text
     assert "Why is my balance 36.99?" in page.text
-    assert (
-        f"Allocation 1 (explorer): granted, in 1 line 50.00 Allocation 1 (explorer): charged, in 1 line {MINUS}12.00"
-        in page.text
-    )
+    assert "Allocation 1 (explorer): granted, in 1 line 50.00" in page.text
+    assert f"Allocation 1 (explorer): charged, in 1 line {MINUS}12.00" in page.text
     assert (
         f"Medium server Stopped by ada. 2 Nov 2026, 09:00 5 Nov 2026, 17:00 3 d 8 h 0.15 {MINUS}12.00 38.00"
     ) in page.text

@@ -9,8 +9,10 @@ from pathlib import Path
 import httpx
 from hubquota.models.ledger import Lease
 from hubquota.models.money import rate_of, to_units
+from hubquota.models.requests import Actor
 from hubquota.models.tiers import Tiers
 from hubquota.services.ledger import Ledger
+from hubquota.services.requests import Requests
 
 ROOT = Path(__file__).resolve().parents[3]
 TIERS = ROOT / "hub_config" / "tiers.yaml"
@@ -110,6 +112,104 @@ def run(
     lease = start(ledger, name, label=label, price=price, kind=kind, which=which)
     clock.advance(minutes=minutes)
     return ledger.close(lease.id, reason=reason, actor=name)
+
+
+def run_in_slices(
+    ledger: Ledger,
+    clock: Clock,
+    name: str,
+    *,
+    label: str,
+    price: str,
+    hours: int,
+    reason: str,
+    person: str | None = None,
+) -> Lease:
+    """Run something that is charged hour by hour, as the hub does while it watches."""
+    lease = ledger.admit(
+        name,
+        kind="server",
+        key=f"server:{person or name}/{name}",
+        label=label,
+        rate=rate_of(price),
+        minimum_seconds=600,
+        person=person,
+    )
+    ledger.begin(lease.id)
+    for _ in range(hours):
+        clock.advance(hours=1)
+        ledger.seen([lease.key])
+        ledger.extend(lease.id)
+    return ledger.close(lease.id, reason=reason, actor=person or name)
+
+
+def tell_more(ledger: Ledger, clock: Clock) -> None:
+    """After `tell_story`: requests of each kind, allocations of each state, a project with members."""
+    requests = Requests.sharing(ledger)
+    edwin = Actor("edwin", admin=True)
+    ledger.grant(
+        "ada",
+        to_units(60),
+        actor="edwin",
+        reason="Bridge until the next term",
+        key="ada-2",
+        tier="researcher",
+        end=clock.now + timedelta(days=9),
+        renewable=True,
+    )
+    coming = ledger.grant(
+        "ada",
+        to_units(250),
+        actor="edwin",
+        reason="Microlensing season",
+        key="ada-3",
+        tier="researcher",
+        start=clock.now + timedelta(days=12),
+        end=clock.now + timedelta(days=40),
+        renewable=True,
+    )
+    ledger.open_project("bulge-survey", "team", pi="ada", actor="edwin")
+    for member in ("cecilia", "benjamin-thompson-de-la-cruz@physics.example.edu", "ines"):
+        ledger.set_member("bulge-survey", member, "member", actor="ada")
+    ledger.grant(
+        "bulge-survey",
+        to_units(900),
+        actor="edwin",
+        reason="Cycle 1 programme 1042",
+        key="bulge-1",
+        tier="team",
+        end=clock.now + timedelta(days=200),
+        renewable=True,
+    )
+    for person, hours in (("cecilia", 30), ("ines", 5), ("ada", 2)):
+        run_in_slices(
+            ledger, clock, "bulge-survey", person=person, label="Huge server", price="1.80", hours=hours,
+            reason=f"Stopped by {person}.",
+        )  # fmt: skip
+    ledger.set_member("bulge-survey", "ines", None, actor="ada")
+    now = ledger.admit(
+        "bulge-survey", kind="server", key="server:cecilia/bulge-survey", label="Huge server",
+        rate=rate_of("1.80"),
+        minimum_seconds=600, person="cecilia",
+    )  # fmt: skip
+    ledger.begin(now.id)
+    denied = requests.ask(
+        "ada", "team", to_units(5000), justification="All of the archive, at once.", by=Actor("ada")
+    )
+    requests.deny(denied.id, by=edwin, reason="The researcher tier has room for this; ask again with a plan")
+    requests.ask(
+        "ada",
+        "team",
+        to_units(2000),
+        justification="Difference imaging of the bulge fields.\n\nThree passes over 70 TB.",
+        by=Actor("ada"),
+    )
+    requests.renew(
+        coming.id, justification="The second season.", results="doi:10.1000/roman.1, doi:10.1000/roman.2",
+        by=Actor("ada"), units=to_units(300),
+    )  # fmt: skip
+    requests.ask("cecilia", "researcher", to_units(500), justification="My thesis.", by=Actor("cecilia"))
+    clock.advance(hours=1)
 
 
 def tell_story(ledger: Ledger, clock: Clock, tiers: Tiers) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from hubquota.models.ledger import AccountKind
 from hubquota.models.money import to_units
 from hubquota.models.reading import AccountOrder, AccountQuery, AccountState, AuditKind, AuditQuery
@@ -87,7 +87,7 @@ def routes(gate: Gate, desk: Desk, accounts: Accounts) -> APIRouter:
     async def read_account(
         request: Request,
         response: Response,
-        name: str,
+        name: Annotated[str, Path(description="The account's name; it may have slashes in it.")],
         limit: Lines = 50,
         before: Before = None,
         _visitor: Visitor = auditor,
