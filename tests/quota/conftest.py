@@ -21,7 +21,7 @@ from hubquota.storage.tables import metadata
 from psycopg import sql
 from sqlalchemy import Engine
 
-from tests.quota.support import Clock, Hub, Postgres, free_port
+from tests.quota.support import Clock, Hub, Postgres, new_hub
 
 HERE = Path(__file__).parent
 
@@ -185,17 +185,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iter
     """A real JupyterHub, started once for a module's tests."""
     folder = tmp_path_factory.mktemp("hub")
     database = shutil.copy(sqlite_template, folder / "ledger.sqlite")
-    shutil.copy(HERE / "hub_tiers.yaml", folder / "tiers.yaml")
     database_url = f"sqlite:///{database}"
     engine = make_engine(database_url)
-    made = Hub(
-        folder=folder,
-        port=free_port(),
-        inner_ports=(free_port(), free_port()),
-        token="a-token-of-the-tests",
-        ledger=Ledger(engine),
-        database_url=database_url,
-    )
+    made = new_hub(folder, database_url, Ledger(engine))
     try:
         made.start()
         yield made

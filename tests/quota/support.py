@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -248,6 +249,20 @@ class Hub:
         client = httpx.Client(timeout=30, **options)
         self.clients.append(client)
         return client
+
+
+def new_hub(folder: Path, database_url: str, ledger: Ledger) -> Hub:
+    """Return a hub in a folder of its own; it is not started yet."""
+    folder.mkdir(exist_ok=True)
+    shutil.copy(HERE / "hub_tiers.yaml", folder / "tiers.yaml")
+    return Hub(
+        folder=folder,
+        port=free_port(),
+        inner_ports=(free_port(), free_port()),
+        token="a-token-of-the-tests",
+        ledger=ledger,
+        database_url=database_url,
+    )
 
 
 def _end(pid: int) -> None:
