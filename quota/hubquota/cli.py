@@ -12,10 +12,15 @@ from typing import Any, TypeVar
 
 import click
 import httpx
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from hubquota import __version__
+from hubquota.commands.notices import notices
+from hubquota.commands.renew import renew
+from hubquota.hub.addresses import ClaimedAddresses
 from hubquota.hub.api import HubApi
+from hubquota.hub.upkeep import Upkeep
 from hubquota.hub.watch import Watch
 from hubquota.models.ledger import (
     Allocation,
@@ -31,9 +36,12 @@ from hubquota.models.money import InexactAmountError, format_credits, format_pri
 from hubquota.models.states import states_table
 from hubquota.models.tiers import Tiers
 from hubquota.models.words import number_text
+from hubquota.services.delivery import Delivering
 from hubquota.services.describe import tier_table
 from hubquota.services.leases import EXTEND_WITHIN
 from hubquota.services.ledger import Ledger, utc_now
+from hubquota.services.noticesfile import NoticesFileError, load_delivery_settings
+from hubquota.services.terms import Terms
 from hubquota.services.tiersfile import TiersFile, TiersFileError, load_tiers
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate as migrate_database
@@ -94,6 +102,10 @@ class _Group(click.Group):
 @click.version_option(__version__, prog_name="hubquota")
 def main() -> None:
     """Tiers, budgets and an exact ledger for a JupyterHub."""
+
+
+main.add_command(notices)
+main.add_command(renew)
 
 
 @main.command()
@@ -338,13 +350,28 @@ def project_member(name: str, member: str, role: str, database_url: str) -> None
 
 @main.command()
 @_database
-def sweep(database_url: str) -> None:
-    """Write down what dates have decided: terms that are over, holds that nobody kept up."""
-    done = _ledger(database_url).sweep()
+@click.option(
+    "--tiers",
+    "tiers_path",
+    envvar="HUBQUOTA_TIERS",
+    type=click.Path(dir_okay=False),
+    help="The tiers file; without it, nothing is renewed and nobody is told of an end.",
+)
+def sweep(database_url: str, tiers_path: str | None) -> None:
+    """Write down what dates have decided: terms that are over or renew themselves, holds that nobody kept up."""
+    engine = _engine(database_url)
+    done = Ledger(engine).sweep()
     click.echo(
         f"{number_text(done.lapsed, 'allocation')} lapsed, {number_text(done.abandoned, 'start')} abandoned, "
         f"{number_text(done.released, 'hold')} released."
     )
+    if tiers_path is not None:
+        tiers = _load(tiers_path)
+        ends = Terms(engine, lambda: tiers).sweep()
+        click.echo(
+            f"{number_text(ends.renewed, 'allocation')} renewed, {ends.reminded} near the end, {ends.ended} past "
+            f"it, {ends.over} past the grace."
+        )
 
 
 @main.command()
@@ -378,9 +405,23 @@ def leases(database_url: str) -> None:
 @click.option("--interval", default=60.0, show_default=True, help="Seconds between two passes.")
 @click.option("--hub-url", envvar="JUPYTERHUB_API_URL", required=True, help="The hub's REST API.")
 @click.option("--hub-token", envvar="JUPYTERHUB_API_TOKEN", required=True, help="A token for it.")
+@click.option(
+    "--notices",
+    "notices_path",
+    envvar="HUBQUOTA_NOTICES",
+    type=click.Path(dir_okay=False),
+    help="The file of settings for notices; without it, they are shown in the hub only.",
+)
 @_database
 @_tiers
-def watch(interval: float, hub_url: str, hub_token: str, database_url: str, tiers_path: str) -> None:
+def watch(
+    interval: float,
+    hub_url: str,
+    hub_token: str,
+    notices_path: str | None,
+    database_url: str,
+    tiers_path: str,
+) -> None:
     """Keep the ledger in step with a hub, and stop servers that ran too long. Runs until it is ended."""
     logging.basicConfig(level=logging.INFO, format="[%(levelname)1.1s %(asctime)s %(name)s] %(message)s")
     # One line a request would bury what the watch itself has to say.
@@ -391,8 +432,22 @@ def watch(interval: float, hub_url: str, hub_token: str, database_url: str, tier
     headers = {"Authorization": f"token {hub_token}"}
     with httpx.Client(base_url=f"{hub_url.rstrip('/')}/", headers=headers, timeout=30) as client:
         within = max(EXTEND_WITHIN, int(3 * interval))
-        ledger, tiers_file = _ledger(database_url), TiersFile(tiers_path)
-        Watch(ledger, tiers_file, HubApi(client), extend_within=within).run(stop, interval)
+        engine, tiers_file = _engine(database_url), TiersFile(tiers_path)
+        upkeep = Upkeep(Terms(engine, tiers_file.current), _delivering(engine, notices_path, client))
+        with upkeep.running(stop, interval):
+            Watch(Ledger(engine), tiers_file, HubApi(client), extend_within=within).run(stop, interval)
+
+
+def _delivering(engine: Engine, notices_path: str | None, client: httpx.Client) -> Delivering | None:
+    if notices_path is None:
+        return None
+    try:
+        settings = load_delivery_settings(notices_path)
+    except NoticesFileError as error:
+        raise click.ClickException(f"The settings for notices have mistakes.\n{error}") from error
+    claim = settings.mail.address_claim if settings.mail is not None else None
+    address_of = None if claim is None else ClaimedAddresses(client, claim)
+    return Delivering(engine, settings, address_of=address_of)
 
 
 def _engine(database_url: str) -> Any:
