@@ -12,8 +12,10 @@ from hubquota.commands.export import export
 from hubquota.commands.leases import lease
 from hubquota.commands.limits import cap, change_tier, override, project_sync
 from hubquota.commands.metrics import metrics
+from hubquota.commands.notices import notices
 from hubquota.commands.projects import project
 from hubquota.commands.reference import reference
+from hubquota.commands.renew import renew
 from hubquota.commands.requests import request
 from hubquota.commands.tiers import tiers
 from hubquota.commands.upkeep import migrate, states, sweep, verify
@@ -31,6 +33,7 @@ main.add_command(migrate)
 main.add_command(account)
 main.add_command(allocation)
 main.add_command(request)
+main.add_command(renew)
 main.add_command(project)
 project.add_command(project_sync)
 main.add_command(override)
@@ -43,6 +46,7 @@ main.add_command(what_if)
 main.add_command(sweep)
 main.add_command(verify)
 main.add_command(states)
+main.add_command(notices)
 main.add_command(metrics)
 main.add_command(watch)
 main.add_command(reference)

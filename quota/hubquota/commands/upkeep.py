@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from hubquota.commands import options
 from hubquota.commands.door import Failed
-from hubquota.commands.options import LONG, engine_of, ledger_of
+from hubquota.commands.options import LONG, engine_of
 from hubquota.commands.output import answer, bar, listed
 from hubquota.models.states import MEANING, MOVES, states_table
 from hubquota.models.words import number_text
 from hubquota.services.ledger import Ledger
+from hubquota.services.terms import Terms
+from hubquota.services.tiersfile import load_tiers
 from hubquota.storage.migrate import migrate as migrate_database
 
 
@@ -25,19 +29,26 @@ def migrate(database_url: str) -> None:
 @click.command()
 @options.for_scripts
 @options.database
-def sweep(as_json: bool, database_url: str) -> None:
-    """Write down what dates have decided: terms that are over, holds that nobody kept up."""
-    ledger = ledger_of(database_url)
+@options.tiers_file
+def sweep(as_json: bool, database_url: str, tiers_path: str) -> None:
+    """Write down what dates have decided: terms that are over or renew themselves, holds that nobody kept up."""
+    engine, tiers = engine_of(database_url), load_tiers(tiers_path)
+    ledger = Ledger(engine)
     with bar("Sweeping", ledger.due()) as done_more:
         done = ledger.sweep(done_more)
+    ends = Terms(engine, lambda: tiers).sweep()
 
     def tell() -> None:
         click.echo(
             f"{number_text(done.lapsed, 'allocation')} lapsed, {number_text(done.abandoned, 'start')} "
             f"abandoned, {number_text(done.released, 'hold')} released."
         )
+        click.echo(
+            f"{number_text(ends.renewed, 'allocation')} renewed, {ends.reminded} near the end, {ends.ended} past "
+            f"it, {ends.over} past the grace."
+        )
 
-    answer(as_json, done, tell)
+    answer(as_json, {**asdict(done), **asdict(ends)}, tell)
 
 
 @click.command()

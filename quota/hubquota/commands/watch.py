@@ -9,17 +9,23 @@ from threading import Event
 import click
 import httpx
 from prometheus_client import CollectorRegistry, start_http_server
+from sqlalchemy import Engine
 
 from hubquota.commands import options
 from hubquota.commands.door import Failed
 from hubquota.commands.metrics import per_account
 from hubquota.commands.options import engine_of
+from hubquota.hub.addresses import ClaimedAddresses
 from hubquota.hub.api import HubApi
+from hubquota.hub.upkeep import Upkeep
 from hubquota.hub.watch import Watch
 from hubquota.hub.watch_metrics import WatchMetrics
+from hubquota.services.delivery import Delivering
 from hubquota.services.leases import EXTEND_WITHIN
 from hubquota.services.ledger import Ledger
 from hubquota.services.metrics import LedgerCollector
+from hubquota.services.noticesfile import NoticesFileError, load_delivery_settings
+from hubquota.services.terms import Terms
 from hubquota.services.tiersfile import TiersFile
 
 log = logging.getLogger(__name__)
@@ -36,6 +42,13 @@ log = logging.getLogger(__name__)
 )
 @click.option("--metrics-address", default="127.0.0.1", show_default=True, help="The address to serve them on.")
 @per_account
+@click.option(
+    "--notices",
+    "notices_path",
+    envvar="HUBQUOTA_NOTICES",
+    type=click.Path(dir_okay=False),
+    help="The file of settings for notices; without it, they are shown in the hub only.",
+)
 @options.database
 @options.tiers_file
 def watch(
@@ -45,6 +58,7 @@ def watch(
     metrics_port: int | None,
     metrics_address: str,
     per_account: bool,
+    notices_path: str | None,
     database_url: str,
     tiers_path: str,
 ) -> None:
@@ -64,8 +78,22 @@ def watch(
         measured = WatchMetrics(registry)
         if metrics_port is not None:
             _serve(registry, metrics_port, metrics_address)
+        upkeep = Upkeep(Terms(engine, tiers_file.current), _delivering(engine, notices_path, client))
         watched = Watch(Ledger(engine), tiers_file, HubApi(client), extend_within=within)
-        watched.run(stop, interval, observe=measured.passed)
+        with upkeep.running(stop, interval):
+            watched.run(stop, interval, observe=measured.passed)
+
+
+def _delivering(engine: Engine, notices_path: str | None, client: httpx.Client) -> Delivering | None:
+    if notices_path is None:
+        return None
+    try:
+        settings = load_delivery_settings(notices_path)
+    except NoticesFileError as error:
+        raise click.ClickException(f"The settings for notices have mistakes.\n{error}") from error
+    claim = settings.mail.address_claim if settings.mail is not None else None
+    address_of = None if claim is None else ClaimedAddresses(client, claim)
+    return Delivering(engine, settings, address_of=address_of)
 
 
 def _serve(registry: CollectorRegistry, port: int, address: str) -> None:

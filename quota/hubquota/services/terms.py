@@ -43,12 +43,12 @@ class Terms(Service):
     def sweep(self) -> TermsSwept:
         """Do everything that is due. Safe to be interrupted, repeated, and done by several at once."""
         tiers = self._tiers()
-        renewed = reminded = 0
+        # First what is over: what follows on it, made late, may be near its own end already.
+        ended, (renewed, reminded) = self._ended(tiers)
         for name, tier in tiers.tiers.items():
             more = self._near(name, tier)
             renewed, reminded = renewed + more[0], reminded + more[1]
-        ended, late = self._ended(tiers)
-        return TermsSwept(renewed=renewed + late, reminded=reminded, ended=ended, over=self._over())
+        return TermsSwept(renewed=renewed, reminded=reminded, ended=ended, over=self._over())
 
     def _near(self, name: str, tier: Tier) -> tuple[int, int]:
         renewed, reminded, after = 0, 0, (0, 0)
@@ -68,8 +68,8 @@ class Terms(Service):
                 return renewed, reminded
             after = found[-1].end_at, found[-1].id
 
-    def _ended(self, tiers: Tiers) -> tuple[int, int]:
-        ended = renewed = 0
+    def _ended(self, tiers: Tiers) -> tuple[int, tuple[int, int]]:
+        ended = renewed = reminded = 0
         while True:
             with decision(self._engine) as connection:
                 found = terms.untold(connection, limit=_BATCH)
@@ -78,12 +78,13 @@ class Terms(Service):
                 mine = terms.untold(connection, account_ids=ids)
                 for name, tier in tiers.tiers.items():
                     # What nobody came by for in time is made good first.
-                    renewed += work.towards_end(tier, [term for term in mine if term.tier == name])[0]
+                    more = work.towards_end(tier, [term for term in mine if term.tier == name])
+                    renewed, reminded = renewed + more[0], reminded + more[1]
                 work.tell_ended(tiers, mine)
                 work.finish()
                 ended += len(mine)
             if not found:
-                return ended, renewed
+                return ended, (renewed, reminded)
 
     def _over(self) -> int:
         over = 0
@@ -117,7 +118,7 @@ class _Work:
         """Renew what renews itself, and remind of the other ends; return how many of each."""
         due = [term for term in found if term.following is None and not term.revoked]
         rule = tier.renews_itself
-        active = {} if rule is None else terms.first_active(self.connection, due, rule.active_within_days)
+        active = {} if rule is None else _used(self.connection, due, rule.active_within_days)
         renewing: list[Term] = []
         reminding: list[Term] = []
         for term in due:
@@ -127,7 +128,7 @@ class _Work:
             if used is not None:
                 renewing.append(term)
             # By when it was used, not by when somebody looks: a late sweep says what one in time would have said.
-            quiet = used is not None and used <= max(opens, term.start_at)
+            quiet = used is not None and used < opens
             if not term.reminded and not quiet and term.start_at < opens <= self.now:
                 reminding.append(term)
         for term in reminding:
@@ -175,8 +176,8 @@ class _Work:
             advice = f"It renews itself if it is used within the {days} before that."
         else:
             advice = (
-                "Ask for its renewal before then, with what came of the last term: papers, DOIs. Whoever decides "
-                "sees what was used."
+                "Ask for its renewal before then, with what came of it: papers, DOIs. Whoever decides sees what "
+                "was used."
             )
         name = self._owners[term.account_id].name
         return letters.expiring(term.id, name, tier.title, moment(term.end_at), advice=advice)
@@ -224,6 +225,10 @@ class _Work:
         journal.add_lines(self.connection, lines, at=self.now)
         pairs = [(term.id, number) for term, number in zip(found, numbers, strict=True)]
         terms.add_renewals(self.connection, pairs, at=self.now, actor="hubquota")
+
+
+def _used(connection: Connection, found: list[Term], within_days: int) -> dict[int, int]:
+    return terms.first_active(connection, [term.id for term in found], within_days)
 
 
 def _window(tier: Tier) -> int:

@@ -161,7 +161,7 @@ def grace_due(
     return _ended(connection, due, limit, account_ids)
 
 
-def first_active(connection: Connection, terms: Sequence[Term], within_days: int) -> dict[int, int]:
+def first_active(connection: Connection, numbers: Collection[int], within_days: int) -> dict[int, int]:
     """Return when each account was first charged within some days before the end of an allocation, where it was.
 
     What ran on from before counts from when it began.
@@ -182,7 +182,7 @@ def first_active(connection: Connection, terms: Sequence[Term], within_days: int
         allocation.c.id,
         ended.correlate(allocation).scalar_subquery().label("ended"),
         running.correlate(allocation).scalar_subquery().label("running"),
-    ).where(allocation.c.id.in_([term.id for term in terms]))
+    ).where(allocation.c.id.in_(numbers))
     found: dict[int, int] = {}
     for row in connection.execute(statement):
         began = [int(at) for at in (row.ended, row.running) if at is not None]

@@ -1,0 +1,286 @@
+"""The end of a term: reminders, renewals, the news of the end and grace, each once and by dates alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hubquota.models.ledger import ImpossibleError, TermsSwept
+from hubquota.models.letters import ADMINS
+from hubquota.models.money import to_units
+from hubquota.models.requests import Actor
+from hubquota.models.tiers import Tiers
+from hubquota.services.ledger import Ledger
+from hubquota.services.notices import Notices
+from hubquota.services.requests import Requests
+from hubquota.services.terms import Terms
+from hubquota.services.tiersfile import TiersFileError, parse_tiers
+from sqlalchemy import Engine
+
+from tests.quota.support import HERE, Clock
+
+ADA, ADMIN = Actor("ada"), Actor("root", admin=True)
+BEGAN = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+END = BEGAN + timedelta(days=90)  # the explorer's term
+
+
+@pytest.fixture
+def terms(engine: Engine, tiers: Tiers, clock: Clock) -> Terms:
+    return Terms(engine, lambda: tiers, clock)
+
+
+@pytest.fixture
+def notices(engine: Engine, clock: Clock) -> Notices:
+    return Notices(engine, clock)
+
+
+def use(ledger: Ledger, clock: Clock, at: datetime, account: str = "ada", person: str = "ada") -> None:
+    """Run something for a minute that begins at a time."""
+    clock.now = at
+    key = f"server:{person}/"
+    lease = ledger.begin(ledger.admit(account, person=person, kind="server", key=key, label="A server", rate=1).id)
+    clock.turn(60)
+    ledger.close(lease.id, reason="Stopped.")
+
+
+def kinds(notices: Notices, person: str = "ada") -> list[str]:
+    return [notice.kind for notice in reversed(notices.notices(person))]
+
+
+def test_an_account_that_was_used_is_renewed_without_a_gap(
+    ledger: Ledger, terms: Terms, notices: Notices, tiers: Tiers, clock: Clock
+) -> None:
+    first = ledger.open_account("ada", "explorer", 1_000_000, actor="test", term_days=90)
+    (old,) = ledger.allocations(first.name)
+    use(ledger, clock, END - timedelta(days=20))
+    clock.now = END - timedelta(days=15)
+    assert terms.sweep() == TermsSwept()
+    clock.now = END - timedelta(days=14)
+    assert terms.sweep() == TermsSwept(renewed=1)
+    assert terms.sweep() == TermsSwept()
+    new = ledger.allocations("ada")[1]
+    assert (new.start, new.end, new.balance, new.renewable, new.tier) == (
+        old.end,
+        END + timedelta(days=90),
+        tiers.tiers["explorer"].budget_units,
+        True,
+        "explorer",
+    )
+    assert (
+        new.reason == f"Renewed by itself. It was used within the 60 days before the end of allocation {old.id}."
+    )
+    # What runs over the end is paid by the one and then by the other, to the second.
+    clock.now = END - timedelta(seconds=100)
+    lease = ledger.begin(ledger.admit("ada", kind="server", key="server:ada/", label="x", rate=1).id)
+    clock.now = END + timedelta(seconds=100)
+    ledger.close(lease.id, reason="Stopped.")
+    assert ledger.allocation(new.id).balance == new.balance - 100
+    ledger.sweep()
+    assert terms.sweep().ended == 1
+    # Nobody is told of an end that is none.
+    assert kinds(notices) == ["allocation-renewed"]
+    assert ledger.verify() == []
+
+
+def test_an_account_that_was_not_used_lapses_with_notice_and_grace(
+    ledger: Ledger, terms: Terms, notices: Notices, clock: Clock
+) -> None:
+    ledger.open_account("ada", "explorer", 1_000_000, actor="test", term_days=90)
+    use(ledger, clock, BEGAN)
+    clock.now = END - timedelta(days=14)
+    assert terms.sweep() == TermsSwept(reminded=1)
+    assert terms.sweep() == TermsSwept()
+    clock.now = END
+    ledger.sweep()
+    assert terms.sweep() == TermsSwept(ended=1)
+    clock.now = END + timedelta(days=30)
+    assert terms.sweep() == TermsSwept(over=1)
+    assert terms.sweep() == TermsSwept()
+    assert kinds(notices) == ["allocation-expiring", "allocation-expired", "grace-begun", "grace-over"]
+    near, ended, grace, _ = reversed(notices.notices("ada"))
+    assert near.subject == "The Explorer allocation of ada ends on 2027-02-20"
+    assert "It renews itself if it is used within the 60 days before that." in near.text
+    assert "ended on 2027-02-20 12:00 UTC." in ended.text
+    assert "kept until 2027-03-22 12:00 UTC" in grace.text
+    assert not any(notice.optional for notice in notices.notices("ada"))
+
+
+def test_who_comes_back_after_the_reminder_is_renewed_up_to_the_end(
+    ledger: Ledger, terms: Terms, notices: Notices, clock: Clock
+) -> None:
+    ledger.open_account("ada", "explorer", 1_000_000, actor="test", term_days=90)
+    clock.now = END - timedelta(days=14)
+    assert terms.sweep().reminded == 1
+    use(ledger, clock, END - timedelta(minutes=15))
+    assert terms.sweep() == TermsSwept(renewed=1)
+    assert kinds(notices) == ["allocation-expiring", "allocation-renewed"]
+
+
+def test_what_runs_counts_as_use(ledger: Ledger, terms: Terms, clock: Clock) -> None:
+    ledger.open_account("ada", "explorer", 10**9, actor="test", term_days=90)
+    lease = ledger.begin(ledger.admit("ada", kind="server", key="server:ada/", label="x", rate=1).id)
+    clock.now = END - timedelta(days=40)
+    ledger.seen([lease.key])
+    clock.now = END - timedelta(days=14)
+    assert terms.sweep().renewed == 1
+
+
+def test_a_sweep_that_comes_months_late_does_the_same(
+    ledger: Ledger, terms: Terms, notices: Notices, clock: Clock
+) -> None:
+    ledger.open_account("ada", "explorer", 1_000_000, actor="test", term_days=90)
+    use(ledger, clock, END - timedelta(days=3))
+    clock.now = END + timedelta(days=200)
+    ledger.sweep()
+    terms.sweep()
+    ledger.sweep()
+    terms.sweep()
+    first, second = ledger.allocations("ada", lapsed=True)
+    assert (second.start, second.end) == (END, END + timedelta(days=90))
+    assert first.lapsed_at is not None and second.lapsed_at is not None
+    assert kinds(notices) == [
+        "allocation-expiring",
+        "allocation-renewed",
+        "allocation-expiring",
+        "allocation-expired",
+        "grace-begun",
+        "grace-over",
+    ]
+    assert ledger.verify() == []
+
+
+def test_what_is_suspended_revoked_or_not_renewable_does_not_renew_itself(
+    ledger: Ledger, terms: Terms, notices: Notices, clock: Clock
+) -> None:
+    for name in ("ada", "bob", "eve"):
+        ledger.open_account(name, "explorer", 1_000_000, actor="test", term_days=90, renewable=name != "eve")
+    for name in ("ada", "bob", "eve"):
+        use(ledger, clock, END - timedelta(days=20), name, name)
+    ledger.suspend(ledger.allocations("ada")[0].id, actor="root", reason="Asked to.", key="s")
+    ledger.revoke(ledger.allocations("bob")[0].id, actor="root", reason="Left.", key="r")
+    clock.now = END
+    ledger.sweep()
+    assert terms.sweep() == TermsSwept(reminded=2, ended=3)
+    assert kinds(notices, "bob") == ["allocation-revoked", "grace-begun"]
+    assert kinds(notices, "ada") == [
+        "allocation-suspended",
+        "allocation-expiring",
+        "allocation-expired",
+        "grace-begun",
+    ]
+    assert "Ask for another one" in notices.notices("eve")[-1].text
+
+
+def test_a_higher_tier_is_asked_to_renew_and_a_project_s_pis_are_told(
+    ledger: Ledger, terms: Terms, notices: Notices, clock: Clock
+) -> None:
+    ledger.open_project("survey", "team", pi="eve", actor="root")
+    ledger.set_member("survey", "ida", "pi", actor="root")
+    ledger.set_member("survey", "ada", "member", actor="root")
+    ledger.grant("survey", 5000, actor="root", reason="P 42.", key="g", end=END, renewable=True)
+    use(ledger, clock, END - timedelta(days=20), "survey", "ada")
+    clock.now = END - timedelta(days=14)
+    assert terms.sweep() == TermsSwept(reminded=1)
+    for person in ("eve", "ida"):
+        assert kinds(notices, person) == ["allocation-granted", "allocation-expiring"]
+        assert "Ask for its renewal before then, with what came of it" in notices.notices(person)[0].text
+    assert notices.notices("ada") == []
+
+
+def test_an_extension_makes_another_end_and_another_notice(
+    ledger: Ledger, terms: Terms, notices: Notices, clock: Clock
+) -> None:
+    ledger.open_account("ada", "explorer", 1000, actor="test", term_days=90)
+    clock.now = END - timedelta(days=14)
+    assert terms.sweep().reminded == 1
+    later = END + timedelta(days=30)
+    ledger.extend_term(ledger.allocations("ada")[0].id, later, actor="root", reason="A month.", key="e")
+    assert terms.sweep() == TermsSwept()
+    clock.now = later - timedelta(days=14)
+    assert terms.sweep().reminded == 1
+    assert kinds(notices) == ["allocation-expiring", "allocation-extended", "allocation-expiring"]
+
+
+def test_another_allocation_ends_the_grace(ledger: Ledger, terms: Terms, notices: Notices, clock: Clock) -> None:
+    ledger.open_account("ada", "explorer", 1000, actor="test", term_days=90)
+    clock.now = END
+    ledger.sweep()
+    assert terms.sweep().ended == 1
+    ledger.grant("ada", 1000, actor="root", reason="Again.", key="g", end=END + timedelta(days=300))
+    clock.now = END + timedelta(days=30)
+    assert terms.sweep() == TermsSwept()
+    assert kinds(notices)[-1] == "allocation-granted"
+
+
+def test_many_sweeps_and_an_approval_at_once_make_one_renewal(
+    engine: Engine, ledger: Ledger, terms: Terms, notices: Notices, clock: Clock
+) -> None:
+    requests = Requests(engine, clock)
+    ledger.open_account("ada", "explorer", 1_000_000, actor="test", term_days=90)
+    (old,) = ledger.allocations("ada")
+    use(ledger, clock, END - timedelta(days=20))
+    asked = requests.renew(old.id, justification="More.", results="None.", by=ADA)
+    clock.now = END - timedelta(days=14)
+    together = threading.Barrier(5)
+
+    def approve() -> int:
+        try:
+            requests.approve(asked.id, by=ADMIN, reason="Yes.", end=END + timedelta(days=365))
+        except ImpossibleError:
+            return 0
+        return 1
+
+    def at_once(act: Callable[[], int]) -> int:
+        together.wait()
+        return act()
+
+    acts = [approve, *[lambda: terms.sweep().renewed] * 4]
+    with ThreadPoolExecutor(5) as threads:
+        assert sum(threads.map(at_once, acts)) == 1
+    assert len(ledger.allocations("ada")) == 2
+    assert ledger.verify() == []
+
+
+def test_those_who_ask_and_decide_are_told(engine: Engine, ledger: Ledger, notices: Notices, clock: Clock) -> None:
+    requests = Requests(engine, clock)
+    ledger.open_project("survey", "team", pi="eve", actor="root")
+    asked = requests.ask("survey", "team", to_units(1), justification="Lenses.", by=Actor("eve"))
+    (told,) = notices.notices(ADMINS)
+    assert told.subject == "eve asks for an allocation of the tier team"
+    assert "Lenses." in told.text
+    requests.approve(asked.id, by=ADMIN, reason="Half of it.", end=END, units=to_units("0.5"))
+    text = notices.notices("eve")[0].text
+    assert "was approved: 0.50 credits of the 1.00 that were asked for, by root." in text
+    assert text.endswith("Half of it.")
+    again = requests.ask("survey", "team", 9000, justification="More.", by=Actor("eve"))
+    requests.deny(again.id, by=ADMIN, reason="Not now.")
+    assert notices.notices("eve")[0].subject == "The request for the tier team for survey is denied"
+
+
+def test_what_is_done_to_an_allocation_is_told_once(ledger: Ledger, notices: Notices, clock: Clock) -> None:
+    ledger.open_account("ada", "explorer", 0, actor="test")
+    for _ in range(2):
+        made = ledger.grant("ada", 1000, actor="root", reason="A proposal.", key="g", end=END)
+        ledger.supplement(made.id, 5, actor="root", reason="More.", key="s")
+        ledger.extend_term(made.id, END + timedelta(days=1), actor="root", reason="A day.", key="e")
+        ledger.suspend(made.id, actor="root", reason="Wait.", key="p")
+        ledger.resume(made.id, actor="root", reason="Go.", key="q")
+    ledger.revoke(made.id, actor="root", reason="Left.", key="r")
+    assert kinds(notices) == [
+        f"allocation-{what}" for what in ("granted", "supplemented", "extended", "suspended", "resumed", "revoked")
+    ]
+    optional = [notice.optional for notice in reversed(notices.notices("ada"))]
+    assert optional == [True, True, True, False, True, False]
+    assert "its end is now 2027-02-21 12:00 UTC, by root." in notices.notices("ada")[3].text
+
+
+def test_a_tier_that_is_not_renewable_cannot_renew_itself() -> None:
+    text = (HERE / "hub_tiers.yaml").read_text()
+    text = text.replace(
+        "    term_days:", "    renewable: false\n    renews_itself: {active_within_days: 3}\n    term_days:", 1
+    )
+    with pytest.raises(TiersFileError, match="cannot renew itself"):
+        parse_tiers(text, name="tiers.yaml")
