@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import decision, make_engine, reading
-from hubquota.storage.migrate import is_current, migrate
+from hubquota.storage.migrate import _config, is_current, migrate
 from hubquota.storage.tables import VERSION_TABLE, metadata
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DatabaseError
@@ -134,4 +135,35 @@ def test_what_the_first_form_had_is_carried_over(empty_url: str, clock: Clock) -
     assert ledger.verify() == []
     with pytest.raises(DatabaseError, match="append-only"), decision(engine) as connection:
         connection.execute(text("UPDATE entry SET amount = 7"))
+    engine.dispose()
+
+
+def test_what_members_had_spent_is_counted_from_the_journal(empty_url: str) -> None:
+    engine = make_engine(empty_url)
+    with decision(engine) as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        for number, (name, kind) in enumerate((("survey", "project"), ("ada", "user")), start=1):
+            entry = (
+                "INSERT INTO entry (account_id, allocation_id, at, kind, amount, balance_after, allocation_after, "
+                f"lease_id, actor, reason, idempotency_key) VALUES ({number}, {number}, "
+            )
+            for statement in (
+                f"INSERT INTO account VALUES ({number}, '{name}', '{kind}', 'team', 70, 1000)",
+                "INSERT INTO allocation (id, account_id, tier, renewable, reason, granted_by, granted_at, "
+                f"start_at, balance) VALUES ({number}, {number}, 'team', true, 'x', 'admin', 1000, 1000, 70)",
+                "INSERT INTO lease (id, account_id, person, kind, key, label, rate, admitted_at, started_at, "
+                f"settled_at, ended_at, charged) VALUES ({number}, {number}, 'ada', 'server', 'k{number}', 'x', "
+                "1, 1000, 1000, 1030, 1030, 30)",
+                "INSERT INTO segment (lease_id, rate, from_at, until_at, charged) "
+                f"VALUES ({number}, 1, 1000, 1030, 30)",
+                f"{entry} 1000, 'grant', 100, 100, 100, NULL, 'admin', 'x', 'g{number}')",
+                f"{entry} 1030, 'charge', -30, 70, 70, {number}, 'hub', 'x', 'c{number}')",
+            ):
+                connection.execute(text(statement))
+    migrate(engine)
+    ledger = Ledger(engine)
+    assert [(use.member, use.spent) for use in ledger.member_use("survey")] == [("ada", 30)]
+    assert ledger.verify() == []
     engine.dispose()

@@ -84,7 +84,7 @@ class Enforcer:
                 await gateway.stop_cluster(name)
             elif order is None:
                 await self._forget(name, workers)
-            elif given is None or order.allowed < given.order.allowed:
+            elif given is None or order.allowed < given.order.allowed or order.final > given.order.final:
                 await self._give(cluster, order, now)
             elif now - given.since >= PATIENCE:
                 self._end(sorted(workers, key=lambda one: one.id, reverse=True)[: len(workers) - order.allowed])
