@@ -15,6 +15,7 @@ import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
 from hubquota import __version__
+from hubquota.commands.purge import purge
 from hubquota.hub.api import HubApi
 from hubquota.hub.watch import Watch
 from hubquota.models.ledger import (
@@ -94,6 +95,9 @@ class _Group(click.Group):
 @click.version_option(__version__, prog_name="hubquota")
 def main() -> None:
     """Tiers, budgets and an exact ledger for a JupyterHub."""
+
+
+main.add_command(purge)
 
 
 @main.command()
