@@ -15,6 +15,7 @@ from hubquota.commands.metrics import metrics
 from hubquota.commands.notices import notices
 from hubquota.commands.projects import project
 from hubquota.commands.reference import reference
+from hubquota.commands.purge import purge
 from hubquota.commands.renew import renew
 from hubquota.commands.requests import request
 from hubquota.commands.tiers import tiers
@@ -47,6 +48,7 @@ main.add_command(sweep)
 main.add_command(verify)
 main.add_command(states)
 main.add_command(notices)
+main.add_command(purge)
 main.add_command(metrics)
 main.add_command(watch)
 main.add_command(reference)

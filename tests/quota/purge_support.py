@@ -60,7 +60,7 @@ def snapshot(folder: Path, *, restored: bool = True) -> Tree:
                     facts.append(file.read())
                 facts.append(groups.setdefault(status.st_ino, below))
             elif stat.S_ISLNK(status.st_mode):
-                facts.append(os.readlink(path))
+                facts.append(os.readlink(path))  # noqa: PTH115  bytes
             found[below] = tuple(facts)
     return found
 

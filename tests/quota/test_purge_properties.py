@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +216,7 @@ class Model:
                     self.trees[person].remove(one)
 
     def check_moves(self, item: Item) -> None:
-        begun: dict[str, Any] = {}
+        at: dict[Stage, datetime] = {}
         stage = Stage.PLANNED
         ends = {
             Act.NOTICE: Stage.NOTICED,
@@ -226,20 +227,16 @@ class Model:
         }
         for event in self.purge.events(item.plan, item.id):
             act, _, what = event.kind.partition(": ")
-            if what == "begun":
-                begun.setdefault(act, event.at)
             if what != "ended" or act == Act.CLEAR:
                 continue
             after = ends.get(Act(act)) or (Stage.RESTORED if item.asked_by else Stage.LEFT_ALONE)
             mover = Mover.USER if after is Stage.RESTORED else Mover.ENGINE
             assert after is stage or may_move(mover, stage, after), (stage, after)
+            at[after] = event.at
             if after is Stage.DELETED:
-                deleted_at = event.at
-                assert (event.at - quarantined_at).days >= QUARANTINE_DAYS
-            if after is Stage.QUARANTINED:
-                quarantined_at = event.at
+                assert (event.at - at[Stage.QUARANTINED]).days >= QUARANTINE_DAYS
             if after is Stage.PURGED:
-                assert (event.at - deleted_at).days >= RESTORE_DAYS
+                assert (event.at - at[Stage.DELETED]).days >= RESTORE_DAYS
             stage = after
         assert stage is item.stage
 
@@ -267,9 +264,11 @@ class Model:
                     continue
                 with tempfile.TemporaryDirectory(dir=self.folder) as place:
                     digests = item.archive_digest, item.manifest_digest
-                    with closing(self.archives.read(item.mark, *digests, lambda _: None)) as entries:
-                        with tree.opened(place) as top:
-                            tree.unpack(top, entries)
+                    with (
+                        closing(self.archives.read(item.mark, *digests, lambda _: None)) as entries,
+                        tree.opened(place) as top,
+                    ):
+                        tree.unpack(top, entries)
                     if wanted in trees_in(Path(place)):
                         return True
         return False

@@ -14,7 +14,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,7 +179,7 @@ class Archives:
 
     def read(
         self, mark: str, digest: str, manifest_digest: str, progress: Progress
-    ) -> Iterator[tuple[Entry, IO[bytes] | None]]:
+    ) -> Generator[tuple[Entry, IO[bytes] | None], None, None]:
         """Yield each entry of an archive with its content, checked as it is read, and at the end as a whole.
 
         A file's content has to be read, or it is checked by reading on.

@@ -175,8 +175,7 @@ class HomeFolders:
                             return str(self._homes / thing.name / name)
             except NotADirectoryError as error:
                 raise PurgeError(
-                    f"{self._homes / thing.name} is no folder. Move it away, so that {thing.account}'s home can come "
-                    "back."
+                    f"{self._homes / thing.name} is no folder. Move it away, so that the home can come back."
                 ) from error
         raise AssertionError  # the loop above has no other end
 

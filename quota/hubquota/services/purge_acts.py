@@ -118,7 +118,8 @@ class Acts(PurgeService):
         text = (
             f"{item.why} {_named(item)} was moved aside and will be deleted on {due:%Y-%m-%d}. You can have it "
             "back: on the platform's page about your account, or from an administrator, as number "
-            f"{item.id}. After that day it can be restored for another {number_text(self._settings.restore_days, 'day')}."
+            f"{item.id}. After that day it can be restored for another "
+            f"{number_text(self._settings.restore_days, 'day')}."
         )
         return f"It will be deleted on {due:%Y-%m-%d}.", {
             "stage": Stage.QUARANTINED,

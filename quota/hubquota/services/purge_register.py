@@ -148,9 +148,7 @@ class PurgeRegister(Service):
                     f"{item.name} of {item.account} can no longer be restored: the time for that is over."
                 )
             if item.stage not in (Stage.QUARANTINED, Stage.DELETED):
-                raise PurgeError(
-                    f"{item.name} of {item.account} is {item.stage}: nothing of it has been taken away."
-                )
+                raise PurgeError(f"{item.name} of {item.account} is {item.stage}: nothing of it was taken.")
             now, reason = self._now(), item.reason or f"{by.name} asked for it"
             purge.set_item(connection, item.id, asked_by=by.name, reason=reason)
             text = "Asked for it back."

@@ -125,9 +125,7 @@ class Steps(Acts):
         item = self.ask_back(item_id, by=by)
         with exclusively(self._engine, LOCK, item_id) as free:
             if not free:
-                raise BusyError(
-                    f"Something is at work on {item.name} of {item.account}; it comes back after that."
-                )
+                raise BusyError(f"Something is at work on {item.name} of {item.account}. It comes back then.")
             while item.stage not in ENDED and self._step(item_id, dry_run=False, tell=nothing):
                 with reading(self._engine) as connection:
                     item = purge.find_item(connection, item_id) or item
@@ -136,7 +134,7 @@ class Steps(Acts):
     def _step(self, item_id: int, *, dry_run: bool, tell: Callable[[Step], None]) -> bool:
         """Take the next step with a thing. Return whether there was one."""
         with reading(self._engine) as connection:
-            plan, item, keep, others = self._read(connection, item_id)
+            _, item, keep, others = self._read(connection, item_id)
         act = self._next(item, keep, others)
         if act is None:
             return False

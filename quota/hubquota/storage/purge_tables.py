@@ -69,7 +69,8 @@ purge_item = Table(
     UniqueConstraint("plan_id", "account_id", "adapter", "name"),
     CheckConstraint("bytes >= 0 AND files >= 0", name="amounts"),
     CheckConstraint(
-        "stage IN ('planned', 'noticed', 'archived', 'quarantined', 'deleted', 'purged', 'restored', 'left alone')",
+        "stage IN ('planned', 'noticed', 'archived', 'quarantined', 'deleted', 'purged', 'restored', "
+        "'left alone')",
         name="stage",
     ),
     CheckConstraint(
