@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
@@ -122,6 +125,7 @@ def test_acts_answer_with_what_they_made(database: str, ledger: Ledger) -> None:
     assert len(read(database, "allocation", "list", "ada", "--all")["items"]) == 2
     assert read(database, "account", "correct", "ada", "-3", *WHY)["balance"] == "50"
     assert read(database, "verify") == {"items": [], "next": None}
+    assert read(database, "migrate") == {"up_to_date": True}
 
 
 def test_requests_are_asked_for_and_decided_by_command(database: str, ledger: Ledger) -> None:
@@ -203,3 +207,28 @@ def test_a_project_s_members_the_tiers_and_the_states_are_told(database: str, le
     assert read(database, "tiers", "check", TIERS)["tiers"] == ["explorer", "poor", "broke"]
     assert read(database, "tiers", "table", TIERS)["sizes"]["medium"]["price"] == "0.15"
     assert "active" in read(database, "states")["states"]
+
+
+def test_bars_are_for_terminals(database: str, ledger: Ledger) -> None:
+    terminal, its_end = os.openpty()
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "HUBQUOTA_DATABASE_URL": database,
+    }
+    try:
+        for arguments in (["verify"], ["export", "journal", "--format", "json"]):
+            process = subprocess.run(
+                [sys.executable, "-m", "hubquota", *arguments],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=its_end,
+                check=True,
+                timeout=60,
+            )
+            shown = os.read(terminal, 100_000).decode()
+            assert "100%" in shown
+            assert b"%" not in process.stdout
+        assert len(json.loads(process.stdout)) == 1
+    finally:
+        os.close(terminal)
+        os.close(its_end)

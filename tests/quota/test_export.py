@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -20,9 +21,11 @@ from hubquota.models.ledger import UnknownAccountError
 from hubquota.models.money import exact_credits, rate_of, to_units
 from hubquota.services.export import Export, added_up
 from hubquota.services.ledger import Ledger
+from hubquota.storage.engine import decision, reading
+from hubquota.storage.export import Filter, journal_statement, stream
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from tests.quota.support import Clock
 from tests.quota.test_ledger_properties import ACCOUNTS, Model, histories
@@ -192,3 +195,34 @@ def test_both_forms_say_the_same_and_no_cell_is_a_formula(
         main, ["export", "usage", "--account", "nobody"], env={"HUBQUOTA_DATABASE_URL": url}
     )
     assert (wrong.exit_code, wrong.stdout) == (1, "")
+
+
+def test_memory_does_not_grow_with_the_rows(ledger: Ledger, engine: Engine, clock: Clock) -> None:
+    ledger.open_account("ada", "explorer", to_units(50), actor="first start")
+    columns = "account_id, allocation_id, at, kind, amount, balance_after, allocation_after, actor, reason"
+    line = {"at": int(clock.now.timestamp()), "reason": "x" * 500}
+    with decision(engine) as connection:
+        connection.execute(
+            text(
+                f"INSERT INTO entry ({columns}, idempotency_key) "
+                "VALUES (1, 1, :at, 'correction', 1, 1, 1, 'test', :reason, :key)"
+            ),
+            [{**line, "key": f"correction:{number}"} for number in range(10_000)],
+        )
+    export = Export(engine, clock)
+    assert sum(1 for _ in export.journal(until=clock.now)) == 0
+    tracemalloc.start()
+    try:
+        rows = sum(1 for _ in export.journal())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert rows == 10_001
+    # Ten thousand lines of half a kilobyte are more than five megabytes.
+    assert peak < 3_000_000
+    if engine.dialect.name == "postgresql":
+        # What the client's library kept would not be counted above: the server keeps the rest.
+        with reading(engine) as connection:
+            result = stream(connection, journal_statement(Filter()))
+            assert result.context._is_server_side
+            assert result.first() is not None

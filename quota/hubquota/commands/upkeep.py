@@ -19,11 +19,12 @@ from hubquota.storage.migrate import migrate as migrate_database
 
 
 @click.command()
+@options.for_scripts
 @options.database
-def migrate(database_url: str) -> None:
+def migrate(as_json: bool, database_url: str) -> None:
     """Create the ledger's tables, or bring them up to date."""
     migrate_database(engine_of(database_url))
-    click.echo("The ledger's database is up to date.")
+    answer(as_json, {"up_to_date": True}, lambda: click.echo("The ledger's database is up to date."))
 
 
 @click.command()
