@@ -1,6 +1,7 @@
 """JupyterHub's configuration on one machine: what is where. What happens is in `platform/` and `quota/`."""
 
 import httpx
+from hubquota.hub import template_paths
 from romanhub.local.environments import SetupError
 from romanhub.local.ports import HOST
 from romanhub.local.settings import ADMIN, Settings
@@ -45,6 +46,9 @@ else:
         "announcement_login": "Here for the first time? Choose a user name and a password of 10 characters or "
         "more: the password that you sign in with first becomes yours."
     }
+
+# The hub's home page says what is about to be stopped, and why the last server was.
+c.JupyterHub.template_paths = template_paths
 
 # Users' servers: in the Roman environment, within their tier.
 c.JupyterHub.spawner_class = LocalServerSpawner

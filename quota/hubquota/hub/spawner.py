@@ -11,82 +11,40 @@ c.Spawner.quota_database_url = "postgresql+psycopg://hub@db/quota"
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from inspect import isawaitable
+from datetime import datetime
 from typing import Any
 
 from jupyterhub.spawner import Spawner
-from markupsafe import Markup
-from traitlets import Enum, Float, Unicode, default
 
 from hubquota.hub.accounts import open_first_account
-from hubquota.hub.allowance import AllowanceDesk, allowance_for
-from hubquota.hub.desk import LedgerDesk, LedgerDownError, desk_for
+from hubquota.hub.desk import LedgerDownError
 from hubquota.hub.endings import ran_out_of_memory
-from hubquota.hub.form import ACCOUNT, SIZE, Payer, size_form, trouble_form
-from hubquota.hub.keys import SERVER, server_key
+from hubquota.hub.form import ACCOUNT, SIZE
+from hubquota.hub.keys import SERVER
 from hubquota.hub.metrics import admission
-from hubquota.hub.notes import notes_html, standing
-from hubquota.hub.offers import machine_of, offers_for, sync_groups
-from hubquota.hub.options import check_options, options_from_form, size_asked_for
+from hubquota.hub.offers import machine_of, sync_groups
+from hubquota.hub.options import check_options, size_asked_for
 from hubquota.hub.refusal import refusal_error
-from hubquota.hub.settings import setting
-from hubquota.models.ledger import Balance, Lease, Refused
+from hubquota.hub.spawner_base import finished
+from hubquota.hub.spawner_pages import LEDGER_DOWN, QuotaPages
+from hubquota.models.ledger import Lease, Refused
 from hubquota.models.stops import ENDED, NOT_STARTED, OUT_OF_MEMORY, STOPPED, EndKind
 from hubquota.models.terms import Terms
-from hubquota.models.tiers import Size, Tiers
+from hubquota.models.tiers import Size
 from hubquota.services.ledger import Ledger
-from hubquota.services.tiersfile import TiersFileError, tiers_file
 from hubquota.storage.allowance import Allowed
 
 log = logging.getLogger(__name__)
 
-_LEDGER_DOWN = (
-    "The accounts cannot be read at the moment, so no server can be started. Servers that run go on "
-    "running. Please try again in a few minutes."
-)
 _ALLOWANCE_OVER = "It ran for as long as a server may while the accounts cannot be read."
-_TIERS_BROKEN = (
-    "The platform's tiers cannot be read, so no server can be started. Whoever runs the platform finds "
-    "the reason in the hub's log."
-)
 
 #: Whether a poll is under way: a stop within it clears up, and is none that somebody asked for.
 _IN_POLL: ContextVar[bool] = ContextVar("hubquota_in_poll", default=False)
 
 
-class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
+class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
     """Put this before a spawner's class. It overrides public methods of JupyterHub's `Spawner` only."""
-
-    quota_tiers_file = Unicode(
-        help="The tiers file. It is read again when it changes; see `hubquota tiers check`.",
-        config=True,
-    )
-    quota_database_url = Unicode(
-        help="The ledger's database, such as sqlite:////srv/quota/ledger.sqlite. `hubquota migrate` sets it up.",
-        config=True,
-    )
-    quota_deadline = Float(
-        5.0,
-        min=0.1,
-        help="Seconds that a decision of the ledger may take. A start that gets none is refused.",
-        config=True,
-    )
-
-    quota_when_down = Enum(
-        ["closed", "allowance"],
-        default_value="closed",
-        help="What happens to a start while the ledger's database does not answer: 'closed' refuses it; "
-        "'allowance' allows what the tiers file says under `when_down`, and writes it to the ledger later.",
-        config=True,
-    )
-    quota_allowance_file = Unicode(
-        "hubquota-allowance.sqlite",
-        help="Where the hub notes what it started while the ledger's database did not answer.",
-        config=True,
-    )
 
     #: The names of the options that a start may have. A subclass that understands more adds them.
     quota_options: frozenset[str] = frozenset({SIZE, ACCOUNT})
@@ -103,84 +61,13 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
     _allowed: Allowed | None = None
     #: Why the server was stopped from here, which nobody else can say.
     _own_reason: tuple[str, EndKind] | None = None
-    #: What the identity provider says of the user, where the hub keeps it.
-    _claims: Mapping[str, Any] | None = None
 
-    @default("quota_tiers_file")
-    def _default_tiers_file(self) -> str:
-        return setting(self.config, "quota_tiers_file")
-
-    @default("quota_database_url")
-    def _default_database_url(self) -> str:
-        return setting(self.config, "quota_database_url")
-
-    # The form ----------------------------------------------------------------------------------------
-
-    @default("options_form")
-    def _default_options_form(self) -> Callable[[Spawner], Any]:
-        return lambda _spawner: self.quota_form()
-
-    @default("options_from_form")
-    def _defaultoptions_from_form(self) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-        return options_from_form
-
-    @default("apply_user_options")
-    def _default_apply_user_options(self) -> Callable[[Spawner, dict[str, Any]], None]:
-        # They are applied with the admission; without this the hub would warn about each of them.
-        return lambda _spawner, _options: None
-
-    async def quota_form(self) -> str:
-        """Return the choice of sizes as HTML, or the reason why there is none."""
-        name = self.user.name
-        self._allowance().wake()
-        try:
-            tiers = self._tiers()
-            groups, claims = self._groups(), self._claims
-            first = tiers.tier_for(groups, claims)
-            offers = await self._desk().ask(lambda ledger: offers_for(ledger, tiers, name, groups))
-        except Refused as refused:
-            return trouble_form(refused.message)
-        except LedgerDownError:
-            return trouble_form(_LEDGER_DOWN)
-        payers = offers.payers
-        if name not in {*offers.closed, *(payer.name for payer in payers)}:
-            # The account is opened by the first start; until then, what it will be opened with.
-            opened = Balance(posted=tiers.tiers[first].budget_units, accrued=0, set_aside=0)
-            payers.insert(0, Payer(name, first, opened))
-        if payers:
-            form = size_form(tiers, payers, notices=list(offers.closed.values()))
-        else:
-            form = trouble_form(" ".join(offers.closed.values()))
-        return f"{await self.quota_notes()}{form}"
-
-    async def quota_notes(self) -> Markup:
-        """Return what there is to say about the user's servers, as HTML for the hub's pages.
-
-        It warns of what is about to be stopped, and says why the last server ended. The spawn form has it
-        already; `hubquota.hub.template_paths` puts it on the hub's home page. Empty without the ledger.
-        """
-        name, now, active = self.user.name, self._desk().now(), self._activity()
-        try:
-            tiers = self._tiers()
-            return notes_html(await self._desk().ask(lambda ledger: standing(ledger, tiers, name, now, active)))
-        except (Refused, LedgerDownError):
-            return Markup("")
-
-    def _activity(self) -> dict[str, datetime | None]:
-        """Return when the hub last noted activity in each of the user's servers, by the key of its lease."""
-        found: dict[str, datetime | None] = {}
-        for server, spawner in dict(getattr(self.user, "spawners", {})).items():
-            at = getattr(spawner.orm_spawner, "last_activity", None)
-            # The hub's database keeps times in UTC without saying so.
-            found[server_key(self.user.name, server)] = at.replace(tzinfo=UTC) if at is not None else None
-        return found
+    # A start -----------------------------------------------------------------------------------------
 
     async def run_auth_state_hook(self, auth_state: dict[str, Any] | None) -> Any:
         """Keep what the identity provider says of the user for the rules of the tiers file."""
         self._claims = auth_state
-        return await _finished(super().run_auth_state_hook(auth_state))
-
-    # A start -----------------------------------------------------------------------------------------
+        return await finished(super().run_auth_state_hook(auth_state))
 
     async def run_pre_spawn_hook(self) -> None:
         """Ask the ledger, set the machine's size, then run the hook that the configuration may have."""
@@ -192,7 +79,7 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         except Refused as refused:
             raise refusal_error(refused) from None
         self.apply_size(size)
-        await _finished(super().run_pre_spawn_hook())
+        await finished(super().run_pre_spawn_hook())
 
     def apply_size(self, size: Size) -> None:
         """Give the server the size's cores and memory for itself alone: the user pays for them."""
@@ -204,7 +91,7 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         lease_id = self._lease_id
         started = False
         try:
-            where = await _finished(super().start())
+            where = await finished(super().start())
             started = True
         finally:
             if not started and self._allowed is not None:
@@ -229,7 +116,7 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         out_of_memory = ran_out_of_memory(self)
         token = _IN_POLL.set(True)
         try:
-            status = await _finished(super().poll())
+            status = await finished(super().poll())
         finally:
             _IN_POLL.reset(token)
         if status is None and await self._allowance_is_over():
@@ -253,7 +140,7 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
     async def stop(self, now: bool = False) -> None:
         """Stop the server, and remember when it had stopped."""
         try:
-            await _finished(super().stop(now=now))
+            await finished(super().stop(now=now))
         finally:
             # A spawner that clears away what it found dead stops nothing that ran.
             if not _IN_POLL.get():
@@ -264,7 +151,7 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         try:
             await self._close()
         finally:
-            await _finished(super().run_post_stop_hook())
+            await finished(super().run_post_stop_hook())
 
     # State -------------------------------------------------------------------------------------------
 
@@ -286,28 +173,6 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         self._lease_id = None
 
     # Parts -------------------------------------------------------------------------------------------
-
-    @property
-    def _key(self) -> str:
-        return server_key(self.user.name, self.name)
-
-    def _desk(self) -> LedgerDesk:
-        return desk_for(self.quota_database_url, self.quota_deadline)
-
-    def _allowance(self) -> AllowanceDesk:
-        return allowance_for(
-            self.quota_allowance_file, self.quota_database_url, self.quota_deadline, self.quota_tiers_file
-        )
-
-    def _tiers(self) -> Tiers:
-        try:
-            return tiers_file(self.quota_tiers_file).current()
-        except TiersFileError as error:
-            log.error("The tiers file has mistakes.\n%s", error)
-            raise Refused(limit="unavailable", message=_TIERS_BROKEN) from error
-
-    def _groups(self) -> set[str]:
-        return {group.name for group in self.user.groups}
 
     async def _admit_or_allow(self) -> Size:
         try:
@@ -364,7 +229,7 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
         Raises:
             Refused: nothing is allowed, or no more than was started already.
         """
-        down = Refused(limit="unavailable", message=_LEDGER_DOWN)
+        down = Refused(limit="unavailable", message=LEDGER_DOWN)
         if self.quota_when_down != "allowance":
             raise down
         tiers, options = self._tiers(), self.user_options or {}
@@ -419,8 +284,3 @@ class QuotaSpawnerMixin(Spawner):  # type: ignore[misc]
                 ledger.close(lease.id, reason=reason, kind=kind, at=max(sights))
 
         await self._desk().settle(key, act)
-
-
-async def _finished(result: Any) -> Any:
-    """Return what a method of another spawner returns, whether it is a coroutine function or not."""
-    return await result if isawaitable(result) else result

@@ -1,0 +1,89 @@
+"""The part of the spawner's mixin that people see: the form, and the notes on the hub's pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from jupyterhub.spawner import Spawner
+from markupsafe import Markup
+from traitlets import default
+
+from hubquota.hub.desk import LedgerDownError
+from hubquota.hub.form import Payer, size_form, trouble_form
+from hubquota.hub.keys import server_key
+from hubquota.hub.notes import notes_html, standing
+from hubquota.hub.offers import offers_for
+from hubquota.hub.options import options_from_form
+from hubquota.hub.spawner_base import QuotaBase
+from hubquota.models.ledger import Balance, Refused
+
+#: What people read where the ledger does not answer.
+LEDGER_DOWN = (
+    "The accounts cannot be read at the moment, so no server can be started. Servers that run go on "
+    "running. Please try again in a few minutes."
+)
+
+
+class QuotaPages(QuotaBase):
+    """The form and the notes of `QuotaSpawnerMixin`."""
+
+    @default("options_form")
+    def _default_options_form(self) -> Callable[[Spawner], Any]:
+        return lambda _spawner: self.quota_form()
+
+    @default("options_from_form")
+    def _default_options_from_form(self) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+        return options_from_form
+
+    @default("apply_user_options")
+    def _default_apply_user_options(self) -> Callable[[Spawner, dict[str, Any]], None]:
+        # They are applied with the admission; without this the hub would warn about each of them.
+        return lambda _spawner, _options: None
+
+    async def quota_form(self) -> str:
+        """Return the choice of sizes as HTML, or the reason why there is none."""
+        name = self.user.name
+        self._allowance().wake()
+        try:
+            tiers = self._tiers()
+            groups, claims = self._groups(), self._claims
+            first = tiers.tier_for(groups, claims)
+            offers = await self._desk().ask(lambda ledger: offers_for(ledger, tiers, name, groups))
+        except Refused as refused:
+            return trouble_form(refused.message)
+        except LedgerDownError:
+            return trouble_form(LEDGER_DOWN)
+        payers = offers.payers
+        if name not in {*offers.closed, *(payer.name for payer in payers)}:
+            # The account is opened by the first start; until then, what it will be opened with.
+            opened = Balance(posted=tiers.tiers[first].budget_units, accrued=0, set_aside=0)
+            payers.insert(0, Payer(name, first, opened))
+        if payers:
+            form = size_form(tiers, payers, notices=list(offers.closed.values()))
+        else:
+            form = trouble_form(" ".join(offers.closed.values()))
+        return f"{await self.quota_notes()}{form}"
+
+    async def quota_notes(self) -> Markup:
+        """Return what there is to say about the user's servers, as HTML for the hub's pages.
+
+        It warns of what is about to be stopped, and says why the last server ended. The spawn form has it
+        already; `hubquota.hub.template_paths` puts it on the hub's home page. Empty without the ledger.
+        """
+        name, now, active = self.user.name, self._desk().now(), self._activity()
+        try:
+            tiers = self._tiers()
+            return notes_html(await self._desk().ask(lambda ledger: standing(ledger, tiers, name, now, active)))
+        except (Refused, LedgerDownError):
+            return Markup("")
+
+    def _activity(self) -> dict[str, datetime | None]:
+        """Return when the hub last noted activity in each of the user's servers, by the key of its lease."""
+        found: dict[str, datetime | None] = {}
+        for server, spawner in dict(getattr(self.user, "spawners", {})).items():
+            at = getattr(spawner.orm_spawner, "last_activity", None)
+            # The hub's database keeps times in UTC without saying so.
+            found[server_key(self.user.name, server)] = at.replace(tzinfo=UTC) if at is not None else None
+        return found
