@@ -9,7 +9,7 @@ from romanhub.local.spawner import LocalServerSpawner
 from romanhub.local.sqlite import write_ahead
 from romanhub.portal.scopes import CUSTOM_SCOPES, REQUEST
 from romanhub.sign_in import oidc
-from romanhub.sign_in.local_accounts import LocalAccountsAuthenticator
+from romanhub.sign_in.accounts import InstitutionAccounts, LocalAccounts
 from romanhub.sign_in.settings import load_sign_in
 
 c = get_config()  # noqa: F821
@@ -37,9 +37,10 @@ if provider := load_sign_in():
             oidc.configure(c, provider, oidc.discover(provider, client))
     except SetupError as error:
         raise SystemExit(str(error)) from None
+    c.JupyterHub.authenticator_class = InstitutionAccounts
 else:
-    c.JupyterHub.authenticator_class = LocalAccountsAuthenticator
-    c.LocalAccountsAuthenticator.dbm_path = str(settings.passwords)
+    c.JupyterHub.authenticator_class = LocalAccounts
+    c.LocalAccounts.dbm_path = str(settings.passwords)
     c.Authenticator.admin_users = {ADMIN}
     c.Authenticator.allow_all = True
     c.JupyterHub.template_vars = {
@@ -54,8 +55,8 @@ c.JupyterHub.template_paths = template_paths
 c.JupyterHub.spawner_class = LocalServerSpawner
 c.LocalServerSpawner.homes = str(settings.state.homes)
 c.LocalServerSpawner.welcome = str(settings.welcome)
-c.LocalServerSpawner.quota_tiers_file = str(settings.tiers_file)
-c.LocalServerSpawner.quota_database_url = settings.ledger_url
+c.Spawner.quota_tiers_file = str(settings.tiers_file)
+c.Spawner.quota_database_url = settings.ledger_url
 c.Spawner.cmd = [str(settings.roman.bin / "jupyterhub-singleuser")]
 c.Spawner.default_url = "/lab"
 c.Spawner.start_timeout = c.Spawner.http_timeout = 120

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -185,8 +186,8 @@ def test_a_cap_is_decided_without_reading_the_journal_or_leases_that_ended(engin
                 scans = [line for line in plan.splitlines() if "'SCAN" in line and "running" not in line]
                 assert scans == [], plan
             if "lease" in statement.split("FROM", 1)[1]:
-                # Either leads to the open ones alone.
-                assert "lease_open_account" in plan or "lease_account_ended" in plan, plan
+                # Any of them leads to the open ones alone.
+                assert re.search("lease_open|lease_open_account|lease_account_ended", plan), plan
 
 
 def test_of_many_processes_as_many_start_as_the_cap_has_room_for(url: str) -> None:

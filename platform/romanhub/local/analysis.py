@@ -8,6 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import hubquota
+
 import romanhub
 from romanhub.local import environments
 from romanhub.local.environments import Environment
@@ -16,6 +18,9 @@ from romanhub.local.screen import Screen
 
 #: What the notebook's side of the package needs; the hub's side stays out of users' environments.
 CLIENT = ("__init__.py", "py.typed", "client", "models")
+
+#: What tells the Jupyter server that a kernel which computes in silence is active.
+ACTIVITY = ("__init__.py", "activity.py")
 
 
 def ensure_roman(state: State, *, full: bool, screen: Screen) -> Environment:
@@ -46,17 +51,24 @@ def ensure_roman(state: State, *, full: bool, screen: Screen) -> Environment:
 
 
 def place(environment: Environment) -> None:
-    """Copy the client and the kernel's files into the environment, where they differ from what is there.
+    """Copy the client, the server's extension and the kernel's files into the environment, where they differ.
 
-    The client is the running platform's own, so that a notebook and its platform are never of two versions.
+    They are the running platform's own, so that a notebook and its platform are never of two versions.
     """
     packages = next((environment.path / "lib").glob("python3.*/site-packages"))
-    source = Path(romanhub.__file__).parent
-    target = packages / "romanhub"
-    fresh = packages / "romanhub.new"
+    _place_package(packages, Path(romanhub.__file__).parent, CLIENT)
+    _place_package(packages, Path(hubquota.__file__).parent, ACTIVITY)
+    shutil.copytree(deployment() / "images" / "roman" / "share", environment.path / "share", dirs_exist_ok=True)
+    shutil.copytree(deployment() / "images" / "roman" / "etc", environment.path / "etc", dirs_exist_ok=True)
+
+
+def _place_package(packages: Path, source: Path, names: tuple[str, ...]) -> None:
+    """Copy some modules and folders of a package, where what is there differs from them."""
+    target = packages / source.name
+    fresh = packages / f"{source.name}.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
-    for name in CLIENT:
+    for name in names:
         origin = source / name
         if origin.is_dir():
             shutil.copytree(origin, fresh / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -68,8 +80,6 @@ def place(environment: Environment) -> None:
         shutil.rmtree(target, ignore_errors=True)
         fresh.rename(target)
         compileall.compile_dir(target, quiet=2)
-    shutil.copytree(deployment() / "images" / "roman" / "share", environment.path / "share", dirs_exist_ok=True)
-    shutil.copytree(deployment() / "images" / "roman" / "etc", environment.path / "etc", dirs_exist_ok=True)
 
 
 def _content(folder: Path) -> dict[str, bytes]:
