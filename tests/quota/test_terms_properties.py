@@ -25,7 +25,7 @@ from tests.quota.support import Clock
 #: Statements that were compiled for one example's database serve those of the next.
 _COMPILED: dict[Any, Any] = {}
 
-DAYS = 45
+DAYS = 36
 TERM, ACTIVE, EXPIRING, GRACE = 10, 6, 3, 4
 PEOPLE = ("ada", "bob")
 
