@@ -89,13 +89,14 @@ class Sweeping(Service):
     def _lapse(self, tell: Callable[[int], object]) -> int:
         done, after = 0, (0, 0)
         while True:
-            with decision(self._engine) as connection:
+            with reading(self._engine) as connection:
                 found = allocations.due(connection, self._now(), after=after, limit=_BATCH)
-                done += self._lapse_of(connection, {allocation.account_id for allocation in found})
             tell(len(found))
             if not found:
                 return done
             after = found[-1].end_at, found[-1].id
+            with decision(self._engine) as connection:
+                done += self._lapse_of(connection, {allocation.account_id for allocation in found})
 
     def _lapse_of(self, connection: Connection, account_ids: Set[int]) -> int:
         owners = accounts.lock_ids(connection, account_ids)

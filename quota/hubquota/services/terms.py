@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection, Engine
 
@@ -19,7 +20,7 @@ from hubquota.models.words import number_text
 from hubquota.services.base import Service, utc_now
 from hubquota.storage import accounts, allocations, journal, notices, terms
 from hubquota.storage.accounts import Owner
-from hubquota.storage.engine import decision
+from hubquota.storage.engine import decision, reading
 from hubquota.storage.terms import Term
 from hubquota.storage.times import moment
 
@@ -52,27 +53,30 @@ class Terms(Service):
 
     def _near(self, name: str, tier: Tier) -> tuple[int, int]:
         renewed, reminded, after = 0, 0, (0, 0)
-        itself = tier.renews_itself is not None
+        days = None if tier.renews_itself is None else tier.renews_itself.active_within_days
+        find = partial(terms.near, tier=name, window=_window(tier), active_within_days=days)
         while True:
-            with decision(self._engine) as connection:
-                before = self._now() + _window(tier)
-                found = terms.near(connection, tier=name, before=before, renews=itself, after=after, limit=_BATCH)
-                ids = {term.account_id for term in found}
-                work = _Work(connection, accounts.lock_ids(connection, ids), self._now())
-                # Read again: another sweep may have been faster while this one waited for the accounts.
-                mine = terms.near(connection, tier=name, before=before, renews=itself, account_ids=ids)
-                more = work.towards_end(tier, mine)
-                work.finish()
-                renewed, reminded = renewed + more[0], reminded + more[1]
+            with reading(self._engine) as connection:
+                found = find(connection, now=self._now(), after=after, limit=_BATCH)
             if not found:
                 return renewed, reminded
             after = found[-1].end_at, found[-1].id
+            with decision(self._engine) as connection:
+                ids = {term.account_id for term in found}
+                work = _Work(connection, accounts.lock_ids(connection, ids), self._now())
+                # Read again: another sweep may have been faster while this one waited for the accounts.
+                more = work.towards_end(tier, find(connection, now=work.now, account_ids=ids))
+                work.finish()
+            renewed, reminded = renewed + more[0], reminded + more[1]
 
     def _ended(self, tiers: Tiers) -> tuple[int, tuple[int, int]]:
         ended = renewed = reminded = 0
         while True:
-            with decision(self._engine) as connection:
+            with reading(self._engine) as connection:
                 found = terms.untold(connection, limit=_BATCH)
+            if not found:
+                return ended, (renewed, reminded)
+            with decision(self._engine) as connection:
                 ids = {term.account_id for term in found}
                 work = _Work(connection, accounts.lock_ids(connection, ids), self._now())
                 mine = terms.untold(connection, account_ids=ids)
@@ -83,20 +87,19 @@ class Terms(Service):
                 work.tell_ended(tiers, mine)
                 work.finish()
                 ended += len(mine)
-            if not found:
-                return ended, (renewed, reminded)
 
     def _over(self) -> int:
         over = 0
         while True:
-            with decision(self._engine) as connection:
+            with reading(self._engine) as connection:
                 found = terms.grace_due(connection, now=self._now(), limit=_BATCH)
+            if not found:
+                return over
+            with decision(self._engine) as connection:
                 ids = {term.account_id for term in found}
                 work = _Work(connection, accounts.lock_ids(connection, ids), self._now())
                 over += work.tell_over(terms.grace_due(connection, now=work.now, account_ids=ids))
                 work.finish()
-            if not found:
-                return over
 
 
 class _Work:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     exists,
+    false,
     func,
     insert,
     or_,
@@ -108,19 +109,22 @@ def near(
     connection: Connection,
     *,
     tier: str,
-    before: int,
-    renews: bool,
+    now: int,
+    window: int,
+    active_within_days: int | None,
     after: tuple[int, int] = (0, 0),
     limit: int | None = None,
     account_ids: Collection[int] | None = None,
 ) -> list[Term]:
-    """Return open allocations of a tier whose end is near and that something may have to be done about.
+    """Return open allocations of a tier whose end is near, and is to be announced, or that are to be renewed.
 
     Args:
         connection: the transaction's.
         tier: the tier.
-        before: only those that end at this time or before.
-        renews: whether to return those, too, whose end was announced, because they may renew themselves.
+        now: the time.
+        window: how many seconds before its end the end of an allocation is near.
+        active_within_days: those renew themselves whose account was charged within so many days before the
+            end; None if none does.
         after: only those that end later, or then and have a higher number.
         limit: how many at most; None for all.
         account_ids: only those of these accounts; None for every account.
@@ -128,16 +132,25 @@ def near(
     Returns:
         The allocations in the order of their ends and numbers.
     """
+    # One whose term is no longer than that is not announced: it was near its end from the start.
+    announced = and_(reminder.c.made_at.is_(None), allocation.c.start_at < allocation.c.end_at - window)
+    renewed: Any = false()
+    if active_within_days is not None:
+        renewed = and_(
+            allocation.c.renewable.is_(True),
+            allocation.c.suspended_at.is_(None),
+            or_(*(exists().where(one) for one in _used(active_within_days))),
+        )
     statement = (
         _terms.outerjoin(ending, ending.c.allocation_id == allocation.c.id)
         .where(
             allocation.c.lapsed_at.is_(None),
             allocation.c.revoked_at.is_(None),
             allocation.c.tier == tier,
-            allocation.c.end_at <= before,
+            allocation.c.end_at <= now + window,
             tuple_(allocation.c.end_at, allocation.c.id) > after,
             renewal.c.following_id.is_(None),
-            true() if renews else reminder.c.made_at.is_(None),
+            or_(announced, renewed),
             _of(account_ids),
         )
         .order_by(allocation.c.end_at, allocation.c.id)
@@ -169,15 +182,7 @@ def first_active(connection: Connection, numbers: Collection[int], within_days: 
     Returns:
         The time in seconds since 1970, by the allocation's number.
     """
-    since = allocation.c.end_at - within_days * _DAY
-    of_account = and_(lease.c.account_id == allocation.c.account_id, lease.c.started_at < allocation.c.end_at)
-    ended = select(func.min(lease.c.started_at)).where(of_account, lease.c.ended_at > since, lease.c.charged > 0)
-    running = select(func.min(lease.c.started_at)).where(
-        of_account,
-        lease.c.ended_at.is_(None),
-        lease.c.rate > 0,
-        or_(lease.c.started_at > since, lease.c.seen_at > since),
-    )
+    ended, running = (select(func.min(lease.c.started_at)).where(one) for one in _used(within_days))
     statement = select(
         allocation.c.id,
         ended.correlate(allocation).scalar_subquery().label("ended"),
@@ -247,6 +252,20 @@ def _ended(
         .limit(limit)
     )
     return [_term(row) for row in connection.execute(statement)]
+
+
+def _used(within_days: int) -> tuple[Any, Any]:
+    """Return the conditions that an ended or a running lease was charged to its account near the end of a term."""
+    since = allocation.c.end_at - within_days * _DAY
+    of_account = and_(lease.c.account_id == allocation.c.account_id, lease.c.started_at < allocation.c.end_at)
+    ended = and_(of_account, lease.c.ended_at > since, lease.c.charged > 0)
+    running = and_(
+        of_account,
+        lease.c.ended_at.is_(None),
+        lease.c.rate > 0,
+        or_(lease.c.started_at > since, lease.c.seen_at > since),
+    )
+    return ended, running
 
 
 def _of(account_ids: Collection[int] | None) -> Any:
