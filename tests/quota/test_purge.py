@@ -69,11 +69,15 @@ def purge(engine: Engine, clock: Clock, tmp_path: Path, ledger: Ledger, homes: P
     return make_purge(engine, clock, make_settings(tmp_path))
 
 
-def days(clock: Clock, purge: Purge, number: int, *plans: int) -> list[tuple[int, str, str]]:
-    """Run once a day; return on which day what was done, to whom."""
+#: The days after a plan's first run on which something is due.
+DUE = {0, 16, 27, 29, 30, 44, 134}
+
+
+def days(clock: Clock, purge: Purge, number: int) -> list[tuple[int, str, str]]:
+    """Run once a day, or for long on the days that matter; return on which day what was done, to whom."""
     done = []
     for day in range(number):
-        for step in purge.advance(plans or None, dry_run=False):
+        for step in purge.advance(dry_run=False) if number < 7 or day in DUE else ():
             assert step.failure is None
             done.append((day, str(step.act), step.item.account))
         clock.turn(DAY)
