@@ -47,7 +47,7 @@ class SystemUsers:
 
     def home(self, user: str) -> Path:
         """The home folder of a platform user. The name is made safe as a folder's."""
-        return self.homes / _folder(user)
+        return self.homes / home_folder(user)
 
     def system_name(self, user: str) -> str:
         """The name of the system user, at most 32 characters, different for each user and platform."""
@@ -161,7 +161,7 @@ def can_separate() -> bool:
     return os.geteuid() == 0 and sys.platform == "linux" and shutil.which("useradd") is not None
 
 
-def _folder(user: str) -> str:
+def home_folder(user: str) -> str:
     """A folder name for any user name, the name itself where it is a plain one."""
     if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,40}", user):
         return user

@@ -191,7 +191,8 @@ class Item:
     @property
     def mark(self) -> str:
         """The word by which its adapter and the archive know it."""
-        return f"purge-{self.plan}-{self.id}"
+        # With a part of what was seen: a ledger that is begun anew numbers its plans from one again.
+        return f"purge-{self.plan}-{self.id}-{self.seen.fingerprint[:12]}"
 
     @property
     def thing(self) -> Thing:

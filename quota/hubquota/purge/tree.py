@@ -271,7 +271,7 @@ def _folder_of(top: int, path: bytes) -> Iterator[int]:
 @contextmanager
 def _parent(top: int, path: bytes) -> Iterator[tuple[int, bytes]]:
     before, _, name = path.rpartition(b"/")
-    if name in (b"", b".", b".."):
+    if name in (b"", b".", b"..") or path.startswith(b"/"):
         raise DamagedError(f"The archive has an entry that points out of it: {_shown(path)}.")
     with _folder_of(top, before) as folder:
         yield folder, name

@@ -116,9 +116,8 @@ class Acts(PurgeService):
         found = self._adapter(item).quarantine(item.thing, item.seen.fingerprint)
         due = self._clock() + timedelta(days=self._settings.quarantine_days)
         text = (
-            f"{item.why} {_named(item)} was moved aside and will be deleted on {due:%Y-%m-%d}. You can have it "
-            "back: on the platform's page about your account, or from an administrator, as number "
-            f"{item.id}. After that day it can be restored for another "
+            f"{item.why} {_named(item)} was moved aside and will be deleted on {due:%Y-%m-%d}. To have it back, "
+            f"ask whoever runs this platform for number {item.id}. After that day it can be restored for another "
             f"{number_text(self._settings.restore_days, 'day')}."
         )
         return f"It will be deleted on {due:%Y-%m-%d}.", {
@@ -132,8 +131,8 @@ class Acts(PurgeService):
         self._adapter(item).delete(item.thing, self._progress)
         due = self._clock() + timedelta(days=self._settings.restore_days)
         text = (
-            f"{_named(item)} was deleted. Its archive is kept until {due:%Y-%m-%d}; until then you can have it "
-            f"restored: on the platform's page about your account, or by an administrator, as number {item.id}."
+            f"{_named(item)} was deleted. Its archive is kept until {due:%Y-%m-%d}. To have it restored, ask "
+            f"whoever runs this platform for number {item.id} before that day."
         )
         return f"It can be restored until {due:%Y-%m-%d}.", {
             "stage": Stage.DELETED,

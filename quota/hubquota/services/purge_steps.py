@@ -173,8 +173,7 @@ class Steps(Acts):
     def _chosen(self, numbers: Sequence[int] | None) -> list[Plan]:
         with reading(self._engine) as connection:
             if numbers is None:
-                found = purge.plans(connection, limit=1_000_000)
-                return sorted((plan for plan in found if plan.approved_at is not None), key=lambda plan: plan.id)
+                return purge.open_plans(connection)
             chosen = []
             for number in sorted(set(numbers)):
                 plan = purge.find_plan(connection, number)

@@ -151,7 +151,15 @@ def plans(connection: Connection, *, limit: int) -> list[Plan]:
     return _plans(connection, true(), limit)
 
 
-def _plans(connection: Connection, condition: Any, limit: int) -> list[Plan]:
+def open_plans(connection: Connection) -> list[Plan]:
+    """Return the approved plans that something is still to be done under, oldest first."""
+    at_work = exists().where(
+        purge_item.c.plan_id == purge_plan.c.id, or_(purge_item.c.active, purge_item.c.archive_kept)
+    )
+    return _plans(connection, and_(purge_plan.c.approved_at.is_not(None), at_work), None)[::-1]
+
+
+def _plans(connection: Connection, condition: Any, limit: int | None) -> list[Plan]:
     totals = (
         select(
             purge_item.c.plan_id,
