@@ -15,8 +15,7 @@ from hubquota.commands.door import Failed
 from hubquota.commands.metrics import per_account
 from hubquota.commands.options import engine_of
 from hubquota.hub.api import HubApi
-from hubquota.hub.watch import Watch
-from hubquota.hub.watch_metrics import WatchMetrics
+from hubquota.hub.watch_metrics import MeasuredWatch, WatchMetrics
 from hubquota.services.leases import EXTEND_WITHIN
 from hubquota.services.ledger import Ledger
 from hubquota.services.metrics import LedgerCollector
@@ -64,8 +63,8 @@ def watch(
         measured = WatchMetrics(registry)
         if metrics_port is not None:
             _serve(registry, metrics_port, metrics_address)
-        watched = Watch(Ledger(engine), tiers_file, HubApi(client), extend_within=within)
-        watched.run(stop, interval, observe=measured.passed)
+        watched = MeasuredWatch(measured, Ledger(engine), tiers_file, HubApi(client), extend_within=within)
+        watched.run(stop, interval)
 
 
 def _serve(registry: CollectorRegistry, port: int, address: str) -> None:

@@ -78,26 +78,16 @@ class Watch:
         self._hub = hub
         self._clock = clock
 
-    def run(
-        self, stop: Event, interval: float, *, observe: Callable[[Pass | None], object] = lambda _done: None
-    ) -> None:
-        """Pass at once and then every `interval` seconds, until `stop` is set. Failures are logged.
-
-        Args:
-            stop: ends it.
-            interval: seconds.
-            observe: is told what each pass did; None of one that failed.
-        """
+    def run(self, stop: Event, interval: float) -> None:
+        """Pass at once and then every `interval` seconds, until `stop` is set. Failures are logged."""
         pause = 0.0
         while not stop.wait(pause):
             try:
                 done = self.pass_once()
             except (httpx.HTTPError, SQLAlchemyError) as error:
-                observe(None)
                 log.warning("The watch will try again in %g s: %s", min(RETRY, interval), error)
                 pause = min(RETRY, interval)
             else:
-                observe(done)
                 log.info("The watch has passed: %s", done)
                 pause = interval
 
