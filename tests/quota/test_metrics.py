@@ -8,10 +8,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner
 from hubquota.cli import main
 from hubquota.hub import metrics, watch_metrics
+from hubquota.hub.api import HubApi
 from hubquota.models.ledger import Refused
 from hubquota.models.money import rate_of, to_credits, to_units
 from hubquota.models.requests import Actor
@@ -176,6 +178,19 @@ def test_the_hub_s_metrics_follow_the_conventions() -> None:
     watch_metrics.WatchMetrics(registry)
     for text in (generate_latest(REGISTRY).decode(), generate_latest(registry).decode()):
         _check_names(text, only="hubquota_")
+
+
+def test_a_pass_that_fails_is_counted_as_such(ledger: Ledger) -> None:
+    registry = CollectorRegistry()
+    away = httpx.Client(base_url="http://127.0.0.1:1/")
+    watched = watch_metrics.MeasuredWatch(
+        watch_metrics.WatchMetrics(registry), ledger, TiersFile(HERE / "hub_tiers.yaml"), HubApi(away)
+    )
+    with pytest.raises(httpx.ConnectError):
+        watched.pass_once()
+    found = numbers(generate_latest(registry).decode())
+    assert found["hubquota_watch_passes_total", "failed"] == 1
+    assert found["hubquota_watch_passes_total", "done"] == 0
 
 
 def _check_names(text: str, only: str = "") -> None:

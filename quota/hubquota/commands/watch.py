@@ -18,8 +18,7 @@ from hubquota.commands.options import engine_of
 from hubquota.hub.addresses import ClaimedAddresses
 from hubquota.hub.api import HubApi
 from hubquota.hub.upkeep import Upkeep
-from hubquota.hub.watch import Watch
-from hubquota.hub.watch_metrics import WatchMetrics
+from hubquota.hub.watch_metrics import MeasuredWatch, WatchMetrics
 from hubquota.services.delivery import Delivering
 from hubquota.services.leases import EXTEND_WITHIN
 from hubquota.services.ledger import Ledger
@@ -79,9 +78,9 @@ def watch(
         if metrics_port is not None:
             _serve(registry, metrics_port, metrics_address)
         upkeep = Upkeep(Terms(engine, tiers_file.current), _delivering(engine, notices_path, client))
-        watched = Watch(Ledger(engine), tiers_file, HubApi(client), extend_within=within)
+        watched = MeasuredWatch(measured, Ledger(engine), tiers_file, HubApi(client), extend_within=within)
         with upkeep.running(stop, interval):
-            watched.run(stop, interval, observe=measured.passed)
+            watched.run(stop, interval)
 
 
 def _delivering(engine: Engine, notices_path: str | None, client: httpx.Client) -> Delivering | None:

@@ -87,29 +87,20 @@ class Watch:
         self._clock = clock
         self._announcements = Announcements(ledger)
 
-    def run(
-        self, stop: Event, interval: float, *, observe: Callable[[Pass | None], object] = lambda _done: None
-    ) -> None:
+    def run(self, stop: Event, interval: float) -> None:
         """Pass until `stop` is set. Failures are logged.
 
         The next pass comes after `interval` seconds, or when the next stop or warning is due, if that is
         sooner: the moment at which an account is spent is computed, and not found by looking often.
-
-        Args:
-            stop: ends it.
-            interval: seconds.
-            observe: is told what each pass did; None of one that failed.
         """
         pause = 0.0
         while not stop.wait(pause):
             try:
                 done = self.pass_once()
             except (httpx.HTTPError, SQLAlchemyError) as error:
-                observe(None)
                 log.warning("The watch will try again in %g s: %s", min(RETRY, interval), error)
                 pause = min(RETRY, interval)
             else:
-                observe(done)
                 log.info("The watch has passed: %s", done)
                 pause = self._pause(done.next_at, interval)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from hubquota.hub.watch import Pass
+from hubquota.hub.watch import Pass, Watch
 from hubquota.services.base import utc_now
 
 #: What a pass only looked at.
@@ -42,13 +43,16 @@ class WatchMetrics:
             self._passes.labels(result)
         self._count(Pass())
 
-    def passed(self, done: Pass | None) -> None:
-        """Note a pass; None for one that failed."""
-        self._passes.labels("failed" if done is None else "done").inc()
-        if done is not None:
-            self._last.set(self._clock().timestamp())
-            self._seen.set(done.seen)
-            self._count(done)
+    def passed(self, done: Pass) -> None:
+        """Note a pass that came through."""
+        self._passes.labels("done").inc()
+        self._last.set(self._clock().timestamp())
+        self._seen.set(done.seen)
+        self._count(done)
+
+    def failed(self) -> None:
+        """Note a pass that did not."""
+        self._passes.labels("failed").inc()
 
     def _count(self, done: Pass) -> None:
         for model in (done, done.swept):
@@ -56,3 +60,22 @@ class WatchMetrics:
                 number = getattr(model, name)
                 if isinstance(number, int):
                     self._did.labels(name).inc(number)
+
+
+class MeasuredWatch(Watch):
+    """A watch that counts its passes."""
+
+    def __init__(self, metrics: WatchMetrics, *arguments: Any, **more: Any) -> None:
+        """Count in `metrics`; the rest is as for `Watch`."""
+        super().__init__(*arguments, **more)
+        self._metrics = metrics
+
+    def pass_once(self) -> Pass:
+        """Look at every server once, and count that; as for `Watch` otherwise."""
+        try:
+            done = super().pass_once()
+        except Exception:
+            self._metrics.failed()
+            raise
+        self._metrics.passed(done)
+        return done
