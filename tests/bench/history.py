@@ -35,12 +35,13 @@ _ACCOUNTS = f"""
 INSERT INTO account (id, name, kind, tier, balance, created_at)
 SELECT n, printf('user-%06d', n), 'user', 'explorer', :grant - :charges * :rate * :seconds, :began
 FROM {_up_to(':accounts')};
-INSERT INTO allocation (id, account_id, tier, renewable, reason, granted_by, granted_at, start_at, balance)
-SELECT n, n, 'explorer', 1, 'A term.', 'benchmark', :began, :began, :grant - :charges * :rate * :seconds
+INSERT INTO allocation (id, account_id, tier, renewable, reason, granted_by, granted_at, start_at, balance,
+                        end_at)
+SELECT n, n, 'explorer', 1, 'A term.', 'benchmark', :began, :began, :grant - :charges * :rate * :seconds, :end
 FROM {_up_to(':accounts')};
-INSERT INTO entry (id, account_id, allocation_id, at, kind, amount, balance_after, allocation_after, actor, reason,
-                   idempotency_key)
-SELECT n, n, n, :began, 'grant', :grant, :grant, :grant, 'benchmark', 'A term.', printf('a:%010d', n)
+INSERT INTO entry (id, account_id, allocation_id, at, kind, amount, balance_after, allocation_after, end_at, actor,
+                   reason, idempotency_key)
+SELECT n, n, n, :began, 'grant', :grant, :grant, :grant, :end, 'benchmark', 'A term.', printf('a:%010d', n)
 FROM {_up_to(':accounts')};
 """
 
@@ -68,7 +69,7 @@ FROM (SELECT n, (n - 1) % :accounts + 1 AS a, (n - 1) / :accounts AS k
 """
 
 
-def make(path: Path, *, accounts: int, entries: int) -> str:
+def make(path: Path, *, accounts: int, entries: int, end: int | None = None) -> str:
     """Make a ledger with a past; return its address.
 
     Parameters
@@ -78,7 +79,9 @@ def make(path: Path, *, accounts: int, entries: int) -> str:
     accounts
         How many accounts, of the names user-000001 and so on.
     entries
-        How many lines of the journal at least, rounded up so that every account has as many.
+        How many charges in the journal at least, above zero, rounded up so that every account has as many.
+    end
+        When every allocation ends, in seconds since 1970; None for never.
     """
     url = f"sqlite:///{path}"
     engine = make_engine(url)
@@ -86,7 +89,7 @@ def make(path: Path, *, accounts: int, entries: int) -> str:
     engine.dispose()
     values = {
         "accounts": accounts, "charges": -(-entries // accounts), "per": CHARGES,
-        "grant": GRANT, "rate": RATE, "seconds": SECONDS, "began": BEGAN,
+        "grant": GRANT, "rate": RATE, "seconds": SECONDS, "began": BEGAN, "end": end,
     }  # fmt: skip
     with sqlite3.connect(path, isolation_level=None) as database:
         # Nothing here has to survive a fall of the machine, and an index is made faster at the end than row by row.
