@@ -18,7 +18,11 @@ LOCKS: list[tuple[str, str, list[str]]] = [
     ("images/hub/requirements.lock", "images/hub/requirements.in", []),
     ("tests/requirements.lock", "tests/requirements.in", ["images/hub/requirements.lock"]),
     ("tests/notebook.lock", "tests/notebook.in", ["images/roman/core.lock"]),
-    ("tests/bench/peers/credit_service.lock", "tests/bench/peers/credit_service.in", ["images/hub/requirements.lock"]),
+    (
+        "tests/bench/peers/credit_service.lock",
+        "tests/bench/peers/credit_service.in",
+        ["images/hub/requirements.lock"],
+    ),
     # Not under the hub's lock: it pins an older traitlets than ours.
     ("tests/bench/peers/usage_quotas.lock", "tests/bench/peers/usage_quotas.in", []),
 ]

@@ -1,6 +1,7 @@
-"""What dates alone bring about: the sweep after a term's end, and a year of many accounts, on SQLite in this process.
+"""What dates alone bring about: the sweep after a term's end, and a year of many accounts, on SQLite.
 
-Both are compared with as many bare transactions of `sqlite3`, each of which updates one balance and inserts one line.
+Both run in this process, and are compared with as many bare transactions of `sqlite3`, each of which updates one
+balance and inserts one line.
 """
 
 from __future__ import annotations

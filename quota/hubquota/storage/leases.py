@@ -83,9 +83,7 @@ _add = Prepared(
     insert(lease).returning(lease.c.id),
     columns=("account_id", "person", "kind", "key", "label", "rate", "admitted_at", "charged"),
 )
-_add_hold = Prepared(
-    insert(hold), columns=("lease_id", "allocation_id", "amount", "covers_until", "expires_at")
-)
+_add_hold = Prepared(insert(hold), columns=("lease_id", "allocation_id", "amount", "covers_until", "expires_at"))
 _add_segment = Prepared(insert(segment), columns=("lease_id", "rate", "from_at", "charged"))
 _holds_of = Prepared(
     select(hold.c.id, hold.c.allocation_id, hold.c.amount, hold.c.covers_until, hold.c.expires_at)
@@ -100,9 +98,7 @@ _move_holds = Prepared(
     update(hold).where(_its_holds).values(covers_until=bindparam("covered"), expires_at=bindparam("expiry"))
 )
 _settle = Prepared(
-    update(lease)
-    .where(_of_lease)
-    .values(settled_at=bindparam("at"), charged=lease.c.charged + bindparam("cost"))
+    update(lease).where(_of_lease).values(settled_at=bindparam("at"), charged=lease.c.charged + bindparam("cost"))
 )
 _set_rate = Prepared(update(lease).where(_of_lease).values(rate=bindparam("new_rate")))
 _charge_segment = Prepared(
@@ -138,9 +134,7 @@ def _unheld(rows: Any) -> ColumnElement[int]:
 
 
 _of_account = _running(_now).where(lease.c.account_id == bindparam("account_id")).subquery()
-_burden = Prepared(
-    select(func.sum(_of_account.c.accrued).label("accrued"), _unheld(_of_account).label("unheld"))
-)
+_burden = Prepared(select(func.sum(_of_account.c.accrued).label("accrued"), _unheld(_of_account).label("unheld")))
 
 
 def burden(connection: Connection, account_id: int, now: int) -> tuple[int, int]:

@@ -2,8 +2,8 @@
 
 import os
 
-from tests.bench.instant import look_every
 from tests.bench.hubs import PLAIN
+from tests.bench.instant import look_every
 
 c = get_config()  # noqa: F821
 load_subconfig(str(PLAIN))  # noqa: F821
