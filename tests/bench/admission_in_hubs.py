@@ -3,8 +3,8 @@
 Each plugin is in a plain JupyterHub of its own, set up as its documentation says, with servers that cost nothing.
 The same people start a server through the hub's REST in every hub, one after the other and hub by hub in turn; a
 decision is what the hub's pre-spawn hook takes. Then the hook is asked for a hundred people at the same moment,
-which gives the decisions a second, and how long the hub's event loop was held. Last, somebody with a budget for one
-server asks for ten at the same moment.
+which gives the decisions a second, and how long the hub's event loop was held. Last, somebody with a budget for
+one server asks for ten at the same moment.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Ledgers with a long past, made in bulk and not by decisions: SQLite fills the tables by itself.
 
 Every account has one allocation of many credits. In turn the accounts are charged for ten minutes at a time, ten
-times for each lease; all leases have ended. Every balance, date, charge and segment is as the ledger's own decisions
-would leave it, so that `verify` finds nothing; only the texts are the same everywhere.
+times for each lease; all leases have ended. Every balance, date, charge and segment is as the ledger's own
+decisions would leave it, so that `verify` finds nothing; only the texts are the same everywhere.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ SELECT id, id, rate, started_at, ended_at, charged FROM lease;
 """
 
 _CHARGES = f"""
-INSERT INTO entry (id, account_id, allocation_id, at, kind, amount, balance_after, allocation_after, lease_id, actor,
-                   reason, idempotency_key)
+INSERT INTO entry (id, account_id, allocation_id, at, kind, amount, balance_after, allocation_after, lease_id,
+                   actor, reason, idempotency_key)
 SELECT :accounts + n, a, a, :began + (k + 1) * :seconds, 'charge', -:rate * :seconds,
        :grant - (k + 1) * :rate * :seconds, :grant - (k + 1) * :rate * :seconds, k / :per * :accounts + a,
        'hubquota', 'Small server, 600 s at 0.04 credits an hour', printf('c:%010d', n)
