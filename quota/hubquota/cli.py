@@ -14,8 +14,8 @@ from hubquota.commands.limits import cap, change_tier, override, project_sync
 from hubquota.commands.metrics import metrics
 from hubquota.commands.notices import notices
 from hubquota.commands.projects import project
-from hubquota.commands.reference import reference
 from hubquota.commands.purge import purge
+from hubquota.commands.reference import reference
 from hubquota.commands.renew import renew
 from hubquota.commands.requests import request
 from hubquota.commands.tiers import tiers

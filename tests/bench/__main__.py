@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from types import FrameType
 
-from tests.bench import admission, admission_in_hubs, growth, hub_start, rows, sign_ins, spawn
+from tests.bench import admission, admission_in_hubs, dates, growth, hub_start, rows, sign_ins, spawn
 from tests.bench.rows import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -22,6 +22,8 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "admission-sqlite": admission.measure,
     "admission-growth": growth.measure,
     "admission-growth-full": growth.measure_full,
+    "sweep": dates.sweep,
+    "year": dates.year,
 }
 
 #: Takes minutes: run where it is named only.

@@ -1,8 +1,8 @@
 """Ledgers with a long past, made in bulk and not by decisions: SQLite fills the tables by itself.
 
-Every account has one allocation of many credits. In turn the accounts are charged for ten minutes at a time, ten times
-for each lease; all leases have ended. Every balance, date, charge and segment is as the ledger's own decisions would
-leave it, so that `verify` finds nothing; only the texts are the same everywhere.
+Every account has one allocation of many credits. In turn the accounts are charged for ten minutes at a time, ten
+times for each lease; all leases have ended. Every balance, date, charge and segment is as the ledger's own
+decisions would leave it, so that `verify` finds nothing; only the texts are the same everywhere.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ _ACCOUNTS = f"""
 INSERT INTO account (id, name, kind, tier, balance, created_at)
 SELECT n, printf('user-%06d', n), 'user', 'explorer', :grant - :charges * :rate * :seconds, :began
 FROM {_up_to(":accounts")};
-INSERT INTO allocation (id, account_id, tier, renewable, reason, granted_by, granted_at, start_at, balance)
-SELECT n, n, 'explorer', 1, 'A term.', 'benchmark', :began, :began, :grant - :charges * :rate * :seconds
+INSERT INTO allocation (id, account_id, tier, renewable, reason, granted_by, granted_at, start_at, balance,
+                        end_at)
+SELECT n, n, 'explorer', 1, 'A term.', 'benchmark', :began, :began, :grant - :charges * :rate * :seconds, :end
 FROM {_up_to(":accounts")};
-INSERT INTO entry (id, account_id, allocation_id, at, kind, amount, balance_after, allocation_after, actor, reason,
-                   idempotency_key)
-SELECT n, n, n, :began, 'grant', :grant, :grant, :grant, 'benchmark', 'A term.', printf('a:%010d', n)
+INSERT INTO entry (id, account_id, allocation_id, at, kind, amount, balance_after, allocation_after, end_at, actor,
+                   reason, idempotency_key)
+SELECT n, n, n, :began, 'grant', :grant, :grant, :grant, :end, 'benchmark', 'A term.', printf('a:%010d', n)
 FROM {_up_to(":accounts")};
 """
 
@@ -58,8 +59,8 @@ SELECT id, id, rate, started_at, ended_at, charged FROM lease;
 """
 
 _CHARGES = f"""
-INSERT INTO entry (id, account_id, allocation_id, at, kind, amount, balance_after, allocation_after, lease_id, actor,
-                   reason, idempotency_key)
+INSERT INTO entry (id, account_id, allocation_id, at, kind, amount, balance_after, allocation_after, lease_id,
+                   actor, reason, idempotency_key)
 SELECT :accounts + n, a, a, :began + (k + 1) * :seconds, 'charge', -:rate * :seconds,
        :grant - (k + 1) * :rate * :seconds, :grant - (k + 1) * :rate * :seconds, k / :per * :accounts + a,
        'hubquota', 'Small server, 600 s at 0.04 credits an hour', printf('c:%010d', n)
@@ -68,7 +69,7 @@ FROM (SELECT n, (n - 1) % :accounts + 1 AS a, (n - 1) / :accounts AS k
 """
 
 
-def make(path: Path, *, accounts: int, entries: int) -> str:
+def make(path: Path, *, accounts: int, entries: int, end: int | None = None) -> str:
     """Make a ledger with a past; return its address.
 
     Parameters
@@ -78,7 +79,9 @@ def make(path: Path, *, accounts: int, entries: int) -> str:
     accounts
         How many accounts, of the names user-000001 and so on.
     entries
-        How many lines of the journal at least, rounded up so that every account has as many.
+        How many charges in the journal at least, above zero, rounded up so that every account has as many.
+    end
+        When every allocation ends, in seconds since 1970; None for never.
     """
     url = f"sqlite:///{path}"
     engine = make_engine(url)
@@ -86,16 +89,16 @@ def make(path: Path, *, accounts: int, entries: int) -> str:
     engine.dispose()
     values = {
         "accounts": accounts, "charges": -(-entries // accounts), "per": CHARGES,
-        "grant": GRANT, "rate": RATE, "seconds": SECONDS, "began": BEGAN,
+        "grant": GRANT, "rate": RATE, "seconds": SECONDS, "began": BEGAN, "end": end,
     }  # fmt: skip
     with sqlite3.connect(path, isolation_level=None) as database:
-        # Nothing here has to survive a fall of the machine, and an index is made faster at the end than row by row.
+        # Nothing here has to survive a fall of the machine, and an index is made faster at the end.
         for pragma in ("synchronous = OFF", "cache_size = -400000", "temp_store = FILE"):
             database.execute(f"PRAGMA {pragma}")
         database.execute("BEGIN")
         rows = database.execute(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name IN ('entry', 'lease', 'segment') "
-            "AND sql IS NOT NULL"
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL "
+            "AND tbl_name IN ('entry', 'lease', 'segment')"
         ).fetchall()
         for name, _ in rows:
             database.execute(f"DROP INDEX {name}")

@@ -1,7 +1,8 @@
 """Processes that do whatever can be done to a ledger, each by a seed, until somebody kills them.
 
-For each line on the input, a name and a seed, it forks such a process and prints its number: a fork is there at once.
-What the ledger has answered yes to is noted in a file, so that whoever killed the process can tell what must be there.
+For each line on the input, a name and a seed, it forks such a process and prints its number: a fork is there at
+once. What the ledger has answered yes to is noted in a file, so that whoever killed the process can tell what must
+be there.
 """
 
 from __future__ import annotations

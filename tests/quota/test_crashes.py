@@ -1,7 +1,7 @@
 """Processes that are killed at any moment, and databases that fall over under them: what is left adds up.
 
-Each test prints its seed. With the same seed the processes ask for the same things; where the kills hit them is up to
-the machine.
+Each test prints its seed. With the same seed the processes ask for the same things; where the kills hit them is up
+to the machine.
 """
 
 from __future__ import annotations
@@ -297,9 +297,7 @@ def two_hubs(postgres: Postgres, tmp_path: Path) -> Iterator[tuple[Ledger, list[
         engine.dispose()
 
 
-def test_two_hubs_of_which_one_is_killed_share_one_budget(
-    two_hubs: tuple[Ledger, list[Hub]], seed: int
-) -> None:
+def test_two_hubs_of_which_one_is_killed_share_one_budget(two_hubs: tuple[Ledger, list[Hub]], seed: int) -> None:
     print(f"seed {seed}")
     ledger, hubs = two_hubs
     dice = Random(seed)

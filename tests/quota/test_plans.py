@@ -1,4 +1,4 @@
-"""What the database reads for a decision or a sweep, where there are many accounts and a long past: never a whole table."""
+"""What the database reads for a decision or a sweep: never a whole table, however long the past is."""
 
 from __future__ import annotations
 

@@ -86,9 +86,11 @@ def add(connection: Connection, *, name: str, kind: AccountKind, tier: str, now:
 
 def view(connection: Connection, owner: Owner, now: int) -> Account:
     """Return an account as its readers see it."""
-    # On the way of every start, so without a list of accounts in the statement.
-    paying = [row.tier for row in _paying_tiers.all(connection, account_id=owner.id, now=now)]
-    return _view(owner, paying) if paying else views(connection, [owner], now)[0]
+    # On the way of every start, so without a list of accounts in the statements.
+    found = _paying_tiers.all(connection, account_id=owner.id, now=now)
+    if not found:
+        found = _newest_tier.all(connection, account_id=owner.id)
+    return _view(owner, [row.tier for row in found] or [owner.tier])
 
 
 def views(connection: Connection, owners: Sequence[Owner], now: int) -> list[Account]:
@@ -138,6 +140,12 @@ _paying_tiers = Prepared(
         pays(bindparam("now", type_=allocation.c.start_at.type)),
     )
     .order_by(allocation.c.id)
+)
+_newest_tier = Prepared(
+    select(allocation.c.tier)
+    .where(allocation.c.account_id == bindparam("account_id"))
+    .order_by(allocation.c.id.desc())
+    .limit(1)
 )
 
 

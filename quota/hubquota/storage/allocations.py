@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, or_, select, true, tuple_, update
 
@@ -36,6 +36,21 @@ _open_pools = Prepared(
 #: Allocations as `view` reads them; needs `now`.
 VIEWS = select(allocation, account.c.name.label("account"), _live_holds.label("held")).join_from(
     allocation, account
+)
+_view_by_id = VIEWS.where(allocation.c.id == bindparam("number"))
+_add = Prepared(
+    insert(allocation).returning(allocation.c.id),
+    columns=(
+        "account_id",
+        "tier",
+        "renewable",
+        "reason",
+        "granted_by",
+        "granted_at",
+        "start_at",
+        "end_at",
+        "balance",
+    ),
 )
 
 
@@ -81,7 +96,8 @@ def add(
     now: int,
 ) -> int:
     """Add an allocation with nothing on it yet; return its number."""
-    statement = insert(allocation).values(
+    added = _add.first(
+        connection,
         account_id=account_id,
         tier=tier,
         renewable=renewable,
@@ -92,8 +108,7 @@ def add(
         end_at=end,
         balance=0,
     )
-    (number,) = cast("tuple[int]", connection.execute(statement).inserted_primary_key)
-    return number
+    return int(added.id)
 
 
 def set_fact(connection: Connection, allocation_id: int, **facts: int | None) -> None:
@@ -130,7 +145,7 @@ def owner_of(connection: Connection, allocation_id: int) -> int | None:
 
 def find(connection: Connection, allocation_id: int, now: int) -> Allocation | None:
     """Return the allocation of that number."""
-    row = connection.execute(VIEWS.where(allocation.c.id == allocation_id), {"now": now}).one_or_none()
+    row = connection.execute(_view_by_id, {"number": allocation_id, "now": now}).one_or_none()
     return None if row is None else view(row)
 
 

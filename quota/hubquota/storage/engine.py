@@ -62,9 +62,12 @@ def decision(engine: Engine) -> Iterator[Connection]:
     On SQLite it takes the write lock at once, so that what was read cannot have changed at the write. On
     PostgreSQL whoever decides locks the account's row first, to the same end.
     """
-    with _turn(engine), engine.connect() as connection:
-        with connection.execution_options(**{_IMMEDIATE: True}).begin():
-            yield connection
+    with (
+        _turn(engine),
+        engine.connect() as connection,
+        connection.execution_options(**{_IMMEDIATE: True}).begin(),
+    ):
+        yield connection
 
 
 @contextmanager

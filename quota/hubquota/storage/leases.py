@@ -68,6 +68,11 @@ _by_id = Prepared(_leases.where(_of_lease))
 _by_id_locked = Prepared(_leases.where(_of_lease).with_for_update(of=lease))
 _owner_by_id = Prepared(select(lease.c.account_id).where(_of_lease))
 _open_by_key = Prepared(_leases.where(lease.c.key == bindparam("key"), _open))
+_running_of = Prepared(
+    _leases.where(lease.c.account_id == bindparam("account_id"), _open, lease.c.started_at.is_not(None))
+    .order_by(lease.c.id)
+    .with_for_update(of=lease)
+)
 _open_count = Prepared(
     select(func.count().label("number")).where(
         lease.c.account_id == bindparam("account_id"),
@@ -228,8 +233,7 @@ def find_open(connection: Connection, key: str, now: int) -> tuple[Lease, int] |
 
 def open_of(connection: Connection, account_id: int, now: int) -> list[Lease]:
     """Return an account's open leases that run, locked, in the order of their admission."""
-    statement = _leases.where(lease.c.account_id == account_id, _open, lease.c.started_at.is_not(None))
-    return _list(connection, statement.order_by(lease.c.id).with_for_update(of=lease), now)
+    return [_view(row) for row in _running_of.all(connection, account_id=account_id, now=now)]
 
 
 def list_open(

@@ -1,8 +1,9 @@
 """Statements on the way of every decision: compiled once, and handed straight to the database's driver.
 
-A decision is a handful of statements that never change. SQLAlchemy spends several times as long on each of them (its
-caches, contexts, events and results) as SQLite does. So here it writes the SQL, once for each kind of database, and
-the driver runs it, in the transaction that SQLAlchemy opened. For everything else there is `connection.execute`.
+A decision is a handful of statements that never change. SQLAlchemy spends several times as long on each of them
+(its caches, contexts, events and results) as SQLite does. So here it writes the SQL, once for each kind of
+database, and the driver runs it, in the transaction that SQLAlchemy opened. For everything else there is
+`connection.execute`.
 """
 
 from __future__ import annotations
@@ -77,7 +78,10 @@ class _Written:
     def row(self, cursor: Any) -> Callable[[Iterable[Any]], Any]:
         """Return what makes a row with names of the driver's row."""
         if self._row is None:
-            self._row = namedtuple("Row", [column[0] for column in cursor.description], rename=True)._make  # type: ignore[misc]
+            # Its names are known only when the database has answered.
+            names = [str(column[0]) for column in cursor.description]
+            row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
+            self._row = row._make
         return self._row
 
 

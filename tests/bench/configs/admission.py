@@ -1,4 +1,4 @@
-"""What the hubs whose decisions are compared have in common: upstream's defaults, and servers that cost nothing."""
+"""What the hubs whose decisions are compared have in common: upstream's defaults, and a token."""
 
 import os
 

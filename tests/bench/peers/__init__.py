@@ -1,4 +1,4 @@
-"""What admissions are compared with: other projects' plugins, each in an environment of its own, and Prometheus."""
+"""What admissions are compared with: others' plugins, each in an environment of its own, and Prometheus."""
 
 from __future__ import annotations
 

@@ -1,0 +1,108 @@
+"""What dates alone bring about: the sweep after a term's end, and a year of many accounts, on SQLite.
+
+Both run in this process, and are compared with as many bare transactions of `sqlite3`, each of which updates one
+balance and inserts one line.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hubquota.services.ledger import Ledger
+from hubquota.storage.engine import make_engine
+from hubquota.storage.migrate import migrate
+
+from tests.bench import history
+from tests.bench.admission import bare
+from tests.bench.rows import Row
+
+#: How many allocations are due in one sweep, and how many seconds of CPU it may take.
+DUE, SWEEP_GOAL = 100_000, 60.0
+
+#: How many accounts live a year, and how many terms with a session each they have in it.
+ACCOUNTS, TERMS = 10_000, 4
+
+RATE, SESSION, BUDGET = 40_000, 1_200, 10**9
+
+_BARE = "one bare sqlite3 transaction for each"
+
+
+def sweep() -> list[Row]:
+    """Close the books of a hundred thousand allocations that ended on the same day, and sweep once more."""
+    with tempfile.TemporaryDirectory(prefix="romanhub-bench-", dir="/var/tmp") as name:
+        end = history.BEGAN + 90 * 86_400
+        engine = make_engine(history.make(Path(name) / "ledger.sqlite", accounts=DUE, entries=DUE, end=end))
+        ledger = Ledger(engine, clock=lambda: datetime.fromtimestamp(end + 3600, UTC))
+
+        def swept(expected: int) -> None:
+            lapsed = ledger.sweep().lapsed
+            assert lapsed == expected, lapsed
+
+        first, again = _cpu(lambda: swept(DUE)), _cpu(lambda: swept(0))
+        engine.dispose()
+        transact = bare(Path(name) / "bare.sqlite")
+        least = _cpu(lambda: [transact() for _ in range(DUE)])
+    title = f"sweep: {DUE:,} allocations that ended"
+    return [
+        Row(name=title, value=first, versus=SWEEP_GOAL, unit="s of CPU", against="the goal", goal="<= 1", runs=1),
+        Row(name=f"{title}, beside the least", value=first, versus=least, unit="s of CPU", against=_BARE, runs=1),
+        Row(name="sweep: the next one", value=again, versus=first, unit="s of CPU", against="the first", runs=1),
+    ]
+
+
+def year() -> list[Row]:
+    """Every quarter each account is granted a term, runs a session, and loses what is left."""
+    with tempfile.TemporaryDirectory(prefix="romanhub-bench-", dir="/var/tmp") as name:
+        engine = make_engine(f"sqlite:///{Path(name) / 'ledger.sqlite'}")
+        migrate(engine)
+        now = [datetime(2026, 1, 1, tzinfo=UTC)]
+        ledger = Ledger(engine, clock=lambda: now[0])
+        took = _cpu(lambda: _live(ledger, now))
+        wrong = ledger.verify()
+        assert not wrong, wrong
+        engine.dispose()
+        transact, number = bare(Path(name) / "bare.sqlite"), ACCOUNTS * (1 + 4 * TERMS)
+        least = _cpu(lambda: [transact() for _ in range(number)])
+    return [
+        Row(
+            name=f"year: {ACCOUNTS:,} accounts, {number:,} decisions",
+            value=took,
+            versus=least,
+            unit="s of CPU",
+            against=_BARE,
+            runs=1,
+        )
+    ]
+
+
+def _live(ledger: Ledger, now: list[datetime]) -> None:
+    began = now[0]
+    names = [f"user-{index:05}" for index in range(ACCOUNTS)]
+    for name in names:
+        ledger.open_account(name, "explorer", 0, actor="benchmark")
+    for term in range(TERMS):
+        now[0] = began + timedelta(days=91 * term)
+        end = now[0] + timedelta(days=90)
+        for name in names:
+            ledger.grant(name, BUDGET, actor="benchmark", reason="A term.", key=f"{name}-{term}", end=end)
+        leases = [
+            ledger.admit(name, kind="server", key=f"server:{name}/", label="Small server", rate=RATE).id
+            for name in names
+        ]
+        for lease in leases:
+            ledger.begin(lease)
+        now[0] += timedelta(seconds=SESSION)
+        for lease in leases:
+            ledger.close(lease, reason="The server was stopped.")
+        now[0] = end
+        assert ledger.sweep().lapsed == ACCOUNTS
+
+
+def _cpu(act: Callable[[], object]) -> float:
+    started = time.process_time()
+    act()
+    return time.process_time() - started
