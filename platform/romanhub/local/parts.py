@@ -56,6 +56,7 @@ def watch(settings: Settings) -> Part:
         command=[_command("hubquota"), "watch"],
         environment={
             **_ledger(settings),
+            **({} if settings.notices_file is None else {"HUBQUOTA_NOTICES": str(settings.notices_file)}),
             "JUPYTERHUB_API_URL": settings.hub_api,
             "JUPYTERHUB_API_TOKEN": settings.secrets.watch,
         },

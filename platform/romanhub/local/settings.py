@@ -71,6 +71,12 @@ class Settings:
         return Path(given) if given else deployment() / "hub_config" / "tiers.yaml"
 
     @property
+    def notices_file(self) -> Path | None:
+        """The settings for notices that `ROMANHUB_NOTICES` names; without it, the hub's pages alone show them."""
+        given = os.environ.get("ROMANHUB_NOTICES")
+        return Path(given) if given else None
+
+    @property
     def passwords(self) -> Path:
         """The accounts' passwords, hashed."""
         return self.state.private / "passwords.dbm"
