@@ -97,6 +97,7 @@ def test_every_command_shown_exists(page: Path, monkeypatch: pytest.MonkeyPatch)
     # As the pages have them set before these commands.
     monkeypatch.setenv("HUBQUOTA_DATABASE_URL", "sqlite:////nowhere/ledger.sqlite")
     monkeypatch.setenv("HUBQUOTA_TIERS", str(TIERS))
+    monkeypatch.setenv("HUBQUOTA_PURGE", "/nowhere/purge.yaml")
     for line in _shown(page):
         words = _words(line)
         if words[:1] == ["make"]:
