@@ -31,11 +31,15 @@ def test_every_mistake_is_told_with_its_line_and_what_is_allowed() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "tiers.yaml:1: the file is empty; allowed: the keys ask, rates, sizes, tiers, first_tier"),
+        (
+            "",
+            "tiers.yaml:1: the file is empty; allowed: the keys ask, rates, sizes, tiers, first_tier, clean_up, "
+            "projects",
+        ),
         (
             "- 1",
             "tiers.yaml:1: (top): a mapping is expected, not a list; "
-            "allowed: the keys ask, rates, sizes, tiers, first_tier",
+            "allowed: the keys ask, rates, sizes, tiers, first_tier, clean_up, projects",
         ),
         ("a: 1\nb: [", "tiers.yaml:2: the file is not YAML: expected the node content, but found '<stream end>'"),
         (
@@ -51,9 +55,8 @@ def test_what_is_no_tiers_file_at_all_is_told(text: str, told: str) -> None:
 
 
 def test_a_file_that_refers_to_itself_is_told_and_not_followed_for_ever() -> None:
-    assert "tiers.yaml:1: a: there is no key 'a'; allowed: ask, rates, sizes, tiers, first_tier" in mistakes(
-        "a: &a {b: *a}"
-    )
+    keys = "ask, rates, sizes, tiers, first_tier, clean_up, projects"
+    assert f"tiers.yaml:1: a: there is no key 'a'; allowed: {keys}" in mistakes("a: &a {b: *a}")
 
 
 def test_a_key_that_is_there_twice_is_told_with_both_lines() -> None:
