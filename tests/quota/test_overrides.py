@@ -145,8 +145,10 @@ def test_in_grace_there_is_a_clean_up_server_free_of_charge(ledger: Ledger, cloc
     # Without such a server in the file, and for a project, there is none.
     assert ledger.terms(TIERS, "ada").sizes(TIERS) == {}
     ledger.grant("ada", 10, actor="admin", reason="More.", key="1")
-    assert ledger.terms(CLEAN, "ada").clean_up is None
-    assert ledger.terms(CLEAN, "ada").refusal is None
+    terms = ledger.terms(CLEAN, "ada")
+    assert (terms.clean_up, terms.refusal) == (None, None)
+    # A new term does not make the free server that runs into one that may run on.
+    assert terms.limits_of(CLEAN_UP).longest_session_hours == 1
 
 
 def test_a_project_whose_term_is_over_gives_its_members_no_free_server(ledger: Ledger, clock: Clock) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dask_gateway_server.backends.base import PublicException
-from dask_gateway_server.backends.local import LocalBackend
 from dask_gateway_server.models import User
 from dask_gateway_server.options import Options
 from hubquota.models.ledger import Lease, Refused
@@ -24,11 +23,12 @@ from hubquota.storage.engine import make_engine
 from traitlets import Unicode
 
 from romanhub.dask.enforcer import Enforcer
+from romanhub.dask.folders import OwnFolders
 from romanhub.dask.options import ACCOUNT, cluster_options
 from romanhub.dask.orders import Orders, cluster_of, orders_for
 from romanhub.dask.payers import ACTOR, ENDED, NOT_STARTED, Payers, check_start, payers_for
 from romanhub.local.processes import birth, is_alive
-from romanhub.local.system_users import SystemUsers, become, can_separate
+from romanhub.local.system_users import SystemUsers, can_separate
 
 #: How long a decision of the ledger may take, in seconds, before the answer is no.
 DEADLINE = 10.0
@@ -43,13 +43,10 @@ GATHER = 1.0
 #: How long after its admission a worker may still be about to begin.
 STARTING = timedelta(minutes=2)
 
-#: The folder of a cluster that its owner may write.
-WORK = "work"
-
 T = TypeVar("T")
 
 
-class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
+class LocalClusterBackend(OwnFolders):
     """Runs schedulers and workers as local processes of their owner's system user.
 
     A worker's lease opens when its process is started and closes at the moment the process ends, so that what
@@ -111,47 +108,6 @@ class LocalClusterBackend(LocalBackend):  # type: ignore[misc]
                 ) from None
             name: str = await super().start_cluster(user, {**cluster_options, ACCOUNT: account})
             return name
-
-    def make_preexec_fn(self, cluster: Any) -> Callable[[], None]:
-        """Run the cluster's processes as its owner's system user, in the one folder that is theirs."""
-        return become(self._users.lookup(cluster.username), Path(cluster.state["workdir"]) / WORK)
-
-    def setup_working_directory(self, cluster: Any) -> str:
-        """Make the cluster's folder, with its credentials and a folder to work in.
-
-        The gateway goes on writing here as root, so the owner may change nothing but the folder to work in:
-        a link put in the place of another would have root write where it points.
-        """
-        system = self._users.lookup(cluster.username)
-        group = system.gid if system else -1
-        workdir = Path(self.clusters_directory) / cluster.name
-        certificates = Path(self.get_certs_directory(str(workdir)))
-        for folder, mode in ((workdir, 0o750), (certificates, 0o750)):
-            folder.mkdir(0o700)
-            os.chown(folder, -1, group)
-            folder.chmod(mode)
-        Path(self.get_logs_directory(str(workdir))).mkdir(0o700)
-        certificate, key = self._get_tls_paths(str(workdir))
-        for path, content in ((certificate, cluster.tls_cert), (key, cluster.tls_key)):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
-            with os.fdopen(descriptor, "wb") as file:
-                os.fchown(descriptor, -1, group)
-                file.write(content)
-        work = workdir / WORK
-        work.mkdir(0o700)
-        if system:
-            os.chown(work, system.uid, system.gid, follow_symlinks=False)
-        return str(workdir)
-
-    def get_env(self, cluster: Any) -> dict[str, str]:
-        """The environment of a cluster's process: its owner's home, as a notebook has it."""
-        env: dict[str, str] = super().get_env(cluster)
-        system = self._users.lookup(cluster.username)
-        env["HOME"] = str(self._users.home(cluster.username))
-        env["USER"] = system.name if system else cluster.username
-        # What does not fit into memory is not for a folder that everybody can write.
-        env["DASK_TEMPORARY_DIRECTORY"] = str(Path(cluster.state["workdir"]) / WORK)
-        return env
 
     async def on_cluster_heartbeat(self, cluster_name: str, msg: dict[str, Any]) -> None:
         """Take what the cluster says of itself, as far as it may say it.

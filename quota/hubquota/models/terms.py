@@ -51,6 +51,8 @@ class Terms:
     overrides: tuple[Override, ...]
     #: In grace, what a clean-up server may be; None otherwise, and where there is none.
     clean_up: Tier | None
+    #: The limits of a clean-up server that runs, in grace or not any more; None where there is none.
+    clean_up_limits: Tier | None
     #: Why nothing that is paid for can start, whatever its size; None where something can.
     refusal: Refusal | None
 
@@ -83,7 +85,7 @@ class Terms:
 
     def limits_of(self, label: str) -> Tier:
         """Return the limits of something that runs, by its lease's label."""
-        return self.clean_up or self.tier if label == CLEAN_UP else self.tier
+        return (self.clean_up_limits or self.tier) if label == CLEAN_UP else self.tier
 
 
 def facts_of(allocation: Allocation, expiring: timedelta = timedelta(0)) -> Facts:
@@ -142,16 +144,16 @@ def terms_of(
     tier = effective(tiers, name, given, now, person=person)
     which = deciding(tiers, allocations, now)
     state = None if which is None else state_in(tiers, which, now)
-    refusal, clean_up = None, None
+    refusal, clean_up, limits = None, None, _clean_up(tiers, tier)
     if which is not None and state is State.SUSPENDED:
         refusal = _suspended(tiers, account, which, why_suspended)
     elif which is not None and state in _IN_GRACE:
-        if account.kind == "user":
-            clean_up = _clean_up(tiers, tier)
+        # A project has no home of its own, and its members have an account of their own to clean up on.
+        clean_up = limits if account.kind == "user" else None
         refusal = _over(tiers, account, which, clean_up)
     elif which is not None and state in (State.ARCHIVED, State.PURGED):
         refusal = _over(tiers, account, which, None)
-    return Terms(account, name, tier, state, tuple(given), clean_up, refusal)
+    return Terms(account, name, tier, state, tuple(given), clean_up, limits, refusal)
 
 
 def deciding(tiers: Tiers, allocations: Iterable[Allocation], now: datetime) -> Allocation | None:

@@ -39,6 +39,7 @@ class Book:
         self.now = now
         self._pools: list[OpenPool] | None = None
         self._burden: tuple[int, int] | None = None
+        self._caps: dict[str, Cap | None] = {}
 
     # What there is -----------------------------------------------------------------------------------
 
@@ -90,7 +91,11 @@ class Book:
 
     def cap(self, person: str) -> Cap | None:
         """Return the cap on a member of a project; of a user's account there is none."""
-        return caps.find(self.connection, self.owner.id, person) if self.owner.kind == "project" else None
+        if self.owner.kind != "project":
+            return None
+        if person not in self._caps:
+            self._caps[person] = caps.find(self.connection, self.owner.id, person)
+        return self._caps[person]
 
     def use(self, person: str, cap: Cap | None) -> MemberUse:
         """Return what somebody has used of a project in the terms that are on."""

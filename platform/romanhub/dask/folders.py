@@ -1,0 +1,63 @@
+"""Dask Gateway's local clusters as their owner's system user, each in a folder that the owner cannot misuse."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dask_gateway_server.backends.local import LocalBackend
+
+from romanhub.local.system_users import SystemUsers, become
+
+#: The folder of a cluster that its owner may write.
+WORK = "work"
+
+
+class OwnFolders(LocalBackend):  # type: ignore[misc]
+    """Runs a cluster's processes as its owner, in a folder of the cluster's own."""
+
+    #: Who is which system user; set up before the first cluster.
+    _users: SystemUsers
+
+    def make_preexec_fn(self, cluster: Any) -> Callable[[], None]:
+        """Run the cluster's processes as its owner's system user, in the one folder that is theirs."""
+        return become(self._users.lookup(cluster.username), Path(cluster.state["workdir"]) / WORK)
+
+    def setup_working_directory(self, cluster: Any) -> str:
+        """Make the cluster's folder, with its credentials and a folder to work in.
+
+        The gateway goes on writing here as root, so the owner may change nothing but the folder to work in:
+        a link put in the place of another would have root write where it points.
+        """
+        system = self._users.lookup(cluster.username)
+        group = system.gid if system else -1
+        workdir = Path(self.clusters_directory) / cluster.name
+        certificates = Path(self.get_certs_directory(str(workdir)))
+        for folder, mode in ((workdir, 0o750), (certificates, 0o750)):
+            folder.mkdir(0o700)
+            os.chown(folder, -1, group)
+            folder.chmod(mode)
+        Path(self.get_logs_directory(str(workdir))).mkdir(0o700)
+        certificate, key = self._get_tls_paths(str(workdir))
+        for path, content in ((certificate, cluster.tls_cert), (key, cluster.tls_key)):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchown(descriptor, -1, group)
+                file.write(content)
+        work = workdir / WORK
+        work.mkdir(0o700)
+        if system:
+            os.chown(work, system.uid, system.gid, follow_symlinks=False)
+        return str(workdir)
+
+    def get_env(self, cluster: Any) -> dict[str, str]:
+        """The environment of a cluster's process: its owner's home, as a notebook has it."""
+        env: dict[str, str] = super().get_env(cluster)
+        system = self._users.lookup(cluster.username)
+        env["HOME"] = str(self._users.home(cluster.username))
+        env["USER"] = system.name if system else cluster.username
+        # What does not fit into memory is not for a folder that everybody can write.
+        env["DASK_TEMPORARY_DIRECTORY"] = str(Path(cluster.state["workdir"]) / WORK)
+        return env
