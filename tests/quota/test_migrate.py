@@ -10,6 +10,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from hubquota.services.ledger import Ledger
+from hubquota.storage import terms
 from hubquota.storage.engine import decision, make_engine, reading
 from hubquota.storage.migrate import _config, is_current, migrate
 from hubquota.storage.tables import VERSION_TABLE, metadata
@@ -41,9 +42,9 @@ def test_the_migrations_make_the_tables_that_the_code_expects(engine: Engine) ->
 
 
 def test_two_processes_may_set_it_up_at_once(empty_url: str) -> None:
-    command = [sys.executable, "-m", "hubquota", "migrate", "--database-url", empty_url]
+    arguments = [sys.executable, "-m", "hubquota", "migrate", "--database-url", empty_url]
     paths = {"PYTHONPATH": ":".join(path for path in sys.path if path)}
-    together = [subprocess.Popen(command, stderr=subprocess.PIPE, env=paths) for _ in range(2)]
+    together = [subprocess.Popen(arguments, stderr=subprocess.PIPE, env=paths) for _ in range(2)]
     errors = [process.communicate(timeout=60)[1].decode() for process in together]
     assert [process.returncode for process in together] == [0, 0], errors
     engine = make_engine(empty_url)
@@ -71,6 +72,35 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
         connection.execute(text("DROP TABLE entry"))
     migrate(engine)
     assert is_current(engine)
+    engine.dispose()
+
+
+def test_what_was_renewed_on_request_is_known_to_be_followed(empty_url: str, clock: Clock) -> None:
+    engine = make_engine(empty_url)
+    with decision(engine) as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        connection.execute(text("INSERT INTO account VALUES (1, 'ada', 'user', 'researcher', 0, 0)"))
+        for number in (1, 2):
+            connection.execute(
+                text(
+                    "INSERT INTO allocation (id, account_id, tier, renewable, reason, granted_by, granted_at, "
+                    "start_at, balance) VALUES (:number, 1, 'researcher', true, 'x', 'x', 0, 0, 0)"
+                ),
+                {"number": number},
+            )
+        connection.execute(
+            text(
+                "INSERT INTO request (id, account_id, tier, amount, renews_id, justification, results, used, "
+                "asked_by, asked_at, decision, decided_by, decided_at, decision_reason, allocation_id) VALUES "
+                "(1, 1, 'researcher', 5, 1, 'x', 'x', 0, 'ada', 0, 'approved', 'root', 7, 'x', 2)"
+            )
+        )
+    migrate(engine)
+    with reading(engine) as connection:
+        assert terms.follower(connection, 1) == 2
+        assert terms.follower(connection, 2) is None
     engine.dispose()
 
 

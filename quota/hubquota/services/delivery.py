@@ -165,7 +165,8 @@ class Delivering(Service):
 
     def _send(self, claimed: Claimed) -> str:
         try:
-            address = self.address_of(claimed.notice.person)
+            # Nobody else needs to know where a person gets their mail.
+            address = self.address_of(claimed.notice.person) if claimed.channel == "mail" else None
             self._channels[claimed.channel].send(claimed.notice, address)
         except (UndeliveredError, OSError, ValueError) as error:
             return self._failed(claimed, error)

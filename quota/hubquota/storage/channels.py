@@ -43,7 +43,7 @@ class Channel(Protocol):
 
         Args:
             notice: the notice.
-            address: the person's mail address, where there is one.
+            address: the person's mail address, where there is one and the channel is mail.
 
         Raises:
             UndeliveredError: it could not be sent, or nobody said that it was.
@@ -157,7 +157,6 @@ class Webhook:
             {
                 "id": identity(notice),
                 "person": notice.person,
-                "address": address,
                 "kind": notice.kind,
                 "subject": notice.subject,
                 "text": notice.text,
