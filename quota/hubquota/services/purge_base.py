@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
-from hubquota.models.purge import Item, Plan, PurgeError
+from hubquota.models.purge import Item, PurgeError
 from hubquota.models.purge_settings import PurgeSettings
 from hubquota.purge.adapter import Adapter
 from hubquota.purge.archive import Archives, Progress
@@ -61,12 +61,12 @@ class PurgeService(PurgeRegister):
             )
         return found
 
-    def _keep(self, connection: Connection, plan: Plan, item: Item) -> str | None:
+    def _keep(self, connection: Connection, item: Item) -> str | None:
         """Return why a thing is to be left alone, as far as the ledger knows."""
         if item.reason is not None:
             return item.reason
-        if plan.closed_reason is not None:
-            return plan.closed_reason
+        if (closed := purge.closed_reason(connection, item.plan)) is not None:
+            return closed
         if purge.newest_allocation(connection, item.account_id) != item.allocation:
             return f"{item.account} was granted an allocation since the plan was made"
         now = self._now()

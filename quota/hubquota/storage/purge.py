@@ -142,8 +142,16 @@ def lock_plan(connection: Connection, plan_id: int) -> Plan | None:
 
 def find_plan(connection: Connection, plan_id: int) -> Plan | None:
     """Return the plan of that number."""
-    found = _plans(connection, purge_plan.c.id == plan_id, 1)
+    found = _plans(connection, purge_plan.c.id == plan_id, 1, of=purge_item.c.plan_id == plan_id)
     return found[0] if found else None
+
+
+def closed_reason(connection: Connection, plan_id: int) -> str | None:
+    """Return why nothing more is taken under a plan; None while it counts."""
+    found: str | None = connection.execute(
+        select(purge_plan.c.closed_reason).where(purge_plan.c.id == plan_id)
+    ).scalar_one_or_none()
+    return found
 
 
 def plans(connection: Connection, *, limit: int) -> list[Plan]:
@@ -159,7 +167,7 @@ def open_plans(connection: Connection) -> list[Plan]:
     return _plans(connection, and_(purge_plan.c.approved_at.is_not(None), at_work), None)[::-1]
 
 
-def _plans(connection: Connection, condition: Any, limit: int | None) -> list[Plan]:
+def _plans(connection: Connection, condition: Any, limit: int | None, *, of: Any = None) -> list[Plan]:
     totals = (
         select(
             purge_item.c.plan_id,
@@ -168,6 +176,7 @@ def _plans(connection: Connection, condition: Any, limit: int | None) -> list[Pl
             func.sum(purge_item.c.bytes).label("bytes"),
             func.sum(purge_item.c.files).label("files"),
         )
+        .where(true() if of is None else of)
         .group_by(purge_item.c.plan_id)
         .subquery()
     )
