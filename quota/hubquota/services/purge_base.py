@@ -13,7 +13,7 @@ from hubquota.purge.adapter import Adapter
 from hubquota.purge.archive import Archives, Progress
 from hubquota.services.base import utc_now
 from hubquota.services.purge_register import PurgeRegister
-from hubquota.storage import purge
+from hubquota.storage import purge, purge_keep
 
 
 def nothing(_what: object) -> None:
@@ -67,8 +67,8 @@ class PurgeService(PurgeRegister):
             return item.reason
         if (closed := purge.closed_reason(connection, item.plan)) is not None:
             return closed
-        if purge.newest_allocation(connection, item.account_id) != item.allocation:
+        if purge_keep.newest_allocation(connection, item.account_id) != item.allocation:
             return f"{item.account} was granted an allocation since the plan was made"
         now = self._now()
-        kept = purge.reason_to_keep(connection, item.account_id, item.account, self._graces, now)
+        kept = purge_keep.reason_to_keep(connection, item.account_id, item.account, self._graces, now)
         return kept or None

@@ -32,7 +32,7 @@ from hubquota.models.requests import Actor
 from hubquota.models.words import number_text
 from hubquota.services.purge_acts import Acts
 from hubquota.services.purge_base import nothing
-from hubquota.storage import accounts, purge
+from hubquota.storage import accounts, purge, purge_keep
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.exclusive import exclusively
 
@@ -209,7 +209,7 @@ class Steps(Acts):
             return item, None, set()
         if item.stage is Stage.DELETED:
             # Nothing can be left alone any more, but what is on hold stays in the archive.
-            return item, purge.hold_reason(connection, item.account_id) or None, set()
+            return item, purge_keep.hold_reason(connection, item.account_id) or None, set()
         keep, others = self._keep(connection, item), set[Stage]()
         if self._is_last(item):
             rest = purge.items(connection, plan_id=item.plan, account_id=item.account_id)
