@@ -304,7 +304,7 @@ HISTORY = st.lists(st.tuples(STEPS, st.integers(0, 4), crashes), max_size=14)
 
 
 @settings(
-    max_examples=40,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],  # to shrink a history takes hundreds of them, each with real folders

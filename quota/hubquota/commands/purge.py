@@ -14,10 +14,11 @@ from typing import Any
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from hubquota.models.purge import ENDED, Item, Plan, PurgeError, Stage, stages_table
+from hubquota.models.purge import Item, Plan, PurgeError, Stage, stages_table
 from hubquota.models.requests import Actor, NotAllowedError
 from hubquota.models.words import bytes_text, number_text
 from hubquota.purge.adapter import load_adapters
+from hubquota.services.base import utc_now
 from hubquota.services.purge import Purge, PurgeRegister, Step
 from hubquota.services.purge_base import nothing
 from hubquota.services.purge_file import load_purge_settings
@@ -51,6 +52,9 @@ _really = click.option("--really", is_flag=True, help="Do it. Without this, it i
 _acting_as = click.option(
     "--as", "person", help="Act as this person, with no more rights than theirs; an administrator if not given."
 )
+
+#: How often what is next for a thing goes through its bytes: to archive them, or to verify and to delete them.
+_PASSES = {Stage.PLANNED: 1, Stage.NOTICED: 1, Stage.QUARANTINED: 2}
 
 
 class _Group(click.Group):
@@ -321,8 +325,10 @@ def _bytes_ahead(database_url: str, plans: Sequence[int]) -> int:
     """Return about how many bytes there are to archive, verify and delete, for a bar."""
     register = _register(database_url)
     numbers = plans or [plan.id for plan in register.plans(limit=1_000) if plan.approved_at is not None]
-    items = [item for number in numbers for item in register.read(number)[1]]
-    return sum(item.seen.bytes for item in items if item.stage not in ENDED | {Stage.DELETED})
+    items = [item for number in numbers for item in register.read(number)[1] if item.stage in _PASSES]
+    return sum(
+        item.seen.bytes * _PASSES[item.stage] for item in items if item.due is None or item.due <= utc_now()
+    )
 
 
 @contextmanager

@@ -7,13 +7,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
-from hubquota.models.purge import Item, Plan, PurgeError
+from hubquota.models.purge import Item, PurgeError
 from hubquota.models.purge_settings import PurgeSettings
 from hubquota.purge.adapter import Adapter
 from hubquota.purge.archive import Archives, Progress
 from hubquota.services.base import utc_now
 from hubquota.services.purge_register import PurgeRegister
-from hubquota.storage import purge
+from hubquota.storage import purge, purge_keep
 
 
 def nothing(_what: object) -> None:
@@ -61,14 +61,14 @@ class PurgeService(PurgeRegister):
             )
         return found
 
-    def _keep(self, connection: Connection, plan: Plan, item: Item) -> str | None:
+    def _keep(self, connection: Connection, item: Item) -> str | None:
         """Return why a thing is to be left alone, as far as the ledger knows."""
         if item.reason is not None:
             return item.reason
-        if plan.closed_reason is not None:
-            return plan.closed_reason
-        if purge.newest_allocation(connection, item.account_id) != item.allocation:
+        if (closed := purge.closed_reason(connection, item.plan)) is not None:
+            return closed
+        if purge_keep.newest_allocation(connection, item.account_id) != item.allocation:
             return f"{item.account} was granted an allocation since the plan was made"
         now = self._now()
-        kept = purge.reason_to_keep(connection, item.account_id, item.account, self._graces, now)
+        kept = purge_keep.reason_to_keep(connection, item.account_id, item.account, self._graces, now)
         return kept or None

@@ -22,9 +22,9 @@ from hubquota.models.requests import Actor
 from hubquota.models.words import number_text
 from hubquota.services.purge_base import PurgeService, nothing
 from hubquota.services.purge_register import admin_only
-from hubquota.storage import purge
+from hubquota.storage import purge, purge_keep
 from hubquota.storage.engine import decision, reading
-from hubquota.storage.purge import Past
+from hubquota.storage.purge_keep import Past
 from hubquota.storage.times import moment, seconds
 
 
@@ -70,7 +70,7 @@ class Plans(PurgeService):
         """
         admin_only(by, "make a plan of a purge")
         with reading(self._engine) as connection:
-            past = purge.past_grace(connection, self._graces, self._now())
+            past = purge_keep.past_grace(connection, self._graces, self._now())
         found: list[tuple[Past, Found]] = []
         problems: list[str] = []
         for account in past:
@@ -146,7 +146,7 @@ class Plans(PurgeService):
     def _look_at(self, account: Past, found: list[tuple[Past, Found]], problems: list[str]) -> None:
         with reading(self._engine) as connection:
             now = self._now()
-            if purge.reason_to_keep(connection, account.id, account.name, self._graces, now):
+            if purge_keep.reason_to_keep(connection, account.id, account.name, self._graces, now):
                 return
         why = f"The last term of {account.name} ended on {moment(account.ended_at):%Y-%m-%d}; its grace is over."
         for adapter_name, adapter in self._adapters.items():

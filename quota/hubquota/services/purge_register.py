@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from hubquota.models.purge import Act, Item, Plan, PurgeError, PurgeEvent, PurgeHold, Stage
 from hubquota.models.requests import Actor, NotAllowedError
 from hubquota.services.base import Service, known
-from hubquota.storage import accounts, purge
+from hubquota.storage import accounts, purge, purge_keep
 from hubquota.storage.accounts import Owner
 from hubquota.storage.engine import decision, reading
 
@@ -72,7 +72,7 @@ class PurgeRegister(Service):
             owner = known(connection, account)
             _may_hold(connection, owner, by)
             accounts.lock_id(connection, owner.id)
-            return purge.add_hold(connection, owner.id, by=by.name, reason=reason.strip(), now=self._now())
+            return purge_keep.add_hold(connection, owner.id, by=by.name, reason=reason.strip(), now=self._now())
 
     def release(self, account: str, *, by: Actor) -> bool:
         """Lift the hold on an account.
@@ -87,12 +87,12 @@ class PurgeRegister(Service):
         with decision(self._engine) as connection:
             owner = known(connection, account)
             _may_hold(connection, owner, by)
-            return purge.lift_hold(connection, owner.id, by=by.name, now=self._now())
+            return purge_keep.lift_hold(connection, owner.id, by=by.name, now=self._now())
 
     def holds(self, *, lifted: bool = False) -> list[PurgeHold]:
         """Return the accounts on hold, and with `lifted` those that were."""
         with reading(self._engine) as connection:
-            return purge.holds(connection, lifted=lifted)
+            return purge_keep.holds(connection, lifted=lifted)
 
     # Saying no ----------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ from hubquota.models.requests import Actor
 from hubquota.models.words import number_text
 from hubquota.services.purge_acts import Acts
 from hubquota.services.purge_base import nothing
-from hubquota.storage import accounts, purge
+from hubquota.storage import accounts, purge, purge_keep
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.exclusive import exclusively
 
@@ -134,7 +134,7 @@ class Steps(Acts):
     def _step(self, item_id: int, *, dry_run: bool, tell: Callable[[Step], None]) -> bool:
         """Take the next step with a thing. Return whether there was one."""
         with reading(self._engine) as connection:
-            _, item, keep, others = self._read(connection, item_id)
+            item, keep, others = self._read(connection, item_id)
         act = self._next(item, keep, others)
         if act is None:
             return False
@@ -151,15 +151,14 @@ class Steps(Acts):
             return True
         with decision(self._engine) as connection:
             accounts.lock_id(connection, item.account_id)
-            _, item, keep, others = self._read(connection, item_id)
+            item, keep, others = self._read(connection, item_id)
             # Somebody may have come back between the look and this transaction: then it is looked at again.
             again = self._next(item, keep or found, others)
             if again is None or self._how_back(item, again) is not act:
                 return True
             self.begin(connection, item, act, keep or found)
+            item = purge.find_item(connection, item_id) or item
         self._boundary(f"{act}: begun")
-        with reading(self._engine) as connection:
-            _, item, _, _ = self._read(connection, item_id)
         try:
             ended = self.carry_out(item, act)
         except TouchedError as error:
@@ -202,23 +201,22 @@ class Steps(Acts):
                 "approve a plan with a reason for passing over the limit."
             )
 
-    def _read(self, connection: Connection, item_id: int) -> tuple[Plan, Item, str | None, set[Stage]]:
+    def _read(self, connection: Connection, item_id: int) -> tuple[Item, str | None, set[Stage]]:
+        """Return a thing, why it is to be left alone, and the stages of what goes before it."""
         item = purge.find_item(connection, item_id)
-        plan = None if item is None else purge.find_plan(connection, item.plan)
         assert item is not None
-        assert plan is not None
+        if item.stage in ENDED:
+            return item, None, set()
         if item.stage is Stage.DELETED:
             # Nothing can be left alone any more, but what is on hold stays in the archive.
-            return plan, item, purge.hold_reason(connection, item.account_id) or None, set()
-        keep, others = self._keep(connection, plan, item), set[Stage]()
+            return item, purge_keep.hold_reason(connection, item.account_id) or None, set()
+        keep, others = self._keep(connection, item), set[Stage]()
         if self._is_last(item):
-            rest = purge.items(connection, plan_id=plan.id)
-            others = {
-                other.stage for other in rest if other.account_id == item.account_id and not self._is_last(other)
-            }
+            rest = purge.items(connection, plan_id=item.plan, account_id=item.account_id)
+            others = {other.stage for other in rest if not self._is_last(other)}
             if keep is None and others & {Stage.LEFT_ALONE, Stage.RESTORED}:
                 keep = f"something else of {item.account} was left alone"
-        return plan, item, keep, others
+        return item, keep, others
 
     def _next(self, item: Item, keep: str | None, others: AbstractSet[Stage]) -> Act | None:
         return next_act(item, self._clock(), keep=keep, notice_days=self._settings.notice_days, others=others)
