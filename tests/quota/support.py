@@ -211,7 +211,7 @@ class Hub:
             except httpx.HTTPError:
                 return False
 
-        eventually(answers, "an answer from the hub", within=40)
+        eventually(answers, "an answer from the hub", within=90)
 
     def kill(self) -> None:
         """Kill the hub as a crash would. Its servers and its proxy go on."""
