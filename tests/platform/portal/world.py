@@ -138,6 +138,7 @@ def run_in_slices(
     ledger.begin(lease.id)
     for _ in range(hours):
         clock.advance(hours=1)
+        ledger.seen([lease.key])
         ledger.extend(lease.id)
     return ledger.close(lease.id, reason=reason, actor=person or name)
 
