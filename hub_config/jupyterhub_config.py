@@ -6,6 +6,7 @@ from romanhub.local.ports import HOST
 from romanhub.local.settings import ADMIN, Settings
 from romanhub.local.spawner import LocalServerSpawner
 from romanhub.local.sqlite import write_ahead
+from romanhub.portal.scopes import CUSTOM_SCOPES, REQUEST
 from romanhub.sign_in import oidc
 from romanhub.sign_in.local_accounts import LocalAccountsAuthenticator
 from romanhub.sign_in.settings import load_sign_in
@@ -71,8 +72,8 @@ c.JupyterHub.services = [
         "api_token": kept.portal,
         "oauth_client_id": "service-portal",
         "oauth_no_confirm": True,
-        # Only administrators hold this one; their session at the portal carries it.
-        "oauth_client_allowed_scopes": ["admin-ui"],
+        # A session at the portal carries those of them that its owner holds: administrators all.
+        "oauth_client_allowed_scopes": ["admin-ui", *CUSTOM_SCOPES],
         "display": True,
     },
     {
@@ -84,8 +85,11 @@ c.JupyterHub.services = [
     {"name": "watch", "api_token": kept.watch},
 ]
 USES = ["access:services!service=portal", "access:services!service=dask-gateway"]
+# What an auditor or a script may do with allocations is given by a role with one of these.
+c.JupyterHub.custom_scopes = CUSTOM_SCOPES
 c.JupyterHub.load_roles = [
-    {"name": "user", "scopes": ["self", *USES]},
+    # People ask for allocations; a notebook, whose token has the role of a server, does not.
+    {"name": "user", "scopes": ["self", *USES, REQUEST]},
     {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *USES]},
     {
         "name": "watch",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from hubquota.models.ledger import ConflictingAccountError, ImpossibleError, Lease, Refused
+from hubquota.models.requests import Actor, NotAllowedError
 from hubquota.services.ledger import Ledger
+from hubquota.services.projects import Projects
 
 from tests.quota.support import Clock
 
@@ -91,3 +93,34 @@ def test_a_project_keeps_a_pi(ledger: Ledger) -> None:
     assert [(one.name, one.role) for one in ledger.members("survey")] == [("ada", "pi")]
     assert ledger.open_project("survey", "explorer", pi="mallory", actor="x").tiers == ("team",)
     assert len(ledger.members("survey")) == 1
+
+
+def test_use_is_told_by_member_and_a_pi_says_who_is_in(ledger: Ledger, clock: Clock) -> None:
+    projects = Projects.sharing(ledger)
+    ledger.open_project("lens", "team", pi="ada", actor="root")
+    ledger.grant("lens", 10**6, actor="root", reason="Cycle 1", key="c1")
+    pi, member, admin = Actor("ada"), Actor("bob"), Actor("root", admin=True)
+    projects.change_member("lens", "bob", "member", by=pi)
+    projects.change_member("lens", "eve", "member", by=admin)
+    for person, seconds in (("bob", 100), ("eve", 40)):
+        lease = ledger.admit("lens", kind="server", key=person, label="S", rate=2, person=person)
+        ledger.begin(lease.id)
+        clock.turn(seconds)
+        if person == "eve":
+            ledger.close(lease.id, reason="Done.")
+    projects.change_member("lens", "eve", None, by=pi)
+
+    found = {one.person: (one.role, one.charged, one.sessions, len(one.running)) for one in projects.use("lens")}
+
+    assert found == {"ada": ("pi", 0, 0, 0), "bob": ("member", 0, 1, 1), "eve": (None, 80, 1, 0)}
+    assert [one.person for one in projects.use("lens")][-1] == "eve", "members come first"
+    assert [(row.account.name, role) for row, role in projects.projects_of("bob")] == [("lens", "member")]
+    assert projects.role("lens", "eve") is None
+    assert projects.role("nothing", "eve") is None
+    for by in (member, Actor("eve")):
+        with pytest.raises(NotAllowedError, match="Only a PI of lens"):
+            projects.change_member("lens", "mallory", "pi", by=by)
+    with pytest.raises(ImpossibleError, match="is not in the project"):
+        projects.change_member("lens", "mallory", None, by=pi)
+    with pytest.raises(ImpossibleError, match="only PI"):
+        projects.change_member("lens", "ada", None, by=pi)

@@ -28,6 +28,8 @@ PATIENCE = 60.0
 BIN = Path(sys.executable).parent
 
 CONFIG = """
+from romanhub.portal.scopes import ADMIN, CUSTOM_SCOPES, READ, REQUEST
+
 c = get_config()
 c.JupyterHub.bind_url = "http://127.0.0.1:{port}"
 c.JupyterHub.hub_bind_url = "http://127.0.0.1:{hub_port}"
@@ -44,15 +46,16 @@ c.JupyterHub.services = [
         "url": "http://127.0.0.1:{portal_port}",
         "api_token": "{portal_token}",
         "oauth_no_confirm": True,
-        "oauth_client_allowed_scopes": ["admin-ui"],
+        "oauth_client_allowed_scopes": ["admin-ui", *CUSTOM_SCOPES],
     }},
     {{"name": "robot", "api_token": "{robot_token}"}},
 ]
+c.JupyterHub.custom_scopes = CUSTOM_SCOPES
 c.JupyterHub.load_roles = [
     {{
         "name": "portal-users",
         "users": ["ada", "cecilia", "newcomer", "edwin"],
-        "scopes": ["access:services!service=portal"],
+        "scopes": ["access:services!service=portal", REQUEST],
     }},
 ]
 """
