@@ -114,7 +114,8 @@ class Doorkeeper:
         Raises NotSignedInError, NotAllowedError (known to the hub, without the scope to use the portal) and
         HubUnavailableError.
         """
-        return await self._visitor(self._token(request), request.cookies.get(_HUB_SESSION_COOKIE, ""))
+        session = request.cookies.get(_HUB_SESSION_COOKIE, "")
+        return await self._visitor(self._token(request), session, acting=request.method not in ("GET", "HEAD"))
 
     def ticket(self, request: Request) -> str:
         """What the forms of a page carry so that they count as filled in by whoever reads the page.
@@ -137,9 +138,12 @@ class Doorkeeper:
                 "This form was opened too long ago, or not here. Nothing was changed. Open the page again and "
                 "fill it in once more."
             ) from None
-        return await self._visitor(content["token"], content["session"])
+        return await self._visitor(content["token"], content["session"], acting=True)
 
-    async def _visitor(self, token: str, session: str) -> Visitor:
+    async def _visitor(self, token: str, session: str, *, acting: bool) -> Visitor:
+        if acting:
+            # Who changes something is who the hub says now, not a minute ago.
+            self._hub.forget(token, session)
         identity = await self._hub.identify(token, session)
         if identity is None:
             raise NotSignedInError("The hub does not know this token: it has ended or was taken back.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import load_tiers
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
+from romanhub.portal import scopes
 
 from tests.platform.portal.world import ROOT, TIERS, Clock, tell_story
 from tests.support.person import Person
@@ -56,6 +58,11 @@ c.JupyterHub.load_roles = [
         "name": "portal-users",
         "users": ["ada", "cecilia", "newcomer", "edwin"],
         "scopes": ["access:services!service=portal", REQUEST],
+    }},
+    {{
+        "name": "auditors",
+        "services": ["robot"],
+        "scopes": ["access:services!service=portal", READ],
     }},
 ]
 """
@@ -218,6 +225,64 @@ def test_a_narrow_token_of_an_administrator_opens_only_their_own_account(site: S
     assert site.get("api/accounts", token).status_code == 403
 
 
+def ticket_of(page: httpx.Response) -> str:
+    """What the forms of a page carry."""
+    found = re.search(r'name="ticket" value="([^"]+)"', page.text)
+    assert found, page.text
+    return found[1]
+
+
+def test_a_request_goes_from_a_person_s_form_to_an_administrator_s(site: Site) -> None:
+    cecilia, edwin = site.person("cecilia"), site.person("edwin")
+    form = {"what": "tier:researcher", "justification": "My thesis.", "amount": "300"}
+
+    forged = cecilia.web.post(f"{PORTAL}requests", data=form)
+    assert forged.status_code == 403, "a form that no page of the portal's made"
+    form["ticket"] = ticket_of(cecilia.web.get(f"{PORTAL}requests"))
+    asked = cecilia.web.post(f"{PORTAL}requests", data=form)
+    assert (asked.status_code, asked.url.path) == (200, f"{PORTAL}requests")
+    assert "Nobody has decided yet." in asked.text
+    number = site.get("api/requests", cecilia.token()).json()["requests"][0]["id"]
+    decision = {"decision": "approve", "reason": "Good."}
+    hers = {**decision, "ticket": form["ticket"]}
+    assert cecilia.web.post(f"{PORTAL}admin/requests/{number}", data=hers).status_code == 403
+    decision["ticket"] = ticket_of(edwin.web.get(f"{PORTAL}admin/requests"))
+    assert edwin.web.post(f"{PORTAL}admin/requests/{number}", data=decision).status_code == 200
+
+    assert "Approved" in cecilia.web.get(f"{PORTAL}requests").text
+    assert "researcher" in (site.ledger.account("cecilia") or pytest.fail("no account")).tiers
+
+    # Whoever signs out takes the forms of all open pages with them.
+    late = {**form, "ticket": ticket_of(cecilia.web.get(f"{PORTAL}requests")), "what": "tier:team"}
+    cecilia.web.get("/hub/logout")
+    assert httpx.post(f"{site.url}{PORTAL}requests", data=late, trust_env=False).status_code in (303, 403)
+    assert len(site.get("api/requests?everybody=true", edwin.token()).json()["requests"]) == 1
+
+
+def test_the_hub_s_custom_scopes_decide_what_a_token_may_do(site: Site) -> None:
+    edwin = site.person("edwin")
+    body = {"tier": "team", "justification": "More."}
+
+    def post(token: str) -> httpx.Response:
+        return httpx.post(
+            f"{site.url}{PORTAL}api/requests", json=body, headers={"Authorization": f"Bearer {token}"},
+            trust_env=False, timeout=30,
+        )  # fmt: skip
+
+    narrow = edwin.token("access:services!service=portal")
+    asking = edwin.token("access:services!service=portal", scopes.REQUEST)
+    assert post(narrow).status_code == 403
+    assert scopes.REQUEST in post(narrow).json()["detail"]
+    assert post(asking).status_code == 201
+    assert site.get("api/audit", asking).status_code == 403
+    refused = edwin.api("POST", f"{edwin.path}/tokens", json={"scopes": [scopes.ADMIN]})
+    assert refused.status_code == 400, "nobody makes a token with a scope that they do not hold"
+    # The robot is given a role with the scope to read, and no more.
+    assert site.get("api/audit", site.robot_token).status_code == 200
+    assert site.get("api/accounts", site.robot_token).status_code == 200
+    assert post(site.robot_token).status_code == 403
+
+
 def test_a_token_without_the_scope_is_refused_and_one_with_it_is_not(site: Site) -> None:
     newcomer = site.person("newcomer")
 
@@ -229,7 +294,8 @@ def test_a_token_without_the_scope_is_refused_and_one_with_it_is_not(site: Site)
 
 def test_another_service_and_a_made_up_token_are_refused(site: Site) -> None:
     assert site.get("api/me", site.robot_token).status_code == 403
-    assert site.get("api/accounts", site.robot_token).status_code == 403
+    assert site.get("api/archive", site.robot_token).status_code == 403
+    assert site.get("api/statement", site.robot_token).status_code == 404, "a service has no account"
     assert site.get("api/me", "0123456789abcdef").status_code == 401
     assert site.get("api/me").status_code == 401
 

@@ -214,3 +214,135 @@ def test_text_stands_out_from_what_is_behind_it(scheme: int) -> None:
         lighter, darker = sorted((luminance(palette[text]), luminance(palette[ground])), reverse=True)
         # WCAG 2.2, success criterion 1.4.3: at least 4.5 to 1.
         assert (lighter + 0.05) / (darker + 0.05) >= 4.5, f"{text} on {ground}"
+
+
+# Forms, in a browser without JavaScript ---------------------------------------------------------------
+
+
+def signed_in(browser: Browser, server: Server, who: str) -> Page:
+    """A page of somebody whose browser runs no scripts, with the cookie as the portal sets it."""
+    context = browser.new_context(java_script_enabled=False)
+    context.add_cookies(
+        [
+            {
+                "name": "romanhub-portal",
+                "value": token_of(who),
+                "url": server.url,
+                "sameSite": "Lax",
+                "httpOnly": True,
+            }
+        ]
+    )
+    return context.new_page()
+
+
+def test_a_request_is_asked_for_approved_and_read_without_javascript(browser: Browser, server: Server) -> None:
+    server.ledger.open_account("grace", "explorer", 5, actor="test")
+    server.hub.add("grace", scopes=(*PERSON, scopes.REQUEST))
+    grace, edwin, nina = (signed_in(browser, server, who) for who in ("grace", "edwin", "nina"))
+    server.hub.add("nina", scopes=(*PERSON, "admin-ui"))
+
+    grace.goto(f"{server.url}requests")
+    grace.select_option("#what", "tier:team")
+    grace.fill("#amount", "a lot")
+    grace.fill("#justification", "Proper motions of the halo.")
+    grace.click("text=Send the request")
+    assert "'a lot' is not a number." in grace.locator("[role=alert]").inner_text()
+    assert grace.input_value("#justification") == "Proper motions of the halo.", "nothing that was written is lost"
+    grace.fill("#amount", "700")
+    grace.click("text=Send the request")
+    assert grace.url == f"{server.url}requests"
+    assert "Nobody has decided yet." in grace.locator("main").inner_text()
+
+    form = "section:has-text('Proper motions of the halo.')"
+    for page in (edwin, nina):
+        page.goto(f"{server.url}admin/requests")
+        page.fill(f"{form} input[name=amount]", "650")
+        page.fill(f"{form} input[name=reason]", "A little less")
+    edwin.click(f"{form} button[value=approve]")
+    assert edwin.url == f"{server.url}admin/requests"
+    assert "Proper motions" not in edwin.locator("main").inner_text()
+    nina.click(f"{form} button[value=deny]")
+    assert "Somebody was here first" in nina.locator("h1").inner_text()
+    assert "was approved by edwin" in nina.locator("main").inner_text()
+    nina.click("text=Back to the page")
+    assert nina.url == f"{server.url}admin/requests"
+
+    grace.reload()
+    assert "Approved" in grace.locator("main").inner_text()
+    assert "A little less." in grace.locator("main").inner_text()
+    assert server.ledger.allocations("grace")[0].tier == "team"
+    for page in (grace, edwin, nina):
+        page.context.close()
+
+
+def test_an_administrator_acts_on_one_account_and_on_several(browser: Browser, server: Server) -> None:
+    for name in ("bulk-1", "bulk-2"):
+        server.ledger.open_account(name, "explorer", 3600000000, actor="test", term_days=5)
+    edwin = signed_in(browser, server, "edwin")
+
+    edwin.goto(f"{server.url}admin/accounts/bulk-1")
+    edwin.click("summary:has-text('Suspend an allocation')")
+    edwin.fill("#suspend-reason", "A question is open")
+    edwin.click("button:has-text('Suspend')")
+    assert edwin.url == f"{server.url}admin/accounts/bulk-1"
+    assert "Suspension\nA question is open. By edwin." in edwin.locator("main").inner_text()
+
+    edwin.goto(f"{server.url}admin?q=ULK-")
+    for name in ("bulk-1", "bulk-2"):
+        edwin.check(f"[aria-label='Choose {name}']")
+    edwin.fill("#amount", "2.5")
+    edwin.fill("#days", "10")
+    edwin.fill("#reason", "The outage of last week")
+    edwin.click("text=Preview")
+    take(edwin, "portal-bulk-preview")
+    assert "3.50" in edwin.locator("main").inner_text()
+    edwin.click("text=Do it")
+    take(edwin, "portal-bulk-done")
+    assert edwin.locator("td:has-text('Done.')").count() == 2
+    assert server.ledger.balance("bulk-2").posted == 3600000000 * 7 // 2
+    edwin.reload()
+    assert server.ledger.balance("bulk-2").posted == 3600000000 * 7 // 2, "a form that is sent twice counts once"
+
+    edwin.goto(f"{server.url}admin?q=bulk")
+    edwin.check("[aria-label='Choose bulk-2']")
+    with edwin.expect_download() as download:
+        edwin.click("text=Export as CSV")
+    assert "bulk-2,user,explorer,active" in Path(download.value.path()).read_text()
+    edwin.context.close()
+
+
+def test_a_notebook_s_script_can_neither_read_nor_send_a_form_of_the_portal_s(
+    browser: Browser, server: Server
+) -> None:
+    """The page of `mallory` stands for one of a person's server, which has the portal's host and origin."""
+    page, _ = open_page(browser, server, "edwin")
+    origin = server.url.removesuffix(PREFIX)
+    policy = {"Cross-Origin-Opener-Policy": "same-origin", "Content-Type": "text/html"}
+    body = (
+        f"<form id=f method=post action='{PREFIX}admin/acts/grant'><input name=account value=cecilia>"
+        "<input name=amount value=1000><input name=reason value=x><input name=tier value=team></form>"
+    )
+    page.route(f"{origin}/user/mallory/", lambda route: route.fulfill(headers=policy, body=body))
+    page.goto(f"{origin}/user/mallory/")
+    before = server.ledger.balance("cecilia").posted
+
+    with page.context.expect_page() as opened:
+        page.evaluate("path => { window.other = window.open(path) }", f"{PREFIX}admin/accounts/cecilia")
+    opened.value.wait_for_load_state()
+    assert opened.value.locator("#grant-amount").count() == 1, "the person themselves can use it"
+    read = page.evaluate(
+        "() => { try { return window.other.document.body.innerText } catch (e) { return e.name } }"
+    )
+    posted = page.evaluate(
+        "path => fetch(path, {method: 'POST', body: new URLSearchParams('account=cecilia')}).then(a => a.status)",
+        f"{PREFIX}admin/acts/grant",
+    )
+    with page.expect_navigation():
+        page.evaluate("document.getElementById('f').submit()")
+
+    assert read in ("SecurityError", "TypeError")
+    assert posted == 403
+    assert "This form was opened too long ago, or not here." in page.locator("main").inner_text()
+    assert server.ledger.balance("cecilia").posted == before
+    page.context.close()
