@@ -367,6 +367,19 @@ def _ghost(hub: Hub) -> Lease:
     return hub.ledger.admit("ghost", kind="server", key=key, label="Small server", rate=RATE)
 
 
+def test_the_watch_leaves_the_servers_of_another_hub_on_the_ledger_alone(hub: Hub) -> None:
+    hub.ledger.open_account("ada", "explorer", to_units(81), actor="test")
+    key = server_key("ada", "", "east")
+    far = hub.ledger.admit("ada", kind="server", key=key, label="Small server", rate=RATE)
+    hub.ledger.begin(far.id)
+    assert watch(hub).pass_once().closed == 0
+    near = running(hub, "ada")
+    assert watch(hub, ahead=timedelta(hours=30)).pass_once().stopped == 1
+    assert ended(hub, near).end_kind == "idle"
+    (left,) = hub.ledger.open_leases(person="ada")
+    assert (left.key, server_of(left.key, "east")) == (key, ("ada", ""))
+
+
 def test_keys_and_names_belong_together() -> None:
     assert server_of(server_key("ada", "")) == ("ada", "")
     assert server_of(server_key("a:b", "c/d")) == ("a:b", "c/d")
