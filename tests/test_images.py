@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-LOCKS = [*sorted((ROOT / "images").rglob("*.lock")), *sorted((ROOT / "tests").glob("*.lock"))]
+LOCKS = [*sorted((ROOT / "images").rglob("*.lock")), *sorted((ROOT / "tests").rglob("*.lock"))]
 
 
 def pins(lock: Path) -> dict[str, str]:

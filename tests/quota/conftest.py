@@ -7,6 +7,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,12 @@ HERE = Path(__file__).parent
 def clock() -> Clock:
     """A clock that the test turns."""
     return Clock()
+
+
+@pytest.fixture
+def seed() -> int:
+    """Another history every time; give it here to see one again."""
+    return time.time_ns() % 1_000_000
 
 
 @pytest.fixture(scope="session")

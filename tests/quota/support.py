@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,8 +21,11 @@ import httpx
 import psutil
 import psycopg
 import pytest
+from hubquota.hub.api import Server
+from hubquota.hub.watch import Watch
 from hubquota.models.ledger import Lease
 from hubquota.services.ledger import Ledger
+from hubquota.services.tiersfile import TiersFile
 from psycopg import sql
 
 HERE = Path(__file__).parent
@@ -249,6 +252,24 @@ class Hub:
         client = httpx.Client(timeout=30, **options)
         self.clients.append(client)
         return client
+
+
+class NoServers:
+    """Stands for the hub after a restart of the machine: it answers, and nothing runs any more."""
+
+    def servers(self) -> Iterator[Server]:
+        """Return none."""
+        return iter(())
+
+    def server(self, _user: str, _name: str) -> Server | None:
+        """Return none."""
+        return None
+
+
+def reconcile(ledger: Ledger) -> None:
+    """Do what is done after a fault: compare with a hub on which nothing runs."""
+    watch = Watch(ledger, TiersFile(str(HERE / "hub_tiers.yaml")), NoServers())  # type: ignore[arg-type]
+    watch.pass_once()
 
 
 def new_hub(folder: Path, database_url: str, ledger: Ledger) -> Hub:

@@ -12,43 +12,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
-from threading import Event
 
-import httpx
 import pytest
-from hubquota.hub.api import Server
-from hubquota.hub.watch import Watch
-from hubquota.models.money import rate_of
-from hubquota.services.ledger import MINIMUM_SECONDS, Ledger
-from hubquota.services.tiersfile import TiersFile
+from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
-from hubquota.storage.migrate import migrate
 from hubquota.storage.tables import entry
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import OperationalError
 
-from tests.quota.support import HERE, Hub, Postgres, eventually, new_hub
+from tests.quota.support import HERE, Postgres, eventually, reconcile
 
 ACCOUNTS = ("ada", "bob", "survey")
 
 #: How many kills, and how long the processes are left alone before each, in seconds at most.
 KILLS, PEACE = 25, 0.15
-
-
-class NoServers:
-    """Stands for the hub after a restart of the machine: it answers, and nothing runs any more."""
-
-    def servers(self) -> Iterator[Server]:
-        """Return none."""
-        return iter(())
-
-    def server(self, _user: str, _name: str) -> Server | None:
-        """Return none."""
-        return None
 
 
 class Crowd:
@@ -107,12 +87,6 @@ def crowd(url: str, notes: Path, seed: int) -> Iterator[Crowd]:
 
 
 @pytest.fixture
-def seed() -> int:
-    """Another history every time; give it here to see one again."""
-    return time.time_ns() % 1_000_000
-
-
-@pytest.fixture
 def prepared(url: str) -> Iterator[tuple[Engine, Ledger]]:
     """A ledger with somebody who has little, somebody who has more, and a project, by the real clock."""
     engine = make_engine(url, timeout=20)
@@ -141,12 +115,6 @@ def wait_for_work(ledger: Ledger, notes: Path) -> None:
         return ended > 10 and len(notes.read_text().split()) > 10
 
     eventually(enough, "leases that ran and acts that were answered")
-
-
-def reconcile(ledger: Ledger) -> None:
-    """Do what is done after a fault: compare with a hub on which nothing runs."""
-    watch = Watch(ledger, TiersFile(str(HERE / "hub_tiers.yaml")), NoServers())  # type: ignore[arg-type]
-    watch.pass_once()
 
 
 def check_in_the_end(engine: Engine, ledger: Ledger, notes: Path) -> None:
@@ -264,94 +232,3 @@ def _checked(ledger: Ledger) -> bool:
     except OperationalError:
         return False
     return True
-
-
-# Two hubs ------------------------------------------------------------------------------------------------
-
-#: Servers that the project can pay at once, and people on each hub who want one again and again.
-ROOM, PEOPLE = 2, 2
-
-
-@pytest.fixture
-def two_hubs(postgres: Postgres, tmp_path: Path) -> Iterator[tuple[Ledger, list[Hub]]]:
-    """Two real hubs on one PostgreSQL ledger, whose people share a project with a budget for a few servers."""
-    postgres.new_database("hubs")
-    url = postgres.url("hubs")
-    engine = make_engine(url)
-    migrate(engine)
-    ledger = Ledger(engine)
-    hubs = [new_hub(tmp_path / f"hub-{number}", url, ledger) for number in range(2)]
-    ledger.open_project("survey", "explorer", pi="h0-p0", actor="test")
-    for name in _people(0) + _people(1):
-        if name != "h0-p0":
-            ledger.set_member("survey", name, "member", actor="test")
-    budget = rate_of("0.04") * MINIMUM_SECONDS * (ROOM + 1) - 1
-    ledger.grant("survey", budget, actor="test", reason="x", key="survey")
-    try:
-        with ThreadPoolExecutor(2) as threads:
-            list(threads.map(Hub.start, hubs))
-        yield ledger, hubs
-    finally:
-        for hub in hubs:
-            hub.close()
-        engine.dispose()
-
-
-def test_two_hubs_of_which_one_is_killed_share_one_budget(two_hubs: tuple[Ledger, list[Hub]], seed: int) -> None:
-    print(f"seed {seed}")
-    ledger, hubs = two_hubs
-    dice = Random(seed)
-    over, most, refused = Event(), [0], [0]
-
-    def want(hub: Hub, name: str) -> None:
-        wish = Random(f"{seed}{name}")
-        api = hub.api()
-        with suppress(httpx.HTTPError):
-            api.post(f"users/{name}")
-        while not over.is_set():
-            try:
-                answer = api.post(f"users/{name}/server", json={"size": "small", "account": "survey"})
-                refused[0] += answer.status_code == httpx.codes.FORBIDDEN
-                over.wait(wish.uniform(0, 0.6))
-                api.delete(f"users/{name}/server")
-            except httpx.HTTPError:
-                over.wait(0.1)  # killed, and about to be back
-
-    def look() -> None:
-        while not over.wait(0.02):
-            most[0] = max(most[0], len(ledger.open_leases(account="survey")))
-
-    with ThreadPoolExecutor(2 * PEOPLE + 1) as threads:
-        work = [threads.submit(want, hub, name) for number, hub in enumerate(hubs) for name in _people(number)]
-        work.append(threads.submit(look))
-        try:
-            for _ in range(2):
-                eventually(lambda: ledger.statement("survey").running, "something that runs")
-                over.wait(dice.uniform(0.2, 1.5))
-                hubs[1].kill()
-                assert ledger.verify() == []
-                hubs[1].start()
-            eventually(lambda: len(ledger.statement("survey").ended) >= 5, "servers that have ended")
-        finally:
-            over.set()
-        for done in work:
-            done.result()
-    for number, hub in enumerate(hubs):
-        for name in _people(number):
-            hub.api().delete(f"users/{name}/server")
-            eventually(lambda hub=hub, name=name: hub.server(name) is None, f"the end of {name}'s server")
-    # What was admitted and never began when the hub was killed is closed by a pass of the watch.
-    reconcile(ledger)
-    assert ledger.open_leases() == []
-    assert ledger.verify() == []
-    assert 0 < most[0] <= ROOM
-    assert refused[0]
-    statement = ledger.statement("survey", limit=10_000)
-    charged = -sum(line.amount for line in statement.entries if line.kind == "charge")
-    ran = sum(lease.rate * lease.seconds(lease.admitted_at) for lease in statement.ended)
-    assert charged == ran == sum(lease.charged for lease in statement.ended)
-    assert statement.balance.posted == statement.balance.available
-
-
-def _people(hub: int) -> list[str]:
-    return [f"h{hub}-p{number}" for number in range(PEOPLE)]

@@ -83,7 +83,10 @@ class Enforcer:
             if given is not None and given.order.final and not workers:
                 await gateway.stop_cluster(name)
             elif order is None:
-                await self._forget(name, workers)
+                # Workers whose processes have ended are still on the gateway's list for a moment; a cluster that
+                # is to end is let go on only where a worker goes on.
+                if given is not None and (not given.order.final or name in found.working):
+                    await self._forget(name, workers)
             elif given is None or order.allowed < given.order.allowed or order.final > given.order.final:
                 await self._give(cluster, order, now)
             elif now - given.since >= PATIENCE:

@@ -36,6 +36,8 @@ class Orders:
     clusters: dict[str, Order] = field(default_factory=dict)
     #: Keys of leases whose stop somebody else announced.
     named: frozenset[str] = frozenset()
+    #: The clusters that have workers with an open lease.
+    working: frozenset[str] = frozenset()
     #: When the next cluster has to begin to stop if all goes on as it does; None for never.
     next_at: datetime | None = None
 
@@ -71,7 +73,8 @@ def orders_for(ledger: Ledger, tiers: Tiers, clusters: dict[str, tuple[str, str]
     for cluster, reasons in surplus.items():
         found[cluster] = Order(cluster, number[cluster] - len(reasons), reasons[0], final=False)
     named = frozenset(lease.key for lease in going_on if lease.reason is not None)
-    return Orders(found, named, min(moments, default=None))
+    working = frozenset(cluster_of(lease.key) for lease in workers)
+    return Orders(found, named, working, min(moments, default=None))
 
 
 def cluster_of(key: str) -> str:

@@ -51,7 +51,8 @@ class Accounts:
 
         def read() -> tuple[str, BalanceModel | None]:
             account = self._ledger.account(visitor.name)
-            if account is None:
+            # A project of the visitor's name is not theirs.
+            if account is None or account.kind != "user":
                 return self.tiers.tier_for(visitor.groups), None
             return self.tiers.largest(account.tiers), balance_model(self._ledger.balance(visitor.name))
 
@@ -114,6 +115,9 @@ class Accounts:
     async def _page(self, name: str, *, lines: int, before: int | None, own: bool) -> AccountPage:
         def read() -> AccountPage:
             statement = self._read_statement(name, limit=1, before=None)
+            if own and statement.account.kind != "user":
+                # A project of the visitor's name is not theirs.
+                raise UnknownAccountError(name)
             history = self._desk.histories.history(name, limit=lines, before=before)
             tiers, now = self.tiers, self._desk.clock()
             return AccountPage(

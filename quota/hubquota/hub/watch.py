@@ -127,6 +127,8 @@ class Watch:
         # After what was seen and before what is stopped: whatever can be held for what runs, is.
         done.extended = len(self._ledger.extend_due(within=self._extend_within))
         outlooks = {outlook.account: outlook for outlook in self._ledger.outlooks()}
+        # What is spent already counts as ending at the second in which that was found.
+        now = self._clock()
         known = {lease.id for lease in leases.values()}
         leases = {lease.key: lease for lease in self._ledger.open_leases(SERVER) if lease.id in known}
         for key, lease in leases.items():

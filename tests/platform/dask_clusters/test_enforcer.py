@@ -118,7 +118,11 @@ async def test_workers_go_on_where_something_pays_again(clock: Clock) -> None:
     enforcer = Enforcer(gateway, key, clock)
     gateway.found = Orders({"one": Order("one", 0, "Spent.", final=True)})
     await enforcer.enforce()
+    # Ended processes that the gateway still lists are no workers that go on.
     gateway.found = Orders()
+    await enforcer.enforce()
+    assert gateway.announced == [(2, "Spent.")]
+    gateway.found = Orders(working=frozenset({"one"}))
     await enforcer.enforce()
     assert gateway.announced == [(2, "Spent."), (2, None)]
     clock.now += timedelta(hours=1)

@@ -10,7 +10,7 @@ from hubquota.models.money import to_units
 from hubquota.models.tiers import Tiers
 from hubquota.services.ledger import Ledger
 
-from tests.platform.portal.world import PREFIX, Clock, HubStandIn, open_account, run, start, tell_story
+from tests.platform.portal.world import PREFIX, Clock, HubStandIn, bearer, open_account, run, start, tell_story
 
 ADMIN = ("access:services!service=portal", "admin-ui")
 MINUS = "\N{MINUS SIGN}"
@@ -213,6 +213,17 @@ async def test_all_accounts_are_for_administrators(
     assert "391.46 credits left" in one.text
     assert "Open Lab" not in one.links
     assert (await visit(web, admin, "admin/accounts/nobody", status=404)).links["Your account"] == PREFIX
+
+
+async def test_a_project_of_ones_own_name_is_not_ones_own(
+    web: httpx.AsyncClient, hub: HubStandIn, ledger: Ledger
+) -> None:
+    ledger.open_project("zoe", "researcher", pi="eve", actor="admin")
+    ledger.grant("zoe", to_units(4321), actor="admin", reason="A survey.", key="zoe")
+    token = hub.add("zoe")
+    assert "4321" not in (await visit(web, token)).text
+    me = (await web.get(f"{PREFIX}api/me", headers=bearer(token))).json()
+    assert (me["tier"], me["balance"]) == ("explorer", None)
 
 
 async def test_the_list_of_accounts_is_searched_and_turned_over(
