@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,7 @@ from hubquota.models.fields import Strict, Text
 
 #: By which way a notice goes out.
 ChannelName = Literal["mail", "webhook"]
+CHANNELS: tuple[ChannelName, ...] = get_args(ChannelName)
 
 Seconds = Annotated[int, Field(ge=1, le=30 * 86_400, strict=True)]
 Timeout = Annotated[float, Field(gt=0, le=300)]
