@@ -12,7 +12,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    and_,
     text,
 )
 
@@ -70,21 +69,15 @@ lease = Table(
 )
 # One open lease a key, whoever asks and however many ask at once.
 partial_index("lease_open_key", lease.c.key, where=lease.c.ended_at.is_(None), unique=True)
-# An admission reads the account's open leases only: its cost does not grow with the account's history.
-partial_index("lease_open_account", lease.c.account_id, where=lease.c.ended_at.is_(None))
-Index("lease_account", lease.c.account_id, lease.c.id)
-# Whether an account was used of late is asked of every one whose term is about to end.
+# An admission reads the account's open leases only, which have no end: its cost does not grow with the account's
+# history. And whether an account was used of late is asked of every one whose term is about to end.
 Index("lease_account_ended", lease.c.account_id, lease.c.ended_at)
 # The hub's pages read why a person's last server ended, and an adoption when what had the key ended.
 Index("lease_person_ended", lease.c.person, lease.c.ended_at)
 partial_index("lease_origin", lease.c.origin, where=lease.c.origin.is_not(None), unique=True)
-# Whoever looks at all that is open reads nothing of what has ended.
+# Whoever looks at all that is open reads nothing of what has ended. No condition here names the begin: so
+# PostgreSQL can note one without touching an index.
 partial_index("lease_open", lease.c.id, where=lease.c.ended_at.is_(None))
-
-# The sweep looks for starts that nobody ever heard of again.
-partial_index(
-    "lease_waiting", lease.c.admitted_at, where=and_(lease.c.ended_at.is_(None), lease.c.started_at.is_(None))
-)
 
 segment = Table(
     "segment",

@@ -35,6 +35,5 @@ partial_index(
     "request_open", request.c.account_id, request.c.tier, where=request.c.decided_at.is_(None), unique=True
 )
 Index("request_account", request.c.account_id, request.c.id)
-Index("request_renews", request.c.renews_id)
 # The queue, however many have been decided before.
 partial_index("request_queue", request.c.id, where=request.c.decided_at.is_(None))
