@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import httpx
-from hubquota.services.noticesfile import NoticesFileError, load_delivery_settings
+from hubquota.models.delivery import DeliverySettings
+from hubquota.services.settingsfile import SettingsFileError, load_settings
 from hubquota.services.tiersfile import TiersFileError, load_tiers
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
@@ -94,11 +95,11 @@ def _prepare(state: State, *, port: int, full: bool, screen: Screen) -> Settings
     try:
         load_tiers(settings.tiers_file)
         if settings.notices_file is not None:
-            load_delivery_settings(settings.notices_file)
+            load_settings(settings.notices_file, DeliverySettings)
         if provider := load_sign_in():
             with httpx.Client(timeout=10) as client:
                 discover(provider, client)
-    except (TiersFileError, NoticesFileError) as error:
+    except (TiersFileError, SettingsFileError) as error:
         raise SetupError(str(error)) from None
     ensure_proxy(state, screen=screen)
     place(ensure_roman(state, full=full, screen=screen))

@@ -19,11 +19,12 @@ from hubquota.hub.addresses import ClaimedAddresses
 from hubquota.hub.api import HubApi
 from hubquota.hub.upkeep import Upkeep
 from hubquota.hub.watch_metrics import MeasuredWatch, WatchMetrics
+from hubquota.models.delivery import DeliverySettings
 from hubquota.services.delivery import Delivering
 from hubquota.services.leases import EXTEND_WITHIN
 from hubquota.services.ledger import Ledger
 from hubquota.services.metrics import LedgerCollector
-from hubquota.services.noticesfile import NoticesFileError, load_delivery_settings
+from hubquota.services.settingsfile import load_settings
 from hubquota.services.terms import Terms
 from hubquota.services.tiersfile import TiersFile
 
@@ -95,10 +96,7 @@ def watch(
 def _delivering(engine: Engine, notices_path: str | None, client: httpx.Client) -> Delivering | None:
     if notices_path is None:
         return None
-    try:
-        settings = load_delivery_settings(notices_path)
-    except NoticesFileError as error:
-        raise click.ClickException(f"The settings for notices have mistakes.\n{error}") from error
+    settings = load_settings(notices_path, DeliverySettings)
     claim = settings.mail.address_claim if settings.mail is not None else None
     address_of = None if claim is None else ClaimedAddresses(client, claim)
     return Delivering(engine, settings, address_of=address_of)
