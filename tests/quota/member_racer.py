@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from hubquota.models.kinds import WORKER
 from hubquota.models.ledger import Refused
-from hubquota.models.terms import WORKER
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
 

@@ -8,9 +8,9 @@ import sys
 from datetime import timedelta
 
 import pytest
+from hubquota.models.kinds import WORKER
 from hubquota.models.ledger import ImpossibleError, Lease, Refused
 from hubquota.models.money import rate_of, to_units
-from hubquota.models.terms import WORKER
 from hubquota.services.ledger import Ledger
 from hubquota.storage import caps
 from hubquota.storage.engine import decision, make_engine, reading

@@ -93,7 +93,10 @@ def test_an_account_moves_to_another_tier_in_one_act(ledger: Ledger, clock: Cloc
     account = ledger.account("ada")
     assert account is not None
     assert account.tiers == ("poor",)
-    assert (ledger.terms(TIERS, "ada").tier_name, ledger.terms(TIERS, "ada").state) == ("poor", State.ACTIVE)
+    assert (ledger.entitlement(TIERS, "ada").tier_name, ledger.entitlement(TIERS, "ada").state) == (
+        "poor",
+        State.ACTIVE,
+    )
     clock.turn(100)
     assert ledger.close(lease.id, reason="x").charged == 200
     ledger.sweep()

@@ -1,14 +1,14 @@
-"""Overrides with an expiry, and the terms that follow from them, from grace and from suspension."""
+"""Overrides with an expiry, and the entitlement that follows from them, from grace and from suspension."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hubquota.models.entitlement import CLEAN_UP
 from hubquota.models.ledger import ConflictingKeyError, ImpossibleError, Refused, UnknownOverrideError
 from hubquota.models.overrides import Overridden, Override, effective
 from hubquota.models.states import State
-from hubquota.models.terms import CLEAN_UP
 from hubquota.models.tiers import Tiers
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import parse_tiers
@@ -46,15 +46,19 @@ def give(
 
 def test_an_override_counts_until_its_date_and_needs_no_sweep(ledger: Ledger, clock: Clock) -> None:
     give(ledger, sizes=("large",), workers=10, longest_session_hours=72, servers=2)
-    terms = ledger.terms(TIERS, "ada")
-    assert terms.tier.sizes == ("small", "medium", "large")
-    assert (terms.tier.dask.workers, terms.tier.dask.clusters) == (10, 1)
-    assert (terms.tier.longest_session_hours, terms.tier.idle_stop_minutes, terms.tier.servers) == (72, 60, 2)
-    assert [one.reason for one in terms.overrides] == ["A school."]
+    entitlement = ledger.entitlement(TIERS, "ada")
+    assert entitlement.tier.sizes == ("small", "medium", "large")
+    assert (entitlement.tier.dask.workers, entitlement.tier.dask.clusters) == (10, 1)
+    assert (
+        entitlement.tier.longest_session_hours,
+        entitlement.tier.idle_stop_minutes,
+        entitlement.tier.servers,
+    ) == (72, 60, 2)
+    assert [one.reason for one in entitlement.overrides] == ["A school."]
     clock.turn(DAY - 1)
-    assert ledger.terms(TIERS, "ada") == terms
+    assert ledger.entitlement(TIERS, "ada") == entitlement
     clock.turn(1)
-    assert ledger.terms(TIERS, "ada").tier == TIERS.tiers["explorer"]
+    assert ledger.entitlement(TIERS, "ada").tier == TIERS.tiers["explorer"]
     assert (ledger.overrides("ada"), len(ledger.overrides("ada", former=True))) == ([], 1)
 
 
@@ -66,7 +70,7 @@ def test_an_override_is_withdrawn_once_and_what_happened_stays_on_record(
     for _ in range(2):
         done = ledger.withdraw_override(one.id, actor="eve", reason="A mistake.")
         assert (done.withdrawn_by, done.withdrawn_reason) == ("eve", "A mistake.")
-    assert ledger.terms(TIERS, "ada").tier == TIERS.tiers["explorer"]
+    assert ledger.entitlement(TIERS, "ada").tier == TIERS.tiers["explorer"]
     assert (ledger.overrides(), ledger.overrides(former=True)) == ([], [done])
     with pytest.raises(UnknownOverrideError):
         ledger.withdraw_override(99, actor="eve", reason="x")
@@ -103,8 +107,8 @@ def test_one_for_a_person_counts_for_that_person(ledger: Ledger) -> None:
             key=str(number),
             person=person,
         )
-    assert ledger.terms(TIERS, "survey", "eve").tier.dask.workers == 2
-    assert ledger.terms(TIERS, "survey", "ada").tier.dask.workers == 8
+    assert ledger.entitlement(TIERS, "survey", "eve").tier.dask.workers == 2
+    assert ledger.entitlement(TIERS, "survey", "ada").tier.dask.workers == 8
 
 
 def test_a_person_runs_no_more_servers_than_the_limit_for_each(ledger: Ledger) -> None:
@@ -125,63 +129,63 @@ def test_a_person_runs_no_more_servers_than_the_limit_for_each(ledger: Ledger) -
 
 def test_in_grace_there_is_a_clean_up_server_free_of_charge(ledger: Ledger, clock: Clock) -> None:
     clock.turn(90 * DAY - 1)
-    assert ledger.terms(CLEAN, "ada").state is State.EXPIRING
+    assert ledger.entitlement(CLEAN, "ada").state is State.EXPIRING
     clock.turn(1)
     for swept in (False, True):
         if swept:
             ledger.sweep()
-        terms = ledger.terms(CLEAN, "ada")
-        assert terms.state is (State.GRACE if swept else State.EXPIRED)
-        assert terms.clean_up is not None
-        assert (terms.offered.longest_session_hours, terms.offered.dask.clusters) == (1, 0)
-        assert [(name, size.rate) for name, size in terms.sizes(CLEAN).items()] == [("small", 0)]
-        assert terms.refusal is not None
-        assert terms.refusal.limit == "grace"
-        assert "The last term of ada is over since 2027-02-20." in terms.refusal.message
-        assert "for 1 hour at most" in terms.refusal.message
+        entitlement = ledger.entitlement(CLEAN, "ada")
+        assert entitlement.state is (State.GRACE if swept else State.EXPIRED)
+        assert entitlement.clean_up is not None
+        assert (entitlement.offered.longest_session_hours, entitlement.offered.dask.clusters) == (1, 0)
+        assert [(name, size.rate) for name, size in entitlement.sizes(CLEAN).items()] == [("small", 0)]
+        assert entitlement.refusal is not None
+        assert entitlement.refusal.limit == "grace"
+        assert "The last term of ada is over since 2027-02-20." in entitlement.refusal.message
+        assert "for 1 hour at most" in entitlement.refusal.message
         # What was started and paid for keeps its own limits, and what is free the short ones.
-        assert terms.limits_of("Medium server").longest_session_hours == 24
-        assert terms.limits_of(CLEAN_UP).longest_session_hours == 1
+        assert entitlement.limits_of("Medium server").longest_session_hours == 24
+        assert entitlement.limits_of(CLEAN_UP).longest_session_hours == 1
     # Without such a server in the file, and for a project, there is none.
-    assert ledger.terms(TIERS, "ada").sizes(TIERS) == {}
+    assert ledger.entitlement(TIERS, "ada").sizes(TIERS) == {}
     ledger.grant("ada", 10, actor="admin", reason="More.", key="1")
-    terms = ledger.terms(CLEAN, "ada")
-    assert (terms.clean_up, terms.refusal) == (None, None)
+    entitlement = ledger.entitlement(CLEAN, "ada")
+    assert (entitlement.clean_up, entitlement.refusal) == (None, None)
     # A new term does not make the free server that runs into one that may run on.
-    assert terms.limits_of(CLEAN_UP).longest_session_hours == 1
+    assert entitlement.limits_of(CLEAN_UP).longest_session_hours == 1
 
 
 def test_a_project_whose_term_is_over_gives_its_members_no_free_server(ledger: Ledger, clock: Clock) -> None:
     ledger.open_project("survey", "explorer", pi="ada", actor="admin")
-    assert ledger.terms(CLEAN, "survey", "ada").refusal is None
+    assert ledger.entitlement(CLEAN, "survey", "ada").refusal is None
     ledger.grant("survey", 9, actor="admin", reason="x", key="1", end=clock.now + timedelta(days=1))
     clock.turn(DAY)
-    terms = ledger.terms(CLEAN, "survey", "ada")
-    assert (terms.state, terms.clean_up, terms.sizes(CLEAN)) == (State.EXPIRED, None, {})
+    entitlement = ledger.entitlement(CLEAN, "survey", "ada")
+    assert (entitlement.state, entitlement.clean_up, entitlement.sizes(CLEAN)) == (State.EXPIRED, None, {})
     with pytest.raises(Refused, match="The last term of survey is over"):
-        terms.check()
+        entitlement.check()
 
 
 def test_a_suspended_account_says_why(ledger: Ledger) -> None:
     (one,) = ledger.allocations("ada")
     ledger.suspend(one.id, actor="admin", reason="Mining coins", key="1")
-    terms = ledger.terms(CLEAN, "ada")
+    entitlement = ledger.entitlement(CLEAN, "ada")
     with pytest.raises(Refused) as refused:
-        terms.check()
+        entitlement.check()
     assert refused.value.limit == "suspended"
     assert "is suspended since 2026-11-22: Mining coins." in refused.value.message
     assert CLEAN.ask in refused.value.message
-    assert terms.sizes(CLEAN) == {}
-    # Past the terms, the admission itself says it too.
+    assert entitlement.sizes(CLEAN) == {}
+    # Whoever does not ask for the entitlement is told it by the admission: the admission itself says it too.
     with pytest.raises(Refused, match="is suspended since 2026-11-22: Mining coins"):
         ledger.admit("ada", kind="server", key="server:ada/", label="A server", rate=1)
     # Beside another allocation that pays, what is suspended is named where credits are short.
     ledger.grant("ada", 100, actor="admin", reason="x", key="2")
-    assert ledger.terms(CLEAN, "ada").refusal is None
+    assert ledger.entitlement(CLEAN, "ada").refusal is None
     with pytest.raises(Refused, match=r"Not enough credits.*Mining coins"):
         ledger.admit("ada", kind="server", key="server:ada/", label="A server", rate=1)
     ledger.resume(one.id, actor="admin", reason="x", key="3")
-    assert ledger.terms(CLEAN, "ada").state is State.ACTIVE
+    assert ledger.entitlement(CLEAN, "ada").state is State.ACTIVE
 
 
 # Effective limits --------------------------------------------------------------------------------------

@@ -61,11 +61,11 @@ def cluster(
         options["account"] = account
     try:
         chosen, payer = _chosen(options)
-        terms = _terms(portal, payer)
-        if terms is not None:
-            workers, at_most = terms.within(workers), terms.within(at_most)
+        limits = _limits(portal, payer)
+        if limits is not None:
+            workers, at_most = limits.within(workers), limits.within(at_most)
             if workers is None and at_most is None:
-                at_most = terms.workers
+                at_most = limits.workers
         started = GatewayCluster(cluster_options=chosen, shutdown_on_close=shutdown_on_close)
         try:
             if workers is not None:
@@ -94,12 +94,12 @@ def cluster(
             "The Dask gateway does not answer, so no cluster was started. Wait a minute and run the cell "
             "again; if it happens again, please tell the platform's operators."
         ) from None
-    print(_announcement(terms, workers, at_most, payer))  # noqa: T201  -- a notebook's user reads it
+    print(_announcement(limits, workers, at_most, payer))  # noqa: T201  -- a notebook's user reads it
     return started
 
 
 @dataclass(frozen=True)
-class _Terms:
+class _Limits:
     """What the user's tier says of Dask clusters, and what the user has."""
 
     title: str
@@ -121,8 +121,8 @@ class _Terms:
         return self.workers
 
 
-def _terms(portal: Portal, payer: str | None) -> _Terms | None:
-    """Return the terms of the user's tier, or None while the portal cannot tell them or another account pays."""
+def _limits(portal: Portal, payer: str | None) -> _Limits | None:
+    """Return the limits of the user's tier, or None while the portal cannot tell them or another account pays."""
     try:
         me, tiers = read_me(portal), read_tiers(portal)
     except PortalUnavailableError:
@@ -130,7 +130,7 @@ def _terms(portal: Portal, payer: str | None) -> _Terms | None:
     if me.tier not in tiers.tiers or payer not in (None, me.name):
         return None
     tier = tiers.tiers[me.tier]
-    return _Terms(tier.title, tier.dask.workers, tier.dask.price, me.balance.available if me.balance else None)
+    return _Limits(tier.title, tier.dask.workers, tier.dask.price, me.balance.available if me.balance else None)
 
 
 def _chosen(options: dict[str, Any]) -> tuple[Any, str | None]:
@@ -164,25 +164,25 @@ def _answered(status: int) -> Exception:
     )
 
 
-def _announcement(terms: _Terms | None, workers: int | None, at_most: int | None, payer: str | None) -> str:
+def _announcement(limits: _Limits | None, workers: int | None, at_most: int | None, payer: str | None) -> str:
     """Return what the started cluster costs, as sentences."""
     close = "`cluster.close()` ends it."
-    if terms is None and payer is not None:
+    if limits is None and payer is not None:
         return f"A Dask cluster has started. The account {payer} pays for it. {close}"
-    if terms is None:
+    if limits is None:
         return f"A Dask cluster has started. What it costs could not be read from the portal. {close}"
-    balance = f" Your balance is {credits_text(terms.available)} credits." if terms.available is not None else ""
+    balance = f" Your balance is {credits_text(limits.available)} credits." if limits.available is not None else ""
     if workers is not None:
-        each = f" ({credits_text(terms.price)} for each)" if workers > 1 else ""
+        each = f" ({credits_text(limits.price)} for each)" if workers > 1 else ""
         return (
             f"A Dask cluster with {counted(workers, 'worker')} has started. While they run they cost "
-            f"{credits_text(workers * terms.price)} credits an hour{each}.{balance} {close}"
+            f"{credits_text(workers * limits.price)} credits an hour{each}.{balance} {close}"
         )
-    count = at_most or terms.workers
+    count = at_most or limits.workers
     return (
         f"A Dask cluster with at most {counted(count, 'worker')} has started. Each worker costs "
-        f"{credits_text(terms.price)} credits an hour while it runs, all together at most "
-        f"{credits_text(count * terms.price)}.{balance} {close}"
+        f"{credits_text(limits.price)} credits an hour while it runs, all together at most "
+        f"{credits_text(count * limits.price)}.{balance} {close}"
     )
 
 

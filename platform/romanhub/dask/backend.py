@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from dask_gateway_server.backends.base import PublicException
 from dask_gateway_server.models import User
 from dask_gateway_server.options import Options
+from hubquota.models.kinds import WORKER
 from hubquota.models.ledger import Lease, Refused
-from hubquota.models.terms import WORKER
 from hubquota.models.tiers import Tiers
 from hubquota.services.ledger import Ledger, utc_now
 from hubquota.services.tiersfile import TiersFile
@@ -79,7 +79,7 @@ class LocalClusterBackend(OwnFolders):
         self.task_pool.spawn(self._watch_workers())
 
     async def get_cluster_options(self, user: User) -> Options:
-        """What the terms of the accounts that the user may draw on let them choose."""
+        """What the user may choose by their entitlements on the accounts that they may draw on."""
         return cluster_options(await self._payers(user))
 
     async def start_cluster(self, user: User, cluster_options: dict[str, Any]) -> str:
@@ -139,11 +139,11 @@ class LocalClusterBackend(OwnFolders):
             found = self._ledger.open_leases(WORKER, account=account)
             own: int = sum(cluster_of(lease.key) == cluster.name for lease in found)
             try:
-                terms = self._ledger.terms(self._tiers, account, person)
-                terms.check()
+                entitlement = self._ledger.entitlement(self._tiers, account, person)
+                entitlement.check()
             except Refused:
                 return own
-            dask = terms.tier.dask
+            dask = entitlement.tier.dask
             more: int = self._ledger.room(account, person=person, kind=WORKER, rate=dask.rate, limit=dask.workers)
             return own + more
 
@@ -212,16 +212,16 @@ class LocalClusterBackend(OwnFolders):
         account, person = self.payer(cluster)
 
         def admit() -> Lease:
-            terms = self._ledger.terms(self._tiers, account, person)
-            terms.check()
+            entitlement = self._ledger.entitlement(self._tiers, account, person)
+            entitlement.check()
             return self._ledger.admit(
                 account,
                 person=person,
                 kind=WORKER,
                 key=_key(worker),
                 label="Dask worker",
-                rate=terms.tier.dask.rate,
-                limit=terms.tier.dask.workers,
+                rate=entitlement.tier.dask.rate,
+                limit=entitlement.tier.dask.workers,
                 ask=self._tiers.ask,
                 # A name is given to one worker: what is open under it is a leftover of a crash.
                 settle_leftover=True,

@@ -1,4 +1,4 @@
-"""What a user may choose of a cluster, rendered from the terms of the accounts that they may draw on."""
+"""What a user may choose of a cluster, rendered from the entitlements on the accounts that they may draw on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def cluster_options(payers: Payers) -> Options:
     The caps on the whole cluster are not options: the handler sets them from the tier, whatever was asked.
     Where the accounts' tiers have workers of different sizes, 0 stands for all that the chosen one gives.
     """
-    tiers = {name: terms.offered.dask for name, terms in payers.terms.items()}
+    tiers = {name: entitlement.offered.dask for name, entitlement in payers.entitlements.items()}
 
     def handler(options: Any) -> dict[str, Any]:
         dask = tiers[options.account]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from hubquota.models.kinds import WORKER
 from hubquota.models.ledger import Lease, Refused
-from hubquota.models.terms import WORKER
 from hubquota.models.tiers import Tiers
 from hubquota.models.words import number_text
 from hubquota.services.ledger import Ledger
@@ -109,8 +109,8 @@ def _surplus(ledger: Ledger, tiers: Tiers, workers: Sequence[Lease]) -> dict[str
 
 
 def _limit(ledger: Ledger, tiers: Tiers, account: str, person: str) -> int | None:
-    """How many workers an account may run by a person's terms; None where the file no longer says."""
+    """How many workers an account may run by a person's entitlement; None where the file no longer says."""
     try:
-        return ledger.terms(tiers, account, person).tier.dask.workers
+        return ledger.entitlement(tiers, account, person).tier.dask.workers
     except Refused:
         return None

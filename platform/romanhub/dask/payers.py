@@ -1,19 +1,19 @@
-"""Which accounts a person's clusters may draw on, and on which terms."""
+"""Which accounts a person's clusters may draw on, and what they are entitled to there."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from hubquota.models.entitlement import Entitlement
+from hubquota.models.kinds import SERVER, WORKER
 from hubquota.models.ledger import Refused
 from hubquota.models.money import format_credits
-from hubquota.models.terms import WORKER, Terms
 from hubquota.models.tiers import Tiers
 from hubquota.models.words import duration_text, number_text
 from hubquota.services.ledger import MINIMUM_SECONDS, Ledger
 
 #: The kind of a server's lease.
-SERVER = "server"
 
 #: Who opens an account and closes a worker's lease, in the journal.
 ACTOR = "dask-gateway"
@@ -29,26 +29,26 @@ ENDED = "The worker has ended."
 class Payers:
     """The accounts that a person may draw on, their own first, and which of them pays unless they choose."""
 
-    terms: dict[str, Terms]
+    entitlements: dict[str, Entitlement]
     default: str
 
-    def chosen(self, name: object, ask: str) -> Terms:
-        """Return the terms of the account of a name.
+    def chosen(self, name: object, ask: str) -> Entitlement:
+        """Return the entitlement on the account of a name.
 
         Raises
         ------
         Refused
             They may not draw on it, or nothing can be started on it.
         """
-        terms = self.terms.get(name) if isinstance(name, str) else None
-        if terms is None:
+        entitlement = self.entitlements.get(name) if isinstance(name, str) else None
+        if entitlement is None:
             raise Refused(
                 limit="account",
                 message=f"You cannot draw on an account '{str(name)[:80]}'; you can on: "
-                f"{', '.join(self.terms)}. {ask}",
+                f"{', '.join(self.entitlements)}. {ask}",
             )
-        terms.check()
-        return terms
+        entitlement.check()
+        return entitlement
 
 
 def payers_for(ledger: Ledger, tiers: Tiers, person: str, groups: Collection[str]) -> Payers:
@@ -71,11 +71,11 @@ def payers_for(ledger: Ledger, tiers: Tiers, person: str, groups: Collection[str
         term_days=opened.term_days,
         renewable=opened.renewable,
     )
-    found: dict[str, Terms] = {}
+    found: dict[str, Entitlement] = {}
     refusal: Refused | None = None
     for row in ledger.drawable(person):
         try:
-            found[row.account.name] = ledger.terms(tiers, row.account.name, person)
+            found[row.account.name] = ledger.entitlement(tiers, row.account.name, person)
         except Refused as refused:
             refusal = refusal or refused
     if not found:
@@ -109,8 +109,8 @@ def check_start(
     Refused
         With the limit that is reached, why the last workers were stopped, and how to ask for more.
     """
-    terms = payers.chosen(account, tiers.ask)
-    name, tier = terms.account.name, terms.tier
+    entitlement = payers.chosen(account, tiers.ask)
+    name, tier = entitlement.account.name, entitlement.tier
     own = name == person
     if len(running) >= tier.dask.clusters:
         whose = f"Your tier, {tier.title}," if own else f"The tier of {name}, {tier.title},"

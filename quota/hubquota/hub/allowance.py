@@ -10,7 +10,7 @@ from functools import cache, partial
 
 from hubquota.hub.accounts import open_account_of
 from hubquota.hub.desk import PAUSE, LedgerDesk, LedgerDownError, desk_for
-from hubquota.hub.keys import SERVER
+from hubquota.models.kinds import SERVER
 from hubquota.models.ledger import Refused
 from hubquota.models.stops import NOT_STARTED, EndKind
 from hubquota.models.tiers import Size, Tiers

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hubquota.hub.keys import SERVER
+from hubquota.models.kinds import SERVER
 from hubquota.models.ledger import Lease, Refused
 from hubquota.models.money import format_credits
 from hubquota.models.notices import LONGEST_SUBJECT
@@ -58,7 +58,7 @@ def stops_of(
 def _limits(ledger: Ledger, tiers: Tiers, lease: Lease) -> Tier | None:
     """Return the limits of something that runs; None where the tiers file no longer says them."""
     try:
-        return ledger.terms(tiers, lease.account, lease.person).limits_of(lease.label)
+        return ledger.entitlement(tiers, lease.account, lease.person).limits_of(lease.label)
     except Refused:
         return None
 

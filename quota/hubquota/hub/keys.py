@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-#: The kind of a server's lease.
-SERVER = "server"
+from hubquota.models.kinds import SERVER
 
 
 def server_key(user: str, server: str) -> str:

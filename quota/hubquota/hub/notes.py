@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from hubquota.hub.enforcement import Warned, budget_warning, stop_warning, stops_of
-from hubquota.hub.keys import SERVER
+from hubquota.models.kinds import SERVER
 from hubquota.models.ledger import Lease
 from hubquota.models.stops import due_warning
 from hubquota.models.tiers import Tiers

@@ -1,4 +1,4 @@
-"""What a user is offered on the spawn page, and what a start may use: the ledger's terms, account by account."""
+"""What a user is offered on the spawn page, and what a start may use: their entitlement, account by account."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hubquota.hub.form import SIZE, Payer
+from hubquota.hub.form import Payer
+from hubquota.hub.options import size_asked_for
+from hubquota.models.entitlement import CLEAN_UP, Entitlement
 from hubquota.models.ledger import Refused
-from hubquota.models.terms import CLEAN_UP, Terms
 from hubquota.models.tiers import Size, Tiers
 from hubquota.services.ledger import Ledger
 
@@ -33,13 +34,13 @@ def offers_for(ledger: Ledger, tiers: Tiers, person: str, groups: Collection[str
     for row in ledger.drawable(person):
         name = row.account.name
         try:
-            terms = ledger.terms(tiers, name, person)
+            entitlement = ledger.entitlement(tiers, name, person)
         except Refused as refused:
             found.closed[name] = refused.message
             continue
-        sizes, why = terms.sizes(tiers), terms.refusal.message if terms.refusal else ""
+        sizes, why = entitlement.sizes(tiers), entitlement.refusal.message if entitlement.refusal else ""
         if sizes:
-            found.payers.append(Payer(name, terms.tier_name, row.balance, sizes, why))
+            found.payers.append(Payer(name, entitlement.tier_name, row.balance, sizes, why))
         else:
             found.closed[name] = why
     return found
@@ -53,20 +54,16 @@ def sync_groups(ledger: Ledger, tiers: Tiers, person: str, groups: Collection[st
         log.warning("%s is a user's account, so the hub group of that name cannot be a project.", project)
 
 
-def machine_of(tiers: Tiers, terms: Terms, options: Mapping[str, Any]) -> tuple[Size, str]:
+def machine_of(tiers: Tiers, entitlement: Entitlement, options: Mapping[str, Any]) -> tuple[Size, str]:
     """Return the size that a start asks for, and the label of its lease.
 
     Raises:
         Refused: nothing can be started on the account, or not that size.
     """
-    offered = terms.sizes(tiers)
-    name = options.get(SIZE, terms.offered.default_size)
-    if not isinstance(name, str) or name not in offered:
-        terms.check()
-        raise Refused(
-            limit="size",
-            message=f"The tier {terms.tier.title} does not offer the size '{str(name)[:80]}'; "
-            f"it offers: {', '.join(offered)}. {tiers.ask}",
-        )
-    size = offered[name]
-    return size, CLEAN_UP if terms.clean_up is not None else f"{size.title} server"
+    try:
+        size = size_asked_for(entitlement.sizes(tiers), entitlement.offered, options, tiers.ask)
+    except Refused:
+        # What speaks against every size is said before what speaks against this one.
+        entitlement.check()
+        raise
+    return size, CLEAN_UP if entitlement.clean_up is not None else f"{size.title} server"

@@ -7,7 +7,7 @@ from typing import Any
 
 from hubquota.hub.form import SIZE
 from hubquota.models.ledger import Refused
-from hubquota.models.tiers import Size, Tiers
+from hubquota.models.tiers import Size, Tier
 
 
 def options_from_form(form: Mapping[str, Any]) -> dict[str, Any]:
@@ -17,20 +17,6 @@ def options_from_form(form: Mapping[str, Any]) -> dict[str, Any]:
         for name, values in form.items()
         if name != "_xsrf"
     }
-
-
-def check_tier(tiers: Tiers, tier: str) -> None:
-    """Check that the platform still has a tier.
-
-    Raises:
-        Refused: it does not.
-    """
-    if tier not in tiers.tiers:
-        raise Refused(
-            limit="tier",
-            message=f"Your account is on the tier '{tier}', which this platform no longer has, so no "
-            f"server can be started. {tiers.ask}",
-        )
 
 
 def check_options(options: Mapping[str, Any], known: frozenset[str]) -> None:
@@ -48,18 +34,23 @@ def check_options(options: Mapping[str, Any], known: frozenset[str]) -> None:
         )
 
 
-def size_asked_for(tiers: Tiers, tier: str, options: Mapping[str, Any]) -> Size:
+def size_asked_for(offered: Mapping[str, Size], tier: Tier, options: Mapping[str, Any], ask: str) -> Size:
     """Return the size that a start is asked for with, or the tier's default.
+
+    Args:
+        offered: the sizes that it may have, by name.
+        tier: the tier that offers them.
+        options: what the start is asked for with.
+        ask: how to ask for more: the last sentence of a refusal.
 
     Raises:
         Refused: the tier does not offer it.
     """
-    offered = tiers.sizes_of(tier)
-    name = options.get(SIZE, tiers.tiers[tier].default_size)
+    name = options.get(SIZE, tier.default_size)
     if not isinstance(name, str) or name not in offered:
         raise Refused(
             limit="size",
-            message=f"The tier {tiers.tiers[tier].title} does not offer the size '{str(name)[:80]}'; "
-            f"it offers: {', '.join(offered)}. {tiers.ask}",
+            message=f"The tier {tier.title} does not offer the size '{str(name)[:80]}'; "
+            f"it offers: {', '.join(offered)}. {ask}",
         )
     return offered[name]

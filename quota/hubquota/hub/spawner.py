@@ -21,16 +21,16 @@ from hubquota.hub.accounts import open_first_account
 from hubquota.hub.desk import LedgerDownError
 from hubquota.hub.endings import ran_out_of_memory
 from hubquota.hub.form import ACCOUNT, SIZE
-from hubquota.hub.keys import SERVER
 from hubquota.hub.metrics import admission
 from hubquota.hub.offers import machine_of, sync_groups
 from hubquota.hub.options import check_options, size_asked_for
 from hubquota.hub.refusal import refusal_error
 from hubquota.hub.spawner_base import finished
 from hubquota.hub.spawner_pages import LEDGER_DOWN, QuotaPages
+from hubquota.models.entitlement import Entitlement
+from hubquota.models.kinds import SERVER
 from hubquota.models.ledger import Lease, Refused
 from hubquota.models.stops import ENDED, NOT_STARTED, OUT_OF_MEMORY, STOPPED, EndKind
-from hubquota.models.terms import Terms
 from hubquota.models.tiers import Size
 from hubquota.services.ledger import Ledger
 from hubquota.storage.allowance import Allowed
@@ -193,7 +193,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         if not await self._allowance().post(name):
             log.warning("Something of what %s ran without the ledger is still to be written.", name)
 
-        def look(ledger: Ledger) -> Terms:
+        def look(ledger: Ledger) -> Entitlement:
             open_first_account(ledger, tiers, name, groups, claims, actor="first start")
             sync_groups(ledger, tiers, name, groups)
             names = [name] if payer == name else [row.account.name for row in ledger.drawable(name)]
@@ -203,10 +203,10 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
                     message=f"You cannot draw on an account '{str(payer)[:80]}'; you can on: "
                     f"{', '.join(names)}. {tiers.ask}",
                 )
-            return ledger.terms(tiers, payer, name)
+            return ledger.entitlement(tiers, payer, name)
 
-        terms = await self._desk().ask(look)
-        size, label = machine_of(tiers, terms, options)
+        entitlement = await self._desk().ask(look)
+        size, label = machine_of(tiers, entitlement, options)
         lease = await self._desk().admit(
             lambda ledger: ledger.admit(
                 payer,
@@ -215,7 +215,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
                 key=key,
                 label=label,
                 rate=size.rate,
-                limit_each=terms.offered.servers,
+                limit_each=entitlement.offered.servers,
                 ask=tiers.ask,
                 # The hub starts a server only when nothing of that name runs.
                 settle_leftover=True,
@@ -237,7 +237,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         if options.get(ACCOUNT, self.user.name) != self.user.name:
             raise down
         tier = tiers.tier_for(self._groups(), self._claims)
-        size = size_asked_for(tiers, tier, options)
+        size = size_asked_for(tiers.sizes_of(tier), tiers.tiers[tier], options, tiers.ask)
         allowed = await self._allowance().allow(tiers, person=self.user.name, key=self._key, tier=tier, size=size)
         if allowed is None:
             raise down

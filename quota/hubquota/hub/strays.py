@@ -8,7 +8,8 @@ from datetime import datetime
 from hubquota.hub.accounts import open_first_account
 from hubquota.hub.api import Server
 from hubquota.hub.form import ACCOUNT, SIZE
-from hubquota.hub.keys import SERVER, server_key
+from hubquota.hub.keys import server_key
+from hubquota.models.kinds import SERVER
 from hubquota.models.ledger import Lease
 from hubquota.models.tiers import Size, Tiers
 from hubquota.services.ledger import Ledger

@@ -17,8 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hubquota.hub.api import HubApi, Server
 from hubquota.hub.enforcement import Announcements, stops_of
-from hubquota.hub.keys import SERVER, server_key, server_of
+from hubquota.hub.keys import server_key, server_of
 from hubquota.hub.strays import adopt
+from hubquota.models.kinds import SERVER
 from hubquota.models.ledger import Lease, Swept
 from hubquota.models.stops import LOST, NEVER_STARTED, Outlook, Stop, due_stop, next_moment
 from hubquota.models.tiers import Tiers

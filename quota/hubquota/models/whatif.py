@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hubquota.models.burn import Pool, draw, exhausts_at, lasts
+from hubquota.models.kinds import SERVER, WORKER
 from hubquota.models.ledger import AccountKind, Limit
 from hubquota.models.tiers import Tiers
 
@@ -22,7 +23,6 @@ from hubquota.models.tiers import Tiers
 #: granted, or nothing ever runs out.
 Budgets = Literal["tier", "granted", "unlimited"]
 
-_SERVER, _WORKER = "server", "dask-worker"
 #: How the label of a server's lease ends, after the title of its size.
 _SERVER_LABEL = " server"
 
@@ -263,11 +263,11 @@ class _Account:
         tier = self._tier(tiers)
         self.tiers_seen.add(tier)
         sums = self._replay.tiers.setdefault(tier, Sums())
-        size = policy.size_of(part.label) if part.kind == _SERVER else None
+        size = policy.size_of(part.label) if part.kind == SERVER else None
         price: int | None = None
         if size is not None:
             price = tiers.sizes[size].rate
-        elif part.kind == _WORKER and tier in tiers.tiers:
+        elif part.kind == WORKER and tier in tiers.tiers:
             price = tiers.tiers[tier].dask.rate
         lease = self._leases[part.lease] = _Lease(part.kind, price, part.first_rate, sums, "runs")
         if price is None:
@@ -286,8 +286,8 @@ class _Account:
             return "tier"
         if size is not None and size not in tiers.tiers[tier].sizes:
             return "size"
-        if part.kind == _WORKER:
-            workers = sum(one.kind == _WORKER for one in self._running.values())
+        if part.kind == WORKER:
+            workers = sum(one.kind == WORKER for one in self._running.values())
             if workers >= tiers.tiers[tier].dask.workers:
                 return "count"
         if not self._replay.can_start(self._sources, self._rate + rate, part.start):

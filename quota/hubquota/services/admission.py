@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hubquota.models.caps import Cap
+from hubquota.models.entitlement import suspended_text
+from hubquota.models.kinds import WORKER
 from hubquota.models.ledger import Lease, Limit
 from hubquota.models.money import format_credits, format_price, price_of
-from hubquota.models.terms import WORKER, suspended_text
 from hubquota.models.words import duration_text, number_text
 from hubquota.services.book import START_LIMIT, Book
 from hubquota.storage import accounts, allocations, caps, journal, leases

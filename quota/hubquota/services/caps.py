@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from hubquota.models.caps import Cap, Ending, MemberUse
+from hubquota.models.kinds import WORKER
 from hubquota.models.ledger import ImpossibleError, Refused
-from hubquota.models.terms import WORKER
 from hubquota.services.accounts import Accounts
 from hubquota.services.base import known
 from hubquota.services.book import START_LIMIT, Book, terms_on

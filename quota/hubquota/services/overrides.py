@@ -1,9 +1,10 @@
-"""Overrides of a tier's limits, and the terms on which somebody draws on an account."""
+"""Overrides of a tier's limits, and what somebody is entitled to on an account."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from hubquota.models.entitlement import Entitlement, deciding, entitlement_of
 from hubquota.models.ledger import (
     ConflictingKeyError,
     ImpossibleError,
@@ -11,7 +12,6 @@ from hubquota.models.ledger import (
     UnknownOverrideError,
 )
 from hubquota.models.overrides import Overridden, Override
-from hubquota.models.terms import Terms, deciding, terms_of
 from hubquota.models.tiers import Tiers
 from hubquota.services.base import Service, known
 from hubquota.storage import accounts, allocations, journal, overrides
@@ -120,8 +120,8 @@ class Overrides(Service):
                 known(connection, account)
             return overrides.of(connection, owner=account, after=None if former else self._now())
 
-    def terms(self, tiers: Tiers, account: str, person: str | None = None) -> Terms:
-        """Return on which terms somebody draws on an account now: limits, grace, suspension.
+    def entitlement(self, tiers: Tiers, account: str, person: str | None = None) -> Entitlement:
+        """Return what somebody is entitled to on an account now: limits, grace, suspension.
 
         Args:
             tiers: what the tiers file says.
@@ -148,4 +148,4 @@ class Overrides(Service):
             why = ""
             if which is not None and which.suspended_at is not None:
                 why = journal.last_reason(connection, which.id, "suspension")
-        return terms_of(tiers, view, found, current, at, person=person or account, why_suspended=why)
+        return entitlement_of(tiers, view, found, current, at, person=person or account, why_suspended=why)

@@ -7,10 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hubquota.models.kinds import WORKER
 from hubquota.models.ledger import Lease, Refused
 from hubquota.models.money import to_units
 from hubquota.models.overrides import Overridden
-from hubquota.models.terms import WORKER
 from hubquota.models.tiers import Tiers
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import load_tiers
@@ -67,7 +67,7 @@ def test_the_account_that_the_server_draws_on_pays_unless_another_one_is_chosen(
     ledger: Ledger, tiers: Tiers
 ) -> None:
     payers = payers_for(ledger, tiers, "ada", ())
-    assert (list(payers.terms), payers.default) == (["ada", "survey"], "ada")
+    assert (list(payers.entitlements), payers.default) == (["ada", "survey"], "ada")
     ledger.admit("survey", person="ada", kind="server", key="server:ada/", label="A server", rate=1)
     assert payers_for(ledger, tiers, "ada", ()).default == "survey"
     # With servers on two accounts there is no telling which one is meant.

@@ -1,4 +1,4 @@
-"""On which terms somebody draws on an account now: its limits, and whether it is in grace or suspended."""
+"""What somebody is entitled to on an account now: its limits, and whether it is in grace or suspended."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from hubquota.models.overrides import Override, effective
 from hubquota.models.states import Facts, State, state_of
 from hubquota.models.tiers import Size, Tier, Tiers
 from hubquota.models.words import duration_text, number_text
-
-#: The kind of lease that a running Dask worker holds; caps on workers count these.
-WORKER = "dask-worker"
 
 #: The label of a clean-up server's lease. By it the watch tells such a server from one that is paid for.
 CLEAN_UP = "Clean-up server"
@@ -37,7 +34,7 @@ _IN_GRACE = frozenset({State.EXPIRED, State.REVOKED, State.GRACE})
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class Entitlement:
     """What somebody may use on an account, decided in one place for all who ask."""
 
     account: Account
@@ -108,7 +105,7 @@ def facts_of(allocation: Allocation, expiring: timedelta = timedelta(0)) -> Fact
     )
 
 
-def terms_of(
+def entitlement_of(
     tiers: Tiers,
     account: Account,
     allocations: Sequence[Allocation],
@@ -117,8 +114,8 @@ def terms_of(
     *,
     person: str,
     why_suspended: str = "",
-) -> Terms:
-    """Return on which terms somebody draws on an account.
+) -> Entitlement:
+    """Return what somebody is entitled to on an account.
 
     Args:
         tiers: what the tiers file says.
@@ -153,7 +150,7 @@ def terms_of(
         refusal = _over(tiers, account, which, clean_up)
     elif which is not None and state in (State.ARCHIVED, State.PURGED):
         refusal = _over(tiers, account, which, None)
-    return Terms(account, name, tier, state, tuple(given), clean_up, limits, refusal)
+    return Entitlement(account, name, tier, state, tuple(given), clean_up, limits, refusal)
 
 
 def deciding(tiers: Tiers, allocations: Iterable[Allocation], now: datetime) -> Allocation | None:

@@ -1,0 +1,10 @@
+"""The kinds of leases: what can run, as the ledger calls it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: A server.
+SERVER: Final = "server"
+#: A Dask worker; caps on workers count these.
+WORKER: Final = "dask-worker"
