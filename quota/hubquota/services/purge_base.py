@@ -67,8 +67,14 @@ class PurgeService(PurgeRegister):
             return item.reason
         if (closed := purge.closed_reason(connection, item.plan)) is not None:
             return closed
-        if purge_keep.newest_allocation(connection, item.account_id) != item.allocation:
-            return f"{item.account} was granted an allocation since the plan was made"
+        if (back := self._come_back(connection, item)) is not None:
+            return back
         now = self._now()
         kept = purge_keep.reason_to_keep(connection, item.account_id, item.account, self._graces, now)
         return kept or None
+
+    def _come_back(self, connection: Connection, item: Item) -> str | None:
+        """Return how a thing's account has come back since the plan was made; None where it has not."""
+        if purge_keep.newest_allocation(connection, item.account_id) == item.allocation:
+            return None
+        return f"{item.account} was granted an allocation since the plan was made"
