@@ -140,6 +140,7 @@ def test_what_the_first_form_had_is_carried_over(empty_url: str, clock: Clock) -
     )
     assert ledger.allocations("bob") == []
     assert ledger.account("bob").tiers == ("researcher",)  # type: ignore[union-attr]
+    assert [row.account.name for row in ledger.accounts("DA")] == ["ada"], "names are found by their parts"
     statement = ledger.statement("ada")
     assert [(entry.kind, entry.amount, entry.balance_after) for entry in statement.entries] == [
         ("supplement", 1000, 9400),
