@@ -70,7 +70,9 @@ def create_app(
     rendered = Pages(settings.hub, gate.ticket)
     app.include_router(signin.routes(settings.hub, doorkeeper))
     app.include_router(api.routes(gate, desk, accounts, reading, acts, settings.archive), prefix=f"{prefix}api")
-    app.include_router(api.more_routes(gate, desk, reading, mailbox, limits, purging, trying), prefix=f"{prefix}api")
+    app.include_router(
+        api.more_routes(gate, desk, reading, mailbox, limits, purging, trying), prefix=f"{prefix}api"
+    )
     app.include_router(health_routes(accounts), prefix=f"{prefix}api")
     for part in (
         pages.more_routes(settings, gate, desk, reading, mailbox, limits, purging, trying, rendered),

@@ -83,9 +83,7 @@ class Desk:
         """Return what came of an act; raises LedgerUnavailableError where that is not known."""
         return await self._run(act, acting=True)
 
-    async def _run(
-        self, call: Callable[[], _Found], *, acting: bool, deadline: float | None = None
-    ) -> _Found:
+    async def _run(self, call: Callable[[], _Found], *, acting: bool, deadline: float | None = None) -> _Found:
         seconds = deadline or self._deadline
         try:
             with anyio.fail_after(seconds):

@@ -74,7 +74,9 @@ class WishesInput(Input):
     address: Annotated[
         Text | None,
         Field(
-            min_length=3, max_length=LONGEST_ADDRESS, description="A mail address; null for what the sign-in tells."
+            min_length=3,
+            max_length=LONGEST_ADDRESS,
+            description="A mail address; null for what the sign-in tells.",
         ),
     ]
     sent: Annotated[
@@ -98,9 +100,7 @@ def routes(gate: Gate, mailbox: Mailbox) -> APIRouter:
         visitor: Visitor = person,
     ) -> NoticesModel:
         """What the caller is told, newest first."""
-        found, following = await mailbox.notices(
-            visitor.name, unread_only=unread_only, before=before, limit=limit
-        )
+        found, following = await mailbox.notices(visitor.name, unread_only=unread_only, before=before, limit=limit)
         link_next(request, response, before=following)
         return NoticesModel(
             notices=tuple(_notice(one) for one in found),
