@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from hubquota.models.money import UNITS_PER_CREDIT, format_credits, format_price, price_of
-from hubquota.models.words import bytes_text
+from hubquota.models.words import bytes_text, number_text
 from hubquota.services.describe import linked
 from markupsafe import Markup
 
@@ -126,6 +126,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "linked": linked,
     "sentence": sentence,
     "bytes": bytes_text,
+    "counted": number_text,
     "limits": limits_text,
     "last_day": last_day,
 }

@@ -120,7 +120,7 @@ class Limits:
 
 
 def limits_text(limits: Overridden) -> str:
-    """Return what an override allows, for people: "size large; 40 Dask workers at once"."""
+    """Return what an override allows, for people: "Size large; 40 Dask workers at once"."""
     said = []
     if limits.sizes:
         said.append(f"{'size' if len(limits.sizes) == 1 else 'sizes'} {', '.join(limits.sizes)}")
@@ -135,4 +135,5 @@ def limits_text(limits: Overridden) -> str:
         said.append(f"stopped after {number_text(limits.idle_stop_minutes, 'minute')} without activity")
     if limits.longest_session_hours is not None:
         said.append(f"stopped after {number_text(limits.longest_session_hours, 'hour')}")
-    return "; ".join(said)
+    text = "; ".join(said)
+    return text[:1].upper() + text[1:]

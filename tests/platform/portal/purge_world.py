@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from hubquota.models.requests import Actor
 from hubquota.purge.adapter import load_adapters
 from hubquota.services.ledger import Ledger
-from hubquota.services.purge import Purge
+from hubquota.services.purge import Purge, PurgeRegister
 from hubquota.services.purge_file import load_purge_settings
 
 from tests.platform.portal.world import Clock
 
 ROOT = Actor("root (hubquota)", admin=True)
+EDWIN = Actor("edwin", admin=True)
 #: Days of grace: few, so that the tests' clock need not run far.
 GRACES = {"explorer": 1}
-GONE = ("olga", "pavel", "quentin", "rosa", "sven")
 
 
 class PurgeWorld:
@@ -29,8 +30,6 @@ class PurgeWorld:
 
     def set(self, **changes: Any) -> None:
         """Write the settings file; JSON is YAML."""
-        import json
-
         settings = {
             "archive": str(self._archive),
             "limits": {"accounts": 100, "percent": 100},
@@ -68,3 +67,29 @@ class PurgeWorld:
         self.service().approve(number, by=ROOT, digest=digest)
         for _ in range(times):
             self.service().advance(dry_run=False)
+
+
+def begin_purges(purges: PurgeWorld, ledger: Ledger, clock: Clock) -> None:
+    """Two plans, with things at several stages, and a hold. Others' time is over, too."""
+    register = PurgeRegister.sharing(ledger)
+    purges.expire("olga", "pavel", "quentin", "rosa", "sven")
+    for name in ("quentin", "rosa", "sven"):
+        register.hold(name, by=EDWIN, reason="Not yet")
+    purges.set(notice_days=[], quarantine_days=1)
+    purges.take(times=1)
+    clock.advance(days=1)
+    purges.service().advance(dry_run=False)
+    (pavels,) = register.items_of("pavel")
+    register.ask_back(pavels.id, by=ROOT)
+    purges.service().advance(dry_run=False)
+    purges.set(notice_days=[30, 1])
+    register.release("quentin", by=EDWIN)
+    purges.take(times=1)
+    register.hold("quentin", by=EDWIN, reason="On parental leave until the summer")
+
+
+def last_plan(purges: PurgeWorld, ledger: Ledger) -> int:
+    """A plan that waits for approval; return its number."""
+    for name in ("rosa", "sven"):
+        PurgeRegister.sharing(ledger).release(name, by=EDWIN)
+    return purges.plan()[0]

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 from hubquota.models.ledger import Lease
 from hubquota.models.money import rate_of, to_units
+from hubquota.models.overrides import Overridden
 from hubquota.models.requests import Actor
 from hubquota.models.tiers import Tiers
 from hubquota.services.ledger import Ledger
@@ -257,6 +258,18 @@ def tell_story(ledger: Ledger, clock: Clock, tiers: Tiers) -> None:
     for worker in range(2):
         start(ledger, "ada", kind="dask-worker", which=f"c2/{worker}", label="Dask worker", price="0.08")
     clock.advance(hours=5, minutes=12, seconds=9)
+
+
+def tell_of_limits(ledger: Ledger, clock: Clock) -> None:
+    """After `tell_more`: an override, a cap, and notices of which some were read."""
+    ledger.give_override(
+        "ada", Overridden(sizes=("huge",), workers=40), clock.now + timedelta(days=20), actor="edwin",
+        reason="The summer school on gravitational lensing", key="school",
+    )  # fmt: skip
+    ledger.set_cap(
+        "bulge-survey", "cecilia", credits=to_units(120), workers=20, actor="ada", reason="A share for each of us"
+    )
+    ledger.mark_read("ada", [one.id for one in ledger.notices("ada")][2:])
 
 
 class Reader:

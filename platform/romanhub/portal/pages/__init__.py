@@ -92,7 +92,7 @@ def more_routes(
     for part in (
         notices.routes(settings.hub, gate, mailbox, pages),
         limits.routes(settings.hub, gate, desk, reading, limits_),
-        purge.routes(settings.hub, gate, purging, pages),
+        purge.routes(settings.hub, gate, desk, purging, pages),
         whatif.routes(settings, gate, desk, trying, pages),
     ):
         router.include_router(part)

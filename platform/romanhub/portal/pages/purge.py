@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from romanhub.portal.auth import Visitor
+from romanhub.portal.desk import Desk
 from romanhub.portal.forms import Form
 from romanhub.portal.gate import Gate, ensure_admin, ensure_requester
 from romanhub.portal.problems import invalid
@@ -21,7 +23,7 @@ _EVENTS = 100
 _Id = Annotated[int, Path(ge=1, lt=2**63)]
 
 
-def routes(settings: HubSettings, gate: Gate, purging: Purging, pages: Pages) -> APIRouter:
+def routes(settings: HubSettings, gate: Gate, desk: Desk, purging: Purging, pages: Pages) -> APIRouter:
     """The routes of purges."""
     router = APIRouter()
     auditor, form = Depends(gate.auditor), Depends(gate.form)
@@ -50,6 +52,8 @@ def routes(settings: HubSettings, gate: Gate, purging: Purging, pages: Pages) ->
     ) -> HTMLResponse:
         found = await purging.review(number)
         items = [item for item in found.items if item.id > after]
+        limits = await purging.settings()
+        good_until = found.plan.made_at + timedelta(days=limits.plan_days) if limits else None
         events = [one for one in await purging.events(number) if before is None or one.id < before]
         return pages.page(
             request,
@@ -59,7 +63,7 @@ def routes(settings: HubSettings, gate: Gate, purging: Purging, pages: Pages) ->
             review=found,
             together=totals(found.accounts),
             state=state_of_plan(found.plan),
-            items=items[:_THINGS],
+            things=items[:_THINGS],
             after=after,
             next_after=items[_THINGS - 1].id if len(items) > _THINGS else None,
             events=events[:_EVENTS],
@@ -67,7 +71,9 @@ def routes(settings: HubSettings, gate: Gate, purging: Purging, pages: Pages) ->
             next_before=events[_EVENTS - 1].id if len(events) > _EVENTS else None,
             configured=purging.configured,
             not_configured=NOT_CONFIGURED,
-            settings=await purging.settings(),
+            settings=limits,
+            good_until=good_until,
+            stale=good_until is not None and desk.clock() >= good_until,
         )
 
     @router.post("/admin/purge/{number}/approve")
