@@ -332,6 +332,44 @@ def test_an_administrator_acts_on_one_account_and_on_several(browser: Browser, s
     edwin.context.close()
 
 
+def test_limits_a_plan_and_another_tiers_file_without_javascript(browser: Browser, server: Server) -> None:
+    edwin, olga = (signed_in(browser, server, who) for who in ("edwin", "olga"))
+
+    edwin.goto(f"{server.url}admin/accounts/cecilia")
+    for title in ("Give an override", "Move the account", "Put the account on hold"):
+        edwin.click(f"summary:has-text('{title}')")
+    take(edwin, "portal-limits-forms")
+    edwin.check("#size-large")
+    edwin.fill("#override-workers", "12")
+    edwin.fill("#override-until", "2027-03-31")
+    edwin.fill("#override-reason", "A school")
+    edwin.click("button:has-text('Give')")
+    assert edwin.url == f"{server.url}admin/accounts/cecilia"
+    assert "Size large; 12 Dask workers at once." in edwin.locator("main").inner_text()
+
+    edwin.goto(f"{server.url}admin/purge/{server.plan}")
+    edwin.fill("#digest", edwin.locator(".digest").inner_text()[:12])
+    edwin.click("text=Approve the plan")
+    assert "by edwin" in edwin.locator(".lead").inner_text()
+    olga.goto(server.url)
+    olga.click("text=Ask for it back")
+    assert "olga has asked for it back." in olga.locator("#kept + table").inner_text()
+
+    edwin.goto(f"{server.url}admin/what-if")
+    edwin.fill("#since", "2026-11-02")
+    edwin.fill("#tiers", TIERS.read_text().replace("budget: 500\n", "budget: many\n"))
+    edwin.click("text=Replay")
+    take(edwin, "portal-what-if-mistake")
+    assert "tiers.researcher.budget" in edwin.locator("[role=alert]").inner_text()
+    scarce = TIERS.read_text().replace("budget: 50 ", "budget: 10 ").replace("budget: 500\n", "budget: 20\n")
+    edwin.set_input_files("#file", {"name": "new.yaml", "mimeType": "text/yaml", "buffer": scarce.encode()})
+    edwin.click("text=Replay")
+    take(edwin, "portal-what-if-answer")
+    assert "cecilia" in edwin.locator("#accounts + table").inner_text()
+    for page in (edwin, olga):
+        page.context.close()
+
+
 def test_a_notebook_s_script_can_neither_read_nor_send_a_form_of_the_portal_s(
     browser: Browser, server: Server
 ) -> None:
