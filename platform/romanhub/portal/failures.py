@@ -17,8 +17,10 @@ from hubquota.models.ledger import (
     UnknownAccountError,
     UnknownAllocationError,
     UnknownLeaseError,
+    UnknownOverrideError,
     UnknownRequestError,
 )
+from hubquota.models.purge import PurgeError, UnknownPurgeError
 from hubquota.models.requests import ConflictingRequestError
 from hubquota.models.requests import NotAllowedError as NotTheirsError
 from starlette.exceptions import HTTPException
@@ -62,7 +64,9 @@ class Failures:
             UnknownAccountError,
             UnknownAllocationError,
             UnknownLeaseError,
+            UnknownOverrideError,
             UnknownRequestError,
+            PurgeError,
             NotTheirsError,
             Refused,
             ConflictingAccountError,
@@ -113,7 +117,7 @@ class Failures:
             "problem.html",
             visitor=getattr(request.state, "visitor", None),
             here=None,
-            items=items_for(getattr(request.state, "visitor", None)),
+            items=items_for(getattr(request.state, "visitor", None), getattr(request.state, "unread", 0)),
             problem=problem,
             links=self._ways_out(request, error),
         )
@@ -182,7 +186,13 @@ def problem_of(error: Exception) -> Problem:
                 "There is no account of that name. An account is opened when its owner starts a server for "
                 "the first time.",
             )
-        case UnknownAllocationError() | UnknownLeaseError() | UnknownRequestError():
+        case (
+            UnknownAllocationError()
+            | UnknownLeaseError()
+            | UnknownRequestError()
+            | UnknownOverrideError()
+            | UnknownPurgeError()
+        ):
             return _problem(HTTPStatus.NOT_FOUND, "Not found", str(error))
         case NotTheirsError():
             return _problem(HTTPStatus.FORBIDDEN, "Not allowed", str(error))
@@ -192,7 +202,7 @@ def problem_of(error: Exception) -> Problem:
             return _problem(HTTPStatus.CONFLICT, "Somebody was here first", str(error))
         case ConflictingKeyError():
             return _problem(HTTPStatus.CONFLICT, "The idempotency key is taken", str(error))
-        case ImpossibleError():
+        case ImpossibleError() | PurgeError():
             return _problem(HTTPStatus.CONFLICT, "That cannot be done now", str(error))
         case RequestValidationError():
             return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not valid", _mistakes(error))
