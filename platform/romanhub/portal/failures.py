@@ -23,6 +23,7 @@ from hubquota.models.ledger import (
 from hubquota.models.purge import PurgeError, UnknownPurgeError
 from hubquota.models.requests import ConflictingRequestError
 from hubquota.models.requests import NotAllowedError as NotTheirsError
+from hubquota.services.settingsfile import SettingsFileError
 from starlette.exceptions import HTTPException
 
 from romanhub.portal.auth import Doorkeeper, NotAllowedError, NotSignedInError, SignInFailedError
@@ -67,6 +68,7 @@ class Failures:
             UnknownOverrideError,
             UnknownRequestError,
             PurgeError,
+            SettingsFileError,
             NotTheirsError,
             Refused,
             ConflictingAccountError,
@@ -183,8 +185,7 @@ def problem_of(error: Exception) -> Problem:
             return _problem(
                 HTTPStatus.NOT_FOUND,
                 "No such account",
-                "There is no account of that name. An account is opened when its owner starts a server for "
-                "the first time.",
+                "There is no account of that name. An account is opened when its owner first signs in.",
             )
         case (
             UnknownAllocationError()
@@ -202,7 +203,7 @@ def problem_of(error: Exception) -> Problem:
             return _problem(HTTPStatus.CONFLICT, "Somebody was here first", str(error))
         case ConflictingKeyError():
             return _problem(HTTPStatus.CONFLICT, "The idempotency key is taken", str(error))
-        case ImpossibleError() | PurgeError():
+        case ImpossibleError() | PurgeError() | SettingsFileError():
             return _problem(HTTPStatus.CONFLICT, "That cannot be done now", str(error))
         case RequestValidationError():
             return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not valid", _mistakes(error))

@@ -10,7 +10,7 @@ from hubquota.models.ledger import UnknownAccountError
 from hubquota.models.purge import Act, Item, Plan, PurgeEvent, PurgeHold, Stage
 from hubquota.models.purge_settings import PurgeSettings
 from hubquota.services.purge import Purge
-from hubquota.services.purge_file import load_purge_settings
+from hubquota.services.settingsfile import load_settings
 
 from romanhub.portal.acts import actor_of, given_reason
 from romanhub.portal.auth import Visitor
@@ -75,9 +75,9 @@ class Purging:
         return self._file is not None
 
     async def settings(self) -> PurgeSettings | None:
-        """Return what the settings file says now; raises PurgeError where it cannot be used."""
+        """Return what the settings file says now; raises SettingsFileError where it cannot be used."""
         path = self._file
-        return None if path is None else await self._desk.ask(lambda: load_purge_settings(path))
+        return None if path is None else await self._desk.ask(lambda: load_settings(path, PurgeSettings))
 
     # Reading -----------------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class Purging:
 
         def approving() -> Plan:
             graces = {name: tier.grace_days for name, tier in self._desk.tiers.tiers.items()}
-            service = Purge.reviewing(self._desk.purges, load_purge_settings(path), graces)
+            service = Purge.reviewing(self._desk.purges, load_settings(path, PurgeSettings), graces)
             return service.approve(number, by=actor_of(visitor), digest=digest, override=override)
 
         return await self._desk.act(approving)

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hubquota.models.purge_settings import PurgeSettings
 from hubquota.models.requests import Actor
 from hubquota.purge.adapter import load_adapters
 from hubquota.services.ledger import Ledger
 from hubquota.services.purge import Purge, PurgeRegister
-from hubquota.services.purge_file import load_purge_settings
+from hubquota.services.settingsfile import load_settings
 
 from tests.platform.portal.world import Clock
 
@@ -40,7 +41,7 @@ class PurgeWorld:
 
     def service(self) -> Purge:
         """The purge, as the command makes it."""
-        settings = load_purge_settings(self.file)
+        settings = load_settings(self.file, PurgeSettings)
         return Purge(self._ledger._engine, settings, load_adapters(settings), GRACES, self._clock)
 
     def expire(self, *names: str) -> None:

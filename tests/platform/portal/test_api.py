@@ -49,7 +49,7 @@ async def test_me_before_the_first_start_names_the_tier_to_come(web: httpx.Async
     }
     missing = await web.get(f"{API}statement", headers=bearer(token))
     assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
-    assert "starts a server for the first time" in missing.json()["detail"]
+    assert "first signs in" in missing.json()["detail"]
 
 
 async def test_me_and_the_statement_count_what_runs(

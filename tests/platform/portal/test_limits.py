@@ -34,7 +34,7 @@ async def test_an_override_counts_until_its_last_day_and_can_be_withdrawn(
     (given,) = ledger.overrides("ada")
     assert (given.limits.sizes, given.limits.workers, given.limits.servers) == (("large",), 40, None)
     assert given.until == datetime(2026, 11, 21, tzinfo=UTC), "the last day counts as a whole"
-    assert ledger.terms(tiers, "ada").tier.dask.workers == 40
+    assert ledger.entitlement(tiers, "ada").tier.dask.workers == 40
     for who, path in ((edwin, page), (ada, "")):
         text = await who.open(path)
         assert "Size large; 40 Dask workers at once." in text
