@@ -71,6 +71,7 @@ def portal(settings: Settings) -> Part:
         command=[sys.executable, "-m", "romanhub.portal", "--port", str(ports.portal)],
         environment={
             **_ledger(settings),
+            **({} if settings.purge_file is None else {"HUBQUOTA_PURGE": str(settings.purge_file)}),
             "JUPYTERHUB_SERVICE_NAME": "portal",
             "JUPYTERHUB_SERVICE_PREFIX": "/services/portal/",
             "JUPYTERHUB_BASE_URL": "/",

@@ -77,6 +77,12 @@ class Settings:
         return Path(given) if given else None
 
     @property
+    def purge_file(self) -> Path | None:
+        """The purge's settings that `ROMANHUB_PURGE` names; without it, no plan can be approved in the portal."""
+        given = os.environ.get("ROMANHUB_PURGE")
+        return Path(given) if given else None
+
+    @property
     def passwords(self) -> Path:
         """The accounts' passwords, hashed."""
         return self.state.private / "passwords.dbm"

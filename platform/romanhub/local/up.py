@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import httpx
+from hubquota.models.purge import PurgeError
 from hubquota.services.noticesfile import NoticesFileError, load_delivery_settings
+from hubquota.services.purge_file import load_purge_settings
 from hubquota.services.tiersfile import TiersFileError, load_tiers
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
@@ -55,7 +57,7 @@ def up(state: State, *, port: int, full: bool, archive: Path, screen: Screen) ->
     os.environ["ROMANHUB_STATE"] = str(state.root)
     os.environ["ROMANHUB_FULL"] = "1" if full else "0"
     # The parts run in another folder, where a relative path would name another file.
-    for name in ("ROMANHUB_TIERS", "ROMANHUB_SIGN_IN", "ROMANHUB_NOTICES"):
+    for name in ("ROMANHUB_TIERS", "ROMANHUB_SIGN_IN", "ROMANHUB_NOTICES", "ROMANHUB_PURGE"):
         if given := os.environ.get(name):
             os.environ[name] = str(Path(given).resolve())
     try:
@@ -95,10 +97,12 @@ def _prepare(state: State, *, port: int, full: bool, screen: Screen) -> Settings
         load_tiers(settings.tiers_file)
         if settings.notices_file is not None:
             load_delivery_settings(settings.notices_file)
+        if settings.purge_file is not None:
+            load_purge_settings(settings.purge_file)
         if provider := load_sign_in():
             with httpx.Client(timeout=10) as client:
                 discover(provider, client)
-    except (TiersFileError, NoticesFileError) as error:
+    except (TiersFileError, NoticesFileError, PurgeError) as error:
         raise SetupError(str(error)) from None
     ensure_proxy(state, screen=screen)
     place(ensure_roman(state, full=full, screen=screen))
