@@ -49,6 +49,12 @@ log = logging.getLogger(__name__)
     type=click.Path(dir_okay=False),
     help="The file of settings for notices; without it, they are shown in the hub only.",
 )
+@click.option(
+    "--hub-name",
+    envvar="HUBQUOTA_HUB",
+    default="",
+    help="The hub's name, where several hubs share the ledger: its spawners' `quota_hub`.",
+)
 @options.database
 @options.tiers_file
 def watch(
@@ -59,6 +65,7 @@ def watch(
     metrics_address: str,
     per_account: bool,
     notices_path: str | None,
+    hub_name: str,
     database_url: str,
     tiers_path: str,
 ) -> None:
@@ -79,7 +86,9 @@ def watch(
         if metrics_port is not None:
             _serve(registry, metrics_port, metrics_address)
         upkeep = Upkeep(Terms(engine, tiers_file.current), _delivering(engine, notices_path, client))
-        watched = MeasuredWatch(measured, Ledger(engine), tiers_file, HubApi(client), extend_within=within)
+        watched = MeasuredWatch(
+            measured, Ledger(engine), tiers_file, HubApi(client), extend_within=within, name=hub_name
+        )
         with upkeep.running(stop, interval):
             watched.run(stop, interval)
 
