@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 from hubquota.models.ledger import Refused
+from hubquota.models.moves import Mover
 from hubquota.models.purge import ENDED, Act, Item, PurgeError, Stage, may_move
 from hubquota.models.requests import Actor
-from hubquota.models.states import Mover
 from hubquota.purge import tree
 from hubquota.purge.archive import Archives
 from hubquota.services.ledger import Ledger
