@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hubquota.models.burn import Pool, drain, exhausts_at
+from hubquota.models.burn import drain, exhausts_at
 from hubquota.models.burndown import BurnDown, Forecast, project
 from hubquota.models.ledger import Entry, Lease, UnknownLeaseError
 from hubquota.models.reading import AuditPage, AuditQuery, History, LastAdded, Session
 from hubquota.services.base import Service, known
-from hubquota.storage import allocations, burden, history, holds, leases
+from hubquota.services.outlook import pools_for_running
+from hubquota.storage import allocations, burden, history, leases
 from hubquota.storage.engine import reading
 from hubquota.storage.times import moment
 
@@ -97,12 +98,8 @@ class Histories(Service):
             owner, now = known(connection, name), self._now()
             rate = burden.running_rate(connection, owner.id)
             shown = allocations.of_account(connection, owner.id, now, lapsed=False)
-            own = holds.held_by_running(connection, owner.id, now)
             accrued, _ = burden.of_account(connection, owner.id, now)
-            pools = [
-                Pool(pool.id, pool.free + own.get(pool.id, 0), pool.start, pool.end, pool.suspended)
-                for pool in allocations.open_pools(connection, owner.id, now)
-            ]
+            pools = pools_for_running(connection, owner.id, now)
             since = max(owner.created_at, now - past_days * _DAY)
             past = history.balances(connection, owner.id, since=since, until=now, points=_POINTS)
         # As in `exhausts_at`: what has run up is taken first.

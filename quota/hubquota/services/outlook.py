@@ -70,16 +70,21 @@ def exhaustion(connection: Connection, account_id: int, at: int) -> int | None:
     rate = burden.running_rate(connection, account_id)
     if not rate:
         return None
-    own = holds.held_by_running(connection, account_id, at)
     accrued, _ = burden.of_account(connection, account_id, at)
-    pools = [
-        Pool(pool.id, pool.free + own.get(pool.id, 0), pool.start, pool.end, pool.suspended)
-        for pool in allocations.open_pools(connection, account_id, at)
-    ]
+    pools = pools_for_running(connection, account_id, at)
     if drain(pools, accrued, at):
         return at
     end = exhausts_at(pools, rate, at)
     return None if end is None or end - at > _FOR_EVER else end
+
+
+def pools_for_running(connection: Connection, account_id: int, at: int) -> list[Pool]:
+    """Return what can pay for what an account runs already: what is free, and what is held for just that."""
+    own = holds.held_by_running(connection, account_id, at)
+    return [
+        Pool(pool.id, pool.free + own.get(pool.id, 0), pool.start, pool.end, pool.suspended)
+        for pool in allocations.open_pools(connection, account_id, at)
+    ]
 
 
 def _outlook(connection: Connection, account_id: int, name: str, now: int) -> Outlook:
