@@ -18,6 +18,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DatabaseError
 
 from tests.quota import ledger_of_the_first_form
+from tests.quota.purge_support import ROOT, expire, make_purge, make_settings, plan_and_approve
 from tests.quota.support import Clock
 
 
@@ -196,5 +197,41 @@ def test_what_members_had_spent_is_counted_from_the_journal(empty_url: str) -> N
     migrate(engine)
     ledger = Ledger(engine)
     assert [(use.member, use.spent) for use in ledger.member_use("survey")] == [("ada", 30)]
+    assert ledger.verify() == []
+    engine.dispose()
+
+
+def test_what_was_purged_before_is_noted_with_the_allocations(
+    empty_url: str, clock: Clock, tmp_path: Path
+) -> None:
+    engine = make_engine(empty_url)
+    migrate(engine)
+    ledger, names = Ledger(engine, clock), ("ada", "bob", "eve", "ida")
+    for name in names:
+        (tmp_path / "homes" / name).mkdir(parents=True)
+    settings = make_settings(tmp_path, notice_days=[], quarantine_days=3, restore_days=20)
+    purge = make_purge(engine, clock, settings)
+    expire(ledger, clock, *names)
+    plan_and_approve(purge)
+    purge.hold("ida", by=ROOT, reason="x")
+    for days in (0, 3):
+        clock.turn(days * 86_400)
+        purge.advance(dry_run=False)
+    purge.restore(purge.items_of("bob")[0].id, by=ROOT)
+    purge.hold("eve", by=ROOT, reason="x")
+    clock.turn(20 * 86_400)
+    purge.advance(dry_run=False)
+    before = [ledger.allocations(name, lapsed=True) for name in names]
+    noted = [(one.archived_at is not None, one.purged_at is not None) for (one,) in before]
+    assert noted == [(True, True), (False, False), (True, False), (False, False)]
+
+    # As it was before these dates were noted.
+    with decision(engine) as connection:
+        for column in ("archived_at", "purged_at"):
+            connection.execute(text(f"ALTER TABLE allocation DROP COLUMN {column}"))
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0010'"))
+    engine.dispose()
+    migrate(engine)
+    assert [ledger.allocations(name, lapsed=True) for name in names] == before
     assert ledger.verify() == []
     engine.dispose()
