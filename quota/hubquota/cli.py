@@ -10,9 +10,9 @@ from hubquota.commands.allocations import allocation
 from hubquota.commands.door import Door
 from hubquota.commands.export import export
 from hubquota.commands.leases import lease
-from hubquota.commands.limits import cap, change_tier, override, project_sync
 from hubquota.commands.metrics import metrics
 from hubquota.commands.notices import notices
+from hubquota.commands.overrides import override
 from hubquota.commands.projects import project
 from hubquota.commands.purge import purge
 from hubquota.commands.reference import reference
@@ -36,10 +36,7 @@ main.add_command(allocation)
 main.add_command(request)
 main.add_command(renew)
 main.add_command(project)
-project.add_command(project_sync)
 main.add_command(override)
-main.add_command(cap)
-main.add_command(change_tier)
 main.add_command(lease)
 main.add_command(tiers)
 main.add_command(export)

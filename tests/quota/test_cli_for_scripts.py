@@ -62,7 +62,7 @@ def test_an_amount_as_text_gives_its_units_back(units: int) -> None:
 
 def test_no_amount_is_given_as_a_bare_number_of_units() -> None:
     counts = {"id", "rate", "allocation_id", "lease_id", "renews", "allocation", "next_before", "leases"}
-    counts |= {"refused_starts", "stopped_leases"}
+    counts |= {"refused_starts", "stopped_leases", "workers"}
     for model, amounts in AMOUNTS.items():
         whole = {field.name for field in fields(model) if str(field.type) in {"int", "int | None"}}
         assert amounts <= whole
@@ -163,6 +163,14 @@ def test_requests_are_asked_for_and_decided_by_command(database: str, ledger: Le
         (["account", "show", "nobody"], 1, "unknown"),
         (["lease", "show", "7"], 1, "unknown"),
         (["request", "show", "7"], 1, "unknown"),
+        (["override", "withdraw", "7", "--reason", "x"], 1, "unknown"),
+        (["renew", "carry-out", "x"], 1, "unknown"),
+        (["project", "cap", "set", "survey", "ada", "--workers", "1", "--reason", "x"], 1, "unknown"),
+        (["purge", "show", "7"], 1, "purge"),
+        (["purge", "plan", "--settings", "/nowhere/purge.yaml"], 1, "settings"),
+        (["notices", "deliver", "--notices", "/nowhere/notices.yaml"], 1, "settings"),
+        (["notices", "address", "ada", "x"], 1, "invalid"),
+        (["purge", "hold", "ada", "--reason", "x", "--as", "bob"], 1, "forbidden"),
         (["allocation", "grant", "ada", "1", "--end", "2001-01-01", *WHY], 1, "invalid"),
         (["allocation", "extend", "1", "--end", "2001-01-01", *WHY], 1, "impossible"),
         (["project", "open", "ada", "--tier", "x", "--pi", "x"], 1, "conflict"),

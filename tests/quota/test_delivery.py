@@ -21,7 +21,7 @@ from hubquota.models.delivery import DeliverySettings
 from hubquota.models.letters import ADMINS
 from hubquota.services.delivery import Delivering, Preferences
 from hubquota.services.notices import Notices
-from hubquota.services.noticesfile import NoticesFileError, load_delivery_settings
+from hubquota.services.settingsfile import SettingsFileError, load_settings
 from sqlalchemy import Engine
 
 from tests.quota.support import Clock, free_port
@@ -117,7 +117,7 @@ def settings(letterbox: Letterbox, receiver: Receiver, tmp_path: Path) -> Delive
         f"webhook: {{url: 'http://127.0.0.1:{receiver.server_port}/in', secret_file: {secret}}}\n"
         "attempts: 3\n"
     )
-    return load_delivery_settings(file)
+    return load_settings(file, DeliverySettings)
 
 
 @pytest.fixture
@@ -354,11 +354,11 @@ def test_what_is_no_address_is_turned_down(preferences: Preferences, address: st
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("mail: {host: x}", "mail.sender: Field required"),
+        ("mail: {host: x}", "mail.sender: field required"),
         ("mail: {host: x, sender: a@b, user: me}", "user and password_file go together"),
         ("mail: {host: x, sender: a@b, user: me, password_file: p, security: none}", "open connection"),
         ("webhook: {url: 'file:///etc/passwd', secret_file: x}", "webhook.url"),
-        ("post: {}", "post: Extra inputs are not permitted"),
+        ("post: {}", "post: extra inputs are not permitted"),
         ("attempts: 0", "attempts"),
         ("a: [", "is not YAML"),
     ],
@@ -366,5 +366,5 @@ def test_what_is_no_address_is_turned_down(preferences: Preferences, address: st
 def test_settings_with_mistakes_are_turned_down(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "notices.yaml"
     file.write_text(text)
-    with pytest.raises(NoticesFileError, match=said):
-        load_delivery_settings(file)
+    with pytest.raises(SettingsFileError, match=said):
+        load_settings(file, DeliverySettings)

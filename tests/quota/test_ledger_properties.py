@@ -15,7 +15,7 @@ from hubquota.models.ledger import (
     LeaseStartedError,
     Refused,
 )
-from hubquota.services.leases import ABANDONED
+from hubquota.services.leaselocks import ABANDONED
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
 from hypothesis import HealthCheck, given, settings

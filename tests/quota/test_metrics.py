@@ -14,12 +14,15 @@ from click.testing import CliRunner
 from hubquota.cli import main
 from hubquota.hub import metrics, watch_metrics
 from hubquota.hub.api import HubApi
+from hubquota.models.delivery import DeliverySettings
 from hubquota.models.ledger import Refused
 from hubquota.models.money import rate_of, to_credits, to_units
 from hubquota.models.requests import Actor
+from hubquota.services.delivery import Delivering
 from hubquota.services.export import Export
 from hubquota.services.ledger import Ledger
 from hubquota.services.metrics import LedgerCollector
+from hubquota.services.notices import Notices
 from hubquota.services.requests import Requests
 from hubquota.services.tiersfile import TiersFile
 from hubquota.storage import gauges
@@ -29,7 +32,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
-from tests.quota.support import HERE, Clock
+from tests.quota.purge_support import ROOT, expire, fill, make_purge, make_settings
+from tests.quota.support import HERE, Clock, free_port
 from tests.quota.test_ledger_properties import ACCOUNTS, Model, Step, histories
 
 Numbers = dict[tuple[str, ...], float]
@@ -95,6 +99,47 @@ def test_each_account_is_told_where_it_is_asked_for(busy: None, engine: Engine, 
     found = scrape(LedgerCollector(engine, None, clock, per_account=True))
     accounts = {name[1]: value for name, value in found.items() if name[0] == "hubquota_account_credits_available"}
     assert accounts == pytest.approx({"ada": 49.92, "bob": 0, "survey": 0}, abs=0.01)
+
+
+def test_notices_that_do_not_arrive_are_told(ledger: Ledger, engine: Engine, clock: Clock) -> None:
+    settings = DeliverySettings.model_validate(
+        {
+            "mail": {"host": "127.0.0.1", "port": free_port(), "security": "none", "sender": "hub@example.org"},
+            "attempts": 2,
+        }
+    )
+    deliver = Delivering(engine, settings, clock, address_of=lambda person: f"{person}@example.org").deliver
+    ledger.open_account("ada", "explorer", 5, actor="x")
+    name, collector = "hubquota_undelivered_notices", LedgerCollector(engine, None, clock, fresh=0)
+    assert scrape(collector)[name, "mail", "failing"] == 0
+    for key in ("first", "second"):
+        Notices(engine, clock).tell("ada", kind="x", key=key, subject="x", text="x")
+        deliver()
+        clock.turn(60)
+    found = scrape(collector)
+    assert found[name, "mail", "given up"] == 1
+    assert found[name, "mail", "failing"] == 1
+    assert found[name, "webhook", "given up"] == 0
+
+
+def test_what_a_purge_has_before_it_is_told_by_stage(
+    ledger: Ledger, engine: Engine, clock: Clock, tmp_path: Path
+) -> None:
+    for name in ("ada", "bob"):
+        fill(tmp_path / "homes" / name)
+    expire(ledger, clock, "ada", "bob")
+    purge = make_purge(engine, clock, make_settings(tmp_path))
+    collector = LedgerCollector(engine, None, clock, fresh=0)
+    draft = purge.plan(by=ROOT, dry_run=False)
+    assert draft.plan is not None
+    found = scrape(collector)
+    assert (found["hubquota_waiting_purge_plans",], found["hubquota_purge_things", "planned"]) == (1, 0)
+    purge.approve(draft.plan, by=ROOT, digest=purge.read(draft.plan)[0].digest)
+    found = scrape(collector)
+    assert (found["hubquota_waiting_purge_plans",], found["hubquota_purge_things", "planned"]) == (0, 2)
+    purge.advance(dry_run=False)
+    found = scrape(collector)
+    assert (found["hubquota_purge_things", "planned"], found["hubquota_purge_things", "noticed"]) == (0, 2)
 
 
 def test_states_and_charges_are_those_of_the_ledger_after_any_history(new_url: Callable[[], str]) -> None:

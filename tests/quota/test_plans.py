@@ -98,7 +98,7 @@ def test_no_decision_reads_a_whole_table(engine: Engine, clock: Clock) -> None:
         ledger.balance("ada")
         ledger.exhausts_at("ada")
         ledger.statement("ada")
-    assert len(noted) > 60
+    assert len(noted) > 40
     assert "\n\n".join(read_whole(engine, noted)) == ""
 
 
@@ -120,7 +120,7 @@ def test_no_sweep_reads_a_whole_table(engine: Engine, clock: Clock) -> None:
         ledger.close(lost.id, reason="x", at=lost.admitted_at)
         clock.turn(86_400)
         assert ledger.sweep().lapsed == 3
-    assert len(noted) > 60
+    assert len(noted) > 40
     assert "\n\n".join(read_whole(engine, noted)) == ""
 
 

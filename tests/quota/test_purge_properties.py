@@ -20,9 +20,10 @@ from typing import Any
 import pytest
 from hubquota.models.entitlement import state_in
 from hubquota.models.ledger import Refused
+from hubquota.models.moves import Mover
 from hubquota.models.purge import ENDED, Act, Item, PurgeError, Stage, may_move
 from hubquota.models.requests import Actor
-from hubquota.models.states import Mover, State
+from hubquota.models.states import State
 from hubquota.models.states import may_move as may_go
 from hubquota.purge import tree
 from hubquota.purge.archive import Archives

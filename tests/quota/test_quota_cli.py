@@ -28,7 +28,8 @@ def ledger(database: str) -> Ledger:
 
 
 def run(database: str, *arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments, env={"HUBQUOTA_DATABASE_URL": database})
+    env = {"HUBQUOTA_DATABASE_URL": database, "HUBQUOTA_TIERS": str(HERE / "hub_tiers.yaml")}
+    return CliRunner().invoke(main, arguments, env=env)
 
 
 def test_an_account_is_printed_with_what_runs_and_why_the_balance_is_what_it_is(
@@ -124,7 +125,10 @@ def test_allocations_are_managed_by_command(database: str, ledger: Ledger) -> No
         "The term of allocation 2 of ada is over."
         in run(database, "allocation", "supplement", "2", "5", *why[:-1], "2").output
     )
-    assert run(database, "sweep").output == "1 allocation lapsed, 0 starts abandoned, 0 holds released.\n"
+    assert run(database, "sweep").output.splitlines() == [
+        "1 allocation lapsed, 0 starts abandoned, 0 holds released.",
+        "0 allocations renewed, 0 near the end, 1 past it, 0 past the grace.",
+    ]
     told = run(database, "account", "explain", "ada").output
     assert "53.00 credits available." in told
     assert "Allocation 1 (explorer): transferred to it, in 1 line" in told

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hubquota.models.states import MEANING, MOVES, Facts, Mover, State, may_move, state_of, states_table
+from hubquota.models.moves import Mover
+from hubquota.models.states import MEANING, MOVES, Facts, State, may_move, state_of, states_table
 from hypothesis import given
 from hypothesis import strategies as st
 

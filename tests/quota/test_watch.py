@@ -157,6 +157,8 @@ def test_warnings_come_once_before_a_stop_and_again_after_new_credits(hub: Hub) 
     assert told_at(1200) == ["Not more than 25 percent of the credits of warned are left"]
     assert told_at(1400) == ["Not more than 10 percent of the credits of warned are left"]
     (allocation,) = hub.ledger.allocations("warned")
+    # The series of warnings is known by the second in which credits came.
+    eventually(lambda: datetime.now(UTC) - allocation.start > timedelta(seconds=1), "another second")
     hub.ledger.supplement(allocation.id, RATE * 600, actor="test", reason="More.", key="more")
     assert told_at(1400) == ["Your Small server will be stopped in 11 minutes"]
     assert len(told_at(1600)) == 2
@@ -365,6 +367,19 @@ def _ghost(hub: Hub) -> Lease:
     hub.ledger.open_account("ghost", "explorer", to_units(81), actor="test")
     key = server_key("ghost", "")
     return hub.ledger.admit("ghost", kind="server", key=key, label="Small server", rate=RATE)
+
+
+def test_the_watch_leaves_the_servers_of_another_hub_on_the_ledger_alone(hub: Hub) -> None:
+    hub.ledger.open_account("ada", "explorer", to_units(81), actor="test")
+    key = server_key("ada", "", "east")
+    far = hub.ledger.admit("ada", kind="server", key=key, label="Small server", rate=RATE)
+    hub.ledger.begin(far.id)
+    assert watch(hub).pass_once().closed == 0
+    near = running(hub, "ada")
+    assert watch(hub, ahead=timedelta(hours=30)).pass_once().stopped == 1
+    assert ended(hub, near).end_kind == "idle"
+    (left,) = hub.ledger.open_leases(person="ada")
+    assert (left.key, server_of(left.key, "east")) == (key, ("ada", ""))
 
 
 def test_keys_and_names_belong_together() -> None:

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import httpx
-from hubquota.models.purge import PurgeError
-from hubquota.services.noticesfile import NoticesFileError, load_delivery_settings
-from hubquota.services.purge_file import load_purge_settings
+from hubquota.models.delivery import DeliverySettings
+from hubquota.models.purge_settings import PurgeSettings
+from hubquota.services.settingsfile import SettingsFileError, load_settings
 from hubquota.services.tiersfile import TiersFileError, load_tiers
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
@@ -96,13 +96,13 @@ def _prepare(state: State, *, port: int, full: bool, screen: Screen) -> Settings
     try:
         load_tiers(settings.tiers_file)
         if settings.notices_file is not None:
-            load_delivery_settings(settings.notices_file)
+            load_settings(settings.notices_file, DeliverySettings)
         if settings.purge_file is not None:
-            load_purge_settings(settings.purge_file)
+            load_settings(settings.purge_file, PurgeSettings)
         if provider := load_sign_in():
             with httpx.Client(timeout=10) as client:
                 discover(provider, client)
-    except (TiersFileError, NoticesFileError, PurgeError) as error:
+    except (TiersFileError, SettingsFileError) as error:
         raise SetupError(str(error)) from None
     ensure_proxy(state, screen=screen)
     place(ensure_roman(state, full=full, screen=screen))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import click
 
 from hubquota.commands import options
 from hubquota.commands.allocations import allocation_table
 from hubquota.commands.leases import lease_table, lease_views
-from hubquota.commands.options import engine_of, ledger_of, operator
+from hubquota.commands.options import TIME, credits_above_zero, engine_of, ledger_of, operator
 from hubquota.commands.output import answer, listed, plain, table, when
 from hubquota.models.ledger import AccountKind
 from hubquota.models.money import format_credits
+from hubquota.models.tiers import Tier, Tiers
 from hubquota.services.ledger import Ledger, utc_now
 from hubquota.services.tiersfile import load_tiers
+
+_GRANT = credits_above_zero("a grant")
 
 
 @click.group()
@@ -145,11 +150,7 @@ def open_account(name: str, tier: str | None, as_json: bool, tiers_path: str, da
     """Open a user's account with its tier's budget. One that is there already stays as it is."""
     tiers = load_tiers(tiers_path)
     chosen = tier or tiers.first_tier.default
-    if chosen not in tiers.tiers:
-        raise click.BadParameter(
-            f"there is no tier '{chosen}'; there are: {', '.join(tiers.tiers)}", param_hint="--tier"
-        )
-    opened = tiers.tiers[chosen]
+    opened = _tier(tiers, chosen, "--tier")
     ledger = Ledger(engine_of(database_url))
     found = ledger.open_account(
         name,
@@ -176,6 +177,60 @@ def correct(name: str, units: int, reason: str, key: str, as_json: bool, databas
     answer(as_json, found, lambda: tell_balance(ledger, name, "after this correction"))
 
 
+@account.command("change-tier")
+@click.argument("name")
+@click.argument("tier")
+@click.option("--credits", "units", type=_GRANT, help="What it is granted; the tier's budget if not given.")
+@click.option("--end", type=TIME, help="When the term ends (UTC); the tier's `term_days` from now if not given.")
+@click.option("--keep", is_flag=True, help="Let the account's other allocations go on.")
+@options.why
+@options.key
+@options.for_scripts
+@options.tiers_file
+@options.database
+def change_tier(
+    name: str,
+    tier: str,
+    units: int | None,
+    end: datetime | None,
+    keep: bool,
+    reason: str,
+    key: str,
+    as_json: bool,
+    tiers_path: str,
+    database_url: str,
+) -> None:
+    """Move an account to another tier: open an allocation of it, and end the others."""
+    chosen = _tier(load_tiers(tiers_path), tier, "TIER")
+    opened = ledger_of(database_url).change_tier(
+        name,
+        tier,
+        chosen.budget_units if units is None else units,
+        actor=operator(),
+        reason=reason,
+        key=key,
+        end=utc_now() + timedelta(days=chosen.term_days) if end is None else end,
+        renewable=chosen.renewable,
+        keep=keep,
+    )
+
+    def tell() -> None:
+        click.echo(
+            f"{name} is on the tier {tier}: allocation {opened.id}, {format_credits(opened.balance)} credits "
+            f"until {opened.end:%Y-%m-%d}."
+        )
+
+    answer(as_json, opened, tell)
+
+
 def tell_balance(ledger: Ledger, name: str, after: str) -> None:
     """Print what an account has after something was done."""
     click.echo(f"{name} has {format_credits(ledger.balance(name).posted)} credits {after}.")
+
+
+def _tier(tiers: Tiers, name: str, given_as: str) -> Tier:
+    if name not in tiers.tiers:
+        raise click.BadParameter(
+            f"there is no tier '{name}'; there are: {', '.join(tiers.tiers)}", param_hint=given_as
+        )
+    return tiers.tiers[name]

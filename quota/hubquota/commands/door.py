@@ -22,9 +22,13 @@ from hubquota.models.ledger import (
     UnknownAccountError,
     UnknownAllocationError,
     UnknownLeaseError,
+    UnknownOverrideError,
     UnknownRequestError,
 )
+from hubquota.models.purge import PurgeError
+from hubquota.models.renewals import StalePreviewError, UnknownPreviewError
 from hubquota.models.requests import ConflictingRequestError, NotAllowedError
+from hubquota.services.settingsfile import SettingsFileError
 from hubquota.services.tiersfile import TiersFileError
 
 #: What a person can do something about, and that says so itself; the first that fits gives the code.
@@ -33,13 +37,17 @@ CODES: list[tuple[type[Exception], str]] = [
     (UnknownAllocationError, "unknown"),
     (UnknownLeaseError, "unknown"),
     (UnknownRequestError, "unknown"),
+    (UnknownOverrideError, "unknown"),
+    (UnknownPreviewError, "unknown"),
     (ConflictingAccountError, "conflict"),
     (ConflictingKeyError, "conflict"),
     (ConflictingRequestError, "conflict"),
+    (StalePreviewError, "conflict"),
     (NotAllowedError, "forbidden"),
     (Refused, "refused"),
     (ImpossibleError, "impossible"),
-    (TiersFileError, "tiers"),
+    (PurgeError, "purge"),
+    (OSError, "system"),
     (ValueError, "invalid"),
 ]
 
@@ -115,6 +123,11 @@ def _sentences() -> Iterator[None]:
         ) from error
     except TiersFileError as error:
         raise Failed(f"The tiers file has mistakes.\n{error}", "tiers") from error
+    except SettingsFileError as error:
+        raise Failed(f"A file of settings has mistakes.\n{error}", "settings") from error
+    except BrokenPipeError:
+        # Whoever read the answer has enough of it.
+        raise
     except Exception as error:
         for kind, code in CODES:
             if isinstance(error, kind):

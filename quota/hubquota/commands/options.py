@@ -63,8 +63,9 @@ class _Credits(click.ParamType):  # type: ignore[type-arg]  # no generic type be
 
     name = "credits"
 
-    def __init__(self, what: str, *, below_zero: bool = False) -> None:
+    def __init__(self, what: str, *, zero: bool = False, below_zero: bool = False) -> None:
         self._what = what
+        self._zero = zero
         self._below_zero = below_zero
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
@@ -75,7 +76,9 @@ class _Credits(click.ParamType):  # type: ignore[type-arg]  # no generic type be
             self.fail(str(error), param, ctx)
         if self._below_zero and not units:
             self.fail(f"{self._what} of nothing changes nothing", param, ctx)
-        if units <= 0 and not self._below_zero:
+        if units < 0 and self._zero:
+            self.fail(f"{self._what} is not below zero", param, ctx)
+        if units <= 0 and not self._zero and not self._below_zero:
             remedy = "use `hubquota account correct` to take something back"
             self.fail(f"{self._what} is above zero; {remedy}", param, ctx)
         return units
@@ -87,6 +90,11 @@ TIME = _Time()
 def credits_above_zero(what: str) -> _Credits:
     """Return the type of an amount above zero; `what` begins the sentence that turns another one down."""
     return _Credits(what)
+
+
+def credits_at_least_zero(what: str) -> _Credits:
+    """Return the type of an amount that may be nothing; `what` as for `credits_above_zero`."""
+    return _Credits(what, zero=True)
 
 
 #: An amount above or below zero.

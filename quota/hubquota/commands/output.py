@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from hubquota.models.caps import Cap, MemberUse
 from hubquota.models.ledger import (
     Account,
     Allocation,
@@ -32,10 +33,12 @@ AMOUNTS: dict[type, frozenset[str]] = {
     Account: frozenset({"balance"}),
     Allocation: frozenset({"balance", "held"}),
     Balance: frozenset({"posted", "accrued", "set_aside"}),
+    Cap: frozenset({"credits"}),
     Entry: frozenset({"amount", "balance_after", "allocation_after"}),
     Explanation: frozenset({"available"}),
     Lease: frozenset({"held", "charged"}),
     Line: frozenset({"amount"}),
+    MemberUse: frozenset({"spent", "taken"}),
     Request: frozenset({"amount", "used"}),
     Segment: frozenset({"charged"}),
     Sums: frozenset({"actual", "priced", "charged", "refused", "stopped"}),
@@ -83,7 +86,7 @@ def _fields(value: Any) -> dict[str, object]:
     for field in fields(value):
         one = getattr(value, field.name)
         if field.name in amounts:
-            found[field.name] = exact_credits(one)
+            found[field.name] = None if one is None else exact_credits(one)
         elif field.name == "rate":
             found["price"] = format_price(price_of(one))
         else:
@@ -110,13 +113,16 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
-def bar(label: str, length: int) -> Iterator[Callable[[int], None]]:
+def bar(label: str, length: int | None) -> Iterator[Callable[[int], None]]:
     """Show how far long work has come, where the standard error stream is a terminal.
+
+    Args:
+        label: what the work is.
+        length: how much of it there is; None where nobody can tell, and then nothing is shown.
 
     Yields:
         What to call with how many more of `length` are done.
     """
-    with click.progressbar(
-        length=max(1, length), label=label, file=sys.stderr, hidden=not sys.stderr.isatty()
-    ) as shown:
+    hidden = length is None or not sys.stderr.isatty()
+    with click.progressbar(length=max(1, length or 1), label=label, file=sys.stderr, hidden=hidden) as shown:
         yield shown.update

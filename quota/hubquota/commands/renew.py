@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import click
 
+from hubquota.commands.door import Failed
 from hubquota.commands.options import (
     TIME,
     credits_above_zero,
@@ -19,8 +19,8 @@ from hubquota.commands.options import (
     tiers_file,
 )
 from hubquota.commands.output import answer, bar, table, when
-from hubquota.models.money import format_credits
-from hubquota.models.renewals import Carried, Filter, Item, Preview, Problem, UnknownPreviewError
+from hubquota.models.money import exact_credits, format_credits
+from hubquota.models.renewals import Carried, Filter, Item, Preview, Problem
 from hubquota.models.words import number_text
 from hubquota.services.renewallist import parse_renewals
 from hubquota.services.renewals import Renewals
@@ -49,8 +49,8 @@ def renew() -> None:
 @click.option("--reason", help="Why; the accounts' owners read it. Needed without --csv.")
 @click.option("--all", "show_all", is_flag=True, help="Print every line.")
 @for_scripts
-@database
 @tiers_file
+@database
 def preview(
     path: str | None,
     skip_wrong: bool,
@@ -73,52 +73,37 @@ def preview(
     """
     tiers = load_tiers(tiers_path)
     renewals = Renewals(engine_of(database_url), lambda: tiers)
-    with _told():
-        if path is not None:
-            if (ends_before, tier, active_within, units, end, reason, pattern) != (None,) * 6 + ("*",):
-                raise click.UsageError("With --csv, the list says everything: leave the other choices out.")
-            wanted, problems = parse_renewals(Path(path).read_text(encoding="utf-8"))
-            found = renewals.preview_list(wanted, actor=operator(), problems=problems, skip_wrong=skip_wrong)
-        else:
-            if ends_before is None or reason is None:
-                raise click.UsageError("Give a list with --csv, or choose with --ends-before and give a --reason.")
-            chosen = Filter(ends_before, tier=tier, active_within_days=active_within, accounts=pattern)
-            found = renewals.preview(chosen, reason=reason, actor=operator(), units=units, end=end)
-    answer(as_json, _plain(found), lambda: _print(found, show_all=show_all))
+    if path is not None:
+        if (ends_before, tier, active_within, units, end, reason, pattern) != (None,) * 6 + ("*",):
+            raise click.UsageError("With --csv, the list says everything: leave the other choices out.")
+        wanted, problems = parse_renewals(Path(path).read_text(encoding="utf-8"))
+        found = renewals.preview_list(wanted, actor=operator(), problems=problems, skip_wrong=skip_wrong)
+    else:
+        if ends_before is None or reason is None:
+            raise click.UsageError("Give a list with --csv, or choose with --ends-before and give a --reason.")
+        chosen = Filter(ends_before, tier=tier, active_within_days=active_within, accounts=pattern)
+        found = renewals.preview(chosen, reason=reason, actor=operator(), units=units, end=end)
+    answer(as_json, _view(found), lambda: _print(found, show_all=show_all))
+    if found.problems and found.token is None:
+        raise Failed("Put what is wrong right, or leave it out with --skip-wrong.", "invalid")
     if found.token is None:
-        raise click.exceptions.Exit(1)
+        raise Failed("There is nothing to renew.", "nothing")
 
 
 @renew.command("carry-out")
 @click.argument("token")
 @for_scripts
-@database
 @tiers_file
+@database
 def carry_out(token: str, as_json: bool, database_url: str, tiers_path: str) -> None:
     """Renew what a preview showed. If it is interrupted, run it again: each renewal is made once."""
     tiers = load_tiers(tiers_path)
     renewals = Renewals(engine_of(database_url), lambda: tiers)
-    with _told(), bar("Renewing", len(renewals.items(token))) as more:
+    with bar("Renewing", len(renewals.items(token))) as more:
         done = renewals.carry_out(token, actor=operator(), progress=more)
-    answer(
-        as_json,
-        {
-            "renewed": done.renewed,
-            "before": done.before,
-            "left_alone": [_problem(problem) for problem in done.left_alone],
-        },
-        lambda: _print_done(done),
-    )
+    answer(as_json, done, lambda: _print_done(done))
     if done.left_alone:
-        raise click.exceptions.Exit(1)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, UnknownPreviewError) as error:
-        raise click.ClickException(str(error)) from error
+        raise Failed(f"{number_text(len(done.left_alone), 'renewal')} left alone.", "conflict")
 
 
 def _print(found: Preview, *, show_all: bool) -> None:
@@ -150,8 +135,6 @@ def _print(found: Preview, *, show_all: bool) -> None:
     )
     if found.token is not None:
         click.echo(f"Nothing has been renewed yet. To do it: hubquota renew carry-out {found.token}")
-    elif found.problems:
-        click.echo("Put what is wrong right, or leave it out with --skip-wrong.")
 
 
 def _print_done(done: Carried) -> None:
@@ -167,26 +150,22 @@ def _print_problems(problems: Sequence[Problem]) -> None:
     )
 
 
-def _plain(found: Preview) -> dict[str, object]:
+def _view(found: Preview) -> dict[str, object]:
     return {
         "token": found.token,
-        "credits": format_credits(found.units),
+        "credits": exact_credits(found.units),
         "items": [
             {
                 "line": item.line,
                 "account": item.account,
                 "tier": item.tier,
                 "follows": item.allocation,
-                "start": item.start.isoformat(),
-                "end": item.end.isoformat(),
-                "credits": format_credits(item.units),
+                "start": item.start,
+                "end": item.end,
+                "credits": exact_credits(item.units),
                 "reason": item.reason,
             }
             for item in found.items
         ],
-        "problems": [_problem(problem) for problem in found.problems],
+        "problems": found.problems,
     }
-
-
-def _problem(problem: Problem) -> dict[str, object]:
-    return {"line": problem.line, "account": problem.account, "text": problem.text}

@@ -29,9 +29,9 @@ def migrate(as_json: bool, database_url: str) -> None:
 
 @click.command()
 @options.for_scripts
-@options.database
 @options.tiers_file
-def sweep(as_json: bool, database_url: str, tiers_path: str) -> None:
+@options.database
+def sweep(as_json: bool, tiers_path: str, database_url: str) -> None:
     """Write down what dates have decided: terms that are over or renew themselves, holds that nobody kept up."""
     engine, tiers = engine_of(database_url), load_tiers(tiers_path)
     ledger = Ledger(engine)

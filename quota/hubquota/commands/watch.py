@@ -19,11 +19,12 @@ from hubquota.hub.addresses import ClaimedAddresses
 from hubquota.hub.api import HubApi
 from hubquota.hub.upkeep import Upkeep
 from hubquota.hub.watch_metrics import MeasuredWatch, WatchMetrics
+from hubquota.models.delivery import DeliverySettings
 from hubquota.services.delivery import Delivering
 from hubquota.services.leases import EXTEND_WITHIN
 from hubquota.services.ledger import Ledger
 from hubquota.services.metrics import LedgerCollector
-from hubquota.services.noticesfile import NoticesFileError, load_delivery_settings
+from hubquota.services.settingsfile import load_settings
 from hubquota.services.terms import Terms
 from hubquota.services.tiersfile import TiersFile
 
@@ -48,6 +49,12 @@ log = logging.getLogger(__name__)
     type=click.Path(dir_okay=False),
     help="The file of settings for notices; without it, they are shown in the hub only.",
 )
+@click.option(
+    "--hub-name",
+    envvar="HUBQUOTA_HUB",
+    default="",
+    help="The hub's name, where several hubs share the ledger: its spawners' `quota_hub`.",
+)
 @options.database
 @options.tiers_file
 def watch(
@@ -58,6 +65,7 @@ def watch(
     metrics_address: str,
     per_account: bool,
     notices_path: str | None,
+    hub_name: str,
     database_url: str,
     tiers_path: str,
 ) -> None:
@@ -78,7 +86,9 @@ def watch(
         if metrics_port is not None:
             _serve(registry, metrics_port, metrics_address)
         upkeep = Upkeep(Terms(engine, tiers_file.current), _delivering(engine, notices_path, client))
-        watched = MeasuredWatch(measured, Ledger(engine), tiers_file, HubApi(client), extend_within=within)
+        watched = MeasuredWatch(
+            measured, Ledger(engine), tiers_file, HubApi(client), extend_within=within, name=hub_name
+        )
         with upkeep.running(stop, interval):
             watched.run(stop, interval)
 
@@ -86,10 +96,7 @@ def watch(
 def _delivering(engine: Engine, notices_path: str | None, client: httpx.Client) -> Delivering | None:
     if notices_path is None:
         return None
-    try:
-        settings = load_delivery_settings(notices_path)
-    except NoticesFileError as error:
-        raise click.ClickException(f"The settings for notices have mistakes.\n{error}") from error
+    settings = load_settings(notices_path, DeliverySettings)
     claim = settings.mail.address_claim if settings.mail is not None else None
     address_of = None if claim is None else ClaimedAddresses(client, claim)
     return Delivering(engine, settings, address_of=address_of)

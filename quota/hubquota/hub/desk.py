@@ -75,15 +75,18 @@ class LedgerDesk:
         """
         return await self._ask(question, late=None)
 
-    async def admit(self, question: Callable[[Ledger], Lease]) -> Lease:
-        """Return the lease that the ledger admitted. One that comes too late is cancelled.
+    async def admit(self, question: Callable[[Ledger], tuple[Answer, Lease]]) -> tuple[Answer, Lease]:
+        """Return the lease that the ledger admitted, with what else there is to know of it.
+
+        A lease that comes too late is cancelled.
 
         Raises:
             LedgerDownError: there was no answer within the deadline.
             Refused: the ledger's answer is no.
         """
 
-        def undo(lease: Lease) -> None:
+        def undo(admitted: tuple[Answer, Lease]) -> None:
+            lease = admitted[1]
             self.owe(
                 lease.key, lambda ledger: ledger.cancel(lease.id, "Nobody waited for the admission.", "failed")
             )

@@ -42,7 +42,12 @@ def standing(
         active: when activity was last noted in each of the user's servers, by the key of its lease.
     """
     warnings: list[Warned] = []
-    running = [lease for lease in ledger.open_leases(SERVER, person=person) if lease.started_at is not None]
+    # Servers of another hub on the same ledger are that hub's to speak of.
+    running = [
+        lease
+        for lease in ledger.open_leases(SERVER, person=person)
+        if lease.started_at is not None and lease.key in active
+    ]
     accounts = dict.fromkeys([person, *(lease.account for lease in running)])
     outlooks = {name: ledger.outlook(name) for name in accounts}
     for lease in running:

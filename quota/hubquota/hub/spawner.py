@@ -27,7 +27,6 @@ from hubquota.hub.options import check_options, size_asked_for
 from hubquota.hub.refusal import refusal_error
 from hubquota.hub.spawner_base import finished
 from hubquota.hub.spawner_pages import LEDGER_DOWN, QuotaPages
-from hubquota.models.entitlement import Entitlement
 from hubquota.models.kinds import SERVER
 from hubquota.models.ledger import Lease, Refused
 from hubquota.models.stops import ENDED, NOT_STARTED, OUT_OF_MEMORY, STOPPED, EndKind
@@ -193,7 +192,8 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         if not await self._allowance().post(name):
             log.warning("Something of what %s ran without the ledger is still to be written.", name)
 
-        def look(ledger: Ledger) -> Entitlement:
+        # In one go, since a start waits for every turn of a thread.
+        def decide(ledger: Ledger) -> tuple[Size, Lease]:
             open_first_account(ledger, tiers, name, groups, claims, actor="first start")
             sync_groups(ledger, tiers, name, groups)
             names = [name] if payer == name else [row.account.name for row in ledger.drawable(name)]
@@ -203,12 +203,9 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
                     message=f"You cannot draw on an account '{str(payer)[:80]}'; you can on: "
                     f"{', '.join(names)}. {tiers.ask}",
                 )
-            return ledger.entitlement(tiers, payer, name)
-
-        entitlement = await self._desk().ask(look)
-        size, label = machine_of(tiers, entitlement, options)
-        lease = await self._desk().admit(
-            lambda ledger: ledger.admit(
+            entitlement = ledger.entitlement(tiers, payer, name)
+            size, label = machine_of(tiers, entitlement, options)
+            return size, ledger.admit(
                 payer,
                 person=name,
                 kind=SERVER,
@@ -220,8 +217,8 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
                 # The hub starts a server only when nothing of that name runs.
                 settle_leftover=True,
             )
-        )
-        return size, lease
+
+        return await self._desk().admit(decide)
 
     async def _allow(self) -> tuple[Size, Allowed]:
         """Allow a start without the ledger, within what the tiers file says of that.

@@ -62,6 +62,12 @@ class QuotaBase(LoggingConfigurable):
         config=True,
     )
 
+    quota_hub = Unicode(
+        help="This hub's name, where several hubs share one ledger: small letters, digits and hyphens. Its "
+        "watch is given the same name.",
+        config=True,
+    )
+
     #: What the identity provider says of the user, where the hub keeps it.
     _claims: Mapping[str, Any] | None = None
 
@@ -75,7 +81,7 @@ class QuotaBase(LoggingConfigurable):
 
     @property
     def _key(self) -> str:
-        return server_key(self.user.name, self.name)
+        return server_key(self.user.name, self.name, self.quota_hub)
 
     def _desk(self) -> LedgerDesk:
         return desk_for(self.quota_database_url, self.quota_deadline)

@@ -85,5 +85,7 @@ class QuotaPages(QuotaBase):
         for server, spawner in dict(getattr(self.user, "spawners", {})).items():
             at = getattr(spawner.orm_spawner, "last_activity", None)
             # The hub's database keeps times in UTC without saying so.
-            found[server_key(self.user.name, server)] = at.replace(tzinfo=UTC) if at is not None else None
+            found[server_key(self.user.name, server, self.quota_hub)] = (
+                at.replace(tzinfo=UTC) if at is not None else None
+            )
         return found

@@ -8,7 +8,6 @@ from datetime import datetime
 from hubquota.hub.accounts import open_first_account
 from hubquota.hub.api import Server
 from hubquota.hub.form import ACCOUNT, SIZE
-from hubquota.hub.keys import server_key
 from hubquota.models.kinds import SERVER
 from hubquota.models.ledger import Lease
 from hubquota.models.tiers import Size, Tiers
@@ -17,7 +16,7 @@ from hubquota.services.ledger import Ledger
 log = logging.getLogger(__name__)
 
 
-def adopt(ledger: Ledger, tiers: Tiers, server: Server, now: datetime) -> Lease:
+def adopt(ledger: Ledger, tiers: Tiers, server: Server, key: str, now: datetime) -> Lease:
     """Open a lease for a server that runs, from its real start; from then on it is like any other.
 
     Who pays and at which price follows from what the start was asked for with. Where that says nothing that
@@ -27,6 +26,7 @@ def adopt(ledger: Ledger, tiers: Tiers, server: Server, now: datetime) -> Lease:
         ledger: the ledger.
         tiers: what the tiers file says.
         server: the server, as the hub knows it.
+        key: the key of its lease.
         now: the time.
     """
     first = tiers.tier_for(server.groups)
@@ -36,7 +36,6 @@ def adopt(ledger: Ledger, tiers: Tiers, server: Server, now: datetime) -> Lease:
     payer = drawable.get(wanted, own) if isinstance(wanted, str) else own
     tier = tiers.largest(payer.tiers)
     size = _size_of(tiers, tier if tier in tiers.tiers else first, server.options.get(SIZE))
-    key = server_key(server.user, server.name)
     log.warning("%s runs without a lease; it gets one from its start on, at %s's cost.", key, payer.name)
     return ledger.adopt(
         payer.name,

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hubquota.hub.api import HubApi, Server
 from hubquota.hub.enforcement import Announcements, stops_of
-from hubquota.hub.keys import server_key, server_of
+from hubquota.hub.keys import runs_on, server_key, server_of
 from hubquota.hub.strays import adopt
 from hubquota.models.kinds import SERVER
 from hubquota.models.ledger import Lease, Swept
@@ -70,6 +70,7 @@ class Watch:
         clock: Callable[[], datetime] = utc_now,
         *,
         extend_within: int = EXTEND_WITHIN,
+        name: str = "",
     ) -> None:
         """Watch a hub.
 
@@ -80,7 +81,9 @@ class Watch:
             clock: returns the time now, with its time zone.
             extend_within: how many seconds before its hold's end a lease gets its next slice; more than
                 the time between two passes.
+            name: the hub's name, where several share the ledger; its spawners' `quota_hub`.
         """
+        self._name = name
         self._ledger = ledger
         self._extend_within = extend_within
         self._tiers = tiers
@@ -116,12 +119,12 @@ class Watch:
         tiers = self._tiers.current()
         # The ledger first: a lease in this list was open before the hub was asked, so if the hub does
         # not know its server then, the server has gone and is not just about to come.
-        leases = {lease.key: lease for lease in self._ledger.open_leases(SERVER)}
+        leases = self._own_leases()
         now = self._clock()
-        servers = {server_key(server.user, server.name): server for server in self._hub.servers()}
+        servers = {server_key(server.user, server.name, self._name): server for server in self._hub.servers()}
         for key, server in servers.items():
             if server.ready and key not in leases and self._ledger.open_lease(key) is None:
-                leases[key] = adopt(self._ledger, tiers, server, now)
+                leases[key] = adopt(self._ledger, tiers, server, key, now)
                 done.adopted += 1
         done.seen = self._ledger.seen((key for key, server in servers.items() if server.ready), at=now)
         # After what was seen and before what is stopped: whatever can be held for what runs, is.
@@ -130,7 +133,7 @@ class Watch:
         # What is spent already counts as ending at the second in which that was found.
         now = self._clock()
         known = {lease.id for lease in leases.values()}
-        leases = {lease.key: lease for lease in self._ledger.open_leases(SERVER) if lease.id in known}
+        leases = {key: lease for key, lease in self._own_leases().items() if lease.id in known}
         for key, lease in leases.items():
             server_or_none = servers.get(key)
             if server_or_none is None:
@@ -141,9 +144,12 @@ class Watch:
         done.swept = self._ledger.sweep()
         return done
 
+    def _own_leases(self) -> dict[str, Lease]:
+        return {lease.key: lease for lease in self._ledger.open_leases(SERVER) if runs_on(lease.key, self._name)}
+
     def _close_if_gone(self, lease: Lease, done: Pass) -> None:
         # A list of several pages can miss a server when others stop meanwhile, so ask for this one.
-        if self._hub.server(*server_of(lease.key)) is not None:
+        if self._hub.server(*server_of(lease.key, self._name)) is not None:
             return
         if lease.started_at is None:
             self._ledger.close(lease.id, reason=NEVER_STARTED, kind="failed", actor="watch")

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from hubquota.models.fields import Strict, Text
 
 #: By which way a notice goes out.
 ChannelName = Literal["mail", "webhook"]
+CHANNELS: tuple[ChannelName, ...] = get_args(ChannelName)
 
-Text = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[int, Field(ge=1, le=30 * 86_400, strict=True)]
 Timeout = Annotated[float, Field(gt=0, le=300)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
-
-
-class MailSettings(_Model):
+class MailSettings(Strict):
     """Where mail is handed over."""
 
     host: Text = Field(description="The mail server's name.")
@@ -53,7 +51,7 @@ class MailSettings(_Model):
         return self
 
 
-class WebhookSettings(_Model):
+class WebhookSettings(Strict):
     """Where notices are posted as JSON."""
 
     url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] = Field(description="The address to post to.")
@@ -64,7 +62,7 @@ class WebhookSettings(_Model):
     timeout_seconds: Timeout = Field(default=10, description="How long the receiver may take to answer.")
 
 
-class DeliverySettings(_Model):
+class DeliverySettings(Strict):
     """The whole file of settings for notices."""
 
     admins: tuple[Text, ...] = Field(

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from hubquota.models.tiers import Count, Name, Positive, Tier, Tiers
+from hubquota.models.fields import Count, Name, Positive, Strict
+from hubquota.models.tiers import Tier, Tiers
 
 
-class Overridden(BaseModel):
+class Overridden(Strict):
     """The limits that an override gives. What is left out stays as the tier has it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sizes: tuple[Name, ...] = Field(default=(), description="Names of sizes to offer besides the tier's.")
     servers: Count | None = Field(default=None, description="How many servers one person may run at once.")

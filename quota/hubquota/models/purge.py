@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from hubquota.models.ledger import AccountKind
-from hubquota.models.states import Mover
+from hubquota.models.moves import Move, Mover, allowed, moves_table
 
 
 class Stage(StrEnum):
@@ -62,19 +62,9 @@ MEANING: dict[Stage, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One step that a thing may take."""
-
-    start: Stage
-    end: Stage
-    movers: tuple[Mover, ...]
-    #: What makes it happen, as a sentence.
-    when: str
-
-
-def _moves() -> tuple[Move, ...]:
+def _moves() -> tuple[Move[Stage], ...]:
     engine, people = (Mover.ENGINE,), (Mover.USER, Mover.PI, Mover.ADMIN)
+    back = "Whoever may draw on it asks for it back, or its account is granted another allocation."
     found = [
         Move(Stage.PLANNED, Stage.NOTICED, engine, "The plan is approved, and the first notice is posted."),
         Move(Stage.PLANNED, Stage.ARCHIVED, engine, "The plan is approved, and `notice_days` is empty."),
@@ -83,10 +73,7 @@ def _moves() -> tuple[Move, ...]:
         Move(Stage.QUARANTINED, Stage.DELETED, engine, "`quarantine_days` are over, and the archive is verified."),
         Move(Stage.DELETED, Stage.PURGED, engine, "`restore_days` are over, and the account is not on hold."),
         Move(Stage.QUARANTINED, Stage.RESTORED, people, "Whoever may draw on it asks for it back."),
-        Move(Stage.DELETED, Stage.RESTORED, people, "Whoever may draw on it asks for it back."),
-        Move(
-            Stage.DELETED, Stage.RESTORED, engine, "Its account was granted an allocation since the plan was made."
-        ),
+        Move(Stage.DELETED, Stage.RESTORED, (*people, *engine), back),
     ]
     why = "It was touched, or its account was renewed, put on hold or used, since the plan was made."
     for stage in (Stage.PLANNED, Stage.NOTICED, Stage.ARCHIVED, Stage.QUARANTINED):
@@ -95,36 +82,19 @@ def _moves() -> tuple[Move, ...]:
 
 
 #: Every step there is. What is not here cannot happen.
-MOVES: tuple[Move, ...] = _moves()
+MOVES: tuple[Move[Stage], ...] = _moves()
 
-_ALLOWED: frozenset[tuple[Mover, Stage, Stage]] = frozenset(
-    (mover, move.start, move.end) for move in MOVES for mover in move.movers
-)
+_ALLOWED = allowed(MOVES)
 
 
 def may_move(mover: Mover, start: Stage, end: Stage) -> bool:
     """Return whether somebody may take a thing from one stage to another."""
-    return (mover, start, end) in _ALLOWED
+    return mover in _ALLOWED.get((start, end), frozenset())
 
 
 def stages_table() -> str:
     """Return the stages and the moves between them as two Markdown tables, for the documentation."""
-    meanings = [f"| {stage.value} | {MEANING[stage]} |" for stage in Stage]
-    moves = [
-        f"| {move.start.value} | {move.end.value} | {', '.join(move.movers)} | {move.when} |" for move in MOVES
-    ]
-    return "\n".join(
-        [
-            "| Stage | Means |",
-            "| --- | --- |",
-            *meanings,
-            "",
-            "| From | To | Moved by | When |",
-            "| --- | --- | --- | --- |",
-            *moves,
-            "",
-        ]
-    )
+    return moves_table("Stage", MEANING, MOVES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from hubquota.models.tiers import Count, Name, Positive, Text
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from hubquota.models.fields import Count, Name, Positive, Strict, Text
 
 
-class Limits(_Model):
+class Limits(Strict):
     """How much may be purged at once. It guards against a mistake that would empty the platform."""
 
     accounts: Positive = Field(default=50, description="At most so many accounts.")
@@ -26,7 +22,7 @@ class Limits(_Model):
         return max(1, min(self.accounts, accounts * self.percent // 100))
 
 
-class PurgeSettings(_Model):
+class PurgeSettings(Strict):
     """The whole settings file of the purge."""
 
     notice_days: tuple[Positive, ...] = Field(

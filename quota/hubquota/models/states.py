@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from hubquota.models.moves import Move, Mover, allowed, moves_table
+
 
 class State(StrEnum):
     """Where an allocation is, from the request for it to the end of what was kept under it."""
@@ -26,18 +28,6 @@ class State(StrEnum):
     GRACE = "grace"
     ARCHIVED = "archived"
     PURGED = "purged"
-
-
-class Mover(StrEnum):
-    """Who moves an allocation."""
-
-    USER = "user"
-    PI = "pi"
-    ADMIN = "admin"
-    #: A date, without anybody doing anything.
-    CLOCK = "clock"
-    #: The engine, when it books or carries out what dates and people have decided.
-    ENGINE = "engine"
 
 
 #: What each state means, for people.
@@ -58,22 +48,11 @@ MEANING: dict[State, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One step that an allocation may take."""
-
-    start: State
-    end: State
-    movers: tuple[Mover, ...]
-    #: What makes it happen, as a sentence.
-    when: str
-
-
 _PEOPLE = (Mover.USER, Mover.PI, Mover.ADMIN)
 _LIVE = (State.ACTIVE, State.EXPIRING, State.EXHAUSTED)
 
 
-def _moves() -> tuple[Move, ...]:
+def _moves() -> tuple[Move[State], ...]:
     admin, clock, engine = (Mover.ADMIN,), (Mover.CLOCK,), (Mover.ENGINE,)
     spends, fills = "The last credit is spent or held.", "Credits are added, or a hold is released."
     found = [
@@ -113,11 +92,9 @@ def _moves() -> tuple[Move, ...]:
 
 
 #: Every step there is. What is not here cannot happen.
-MOVES: tuple[Move, ...] = _moves()
+MOVES: tuple[Move[State], ...] = _moves()
 
-_ALLOWED: dict[tuple[State, State], frozenset[Mover]] = {
-    (move.start, move.end): frozenset(move.movers) for move in MOVES
-}
+_ALLOWED = allowed(MOVES)
 
 
 def may_move(mover: Mover, start: State, end: State) -> bool:
@@ -175,22 +152,7 @@ def state_of(facts: Facts, now: datetime) -> State:
 
 def states_table() -> str:
     """Return the states and the moves between them as two Markdown tables, for the documentation."""
-    meanings = [f"| {state.value} | {MEANING[state]} |" for state in State]
-    moves = [
-        f"| {move.start.value} | {move.end.value} | {', '.join(move.movers)} | {move.when} |" for move in MOVES
-    ]
-    return "\n".join(
-        [
-            "| State | Means |",
-            "| --- | --- |",
-            *meanings,
-            "",
-            "| From | To | Moved by | When |",
-            "| --- | --- | --- | --- |",
-            *moves,
-            "",
-        ]
-    )
+    return moves_table("State", MEANING, MOVES)
 
 
 def _before_grant(facts: Facts) -> State:

@@ -31,7 +31,7 @@ from hubquota.services.base import Service, known
 from hubquota.services.book import balance_of, split_balance
 from hubquota.services.membership import change_role
 from hubquota.services.outlook import exhaustion
-from hubquota.storage import accounts, allocations, audit, directory, journal, leases
+from hubquota.storage import accounts, allocations, audit, burden, directory, journal, leases
 from hubquota.storage.accounts import Owner
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.times import moment
@@ -336,7 +336,7 @@ class Accounts(Service):
 
     def _balance(self, connection: Connection, account_id: int, now: int) -> Balance:
         pools = allocations.open_pools(connection, account_id, now)
-        return balance_of(pools, leases.burden(connection, account_id, now), now)
+        return balance_of(pools, burden.of_account(connection, account_id, now), now)
 
     def _rows(self, connection: Connection, owners: Sequence[Owner], now: int) -> list[AccountRow]:
         states = directory.states(connection, [owner.id for owner in owners], now)
@@ -348,7 +348,7 @@ class Accounts(Service):
     def _summaries(self, connection: Connection, owners: Sequence[Owner]) -> list[AccountSummary]:
         now, ids = self._now(), [owner.id for owner in owners]
         totals = allocations.totals(connection, ids, accounts.pays(now), now)
-        running = leases.burdens(connection, ids, now)
+        running = burden.of_accounts(connection, ids, now)
         found: list[AccountSummary] = []
         for account in accounts.views(connection, owners, now):
             accrued, unheld, number = running.get(account.id, (0, 0, 0))

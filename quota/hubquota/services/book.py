@@ -16,7 +16,7 @@ from hubquota.models.caps import Cap, MemberUse
 from hubquota.models.ledger import Balance, EntryKind, ImpossibleError, Lease
 from hubquota.models.money import format_price, price_of
 from hubquota.models.stops import EndKind
-from hubquota.storage import allocations, caps, journal, leases
+from hubquota.storage import allocations, burden, caps, holds, journal, leases
 from hubquota.storage.accounts import Owner
 from hubquota.storage.allocations import OpenPool
 from hubquota.storage.times import seconds
@@ -52,7 +52,7 @@ class Book:
     def burden(self) -> tuple[int, int]:
         """Return what open leases have accrued, and how much of that no hold covers."""
         if self._burden is None:
-            self._burden = leases.burden(self.connection, self.owner.id, self.now)
+            self._burden = burden.of_account(self.connection, self.owner.id, self.now)
         return self._burden
 
     def changed(self) -> None:
@@ -141,8 +141,8 @@ class Book:
         covered = since + held
         expiry = covered + HOLD_GRACE if begin_by is None else begin_by
         if begin_by is None:
-            leases.move_holds(self.connection, lease_id, covered=covered, expiry=expiry)
-        leases.add_holds(
+            holds.move(self.connection, lease_id, covered=covered, expiry=expiry)
+        holds.add(
             self.connection,
             lease_id,
             [(part.pool, part.amount) for part in parts],
@@ -154,7 +154,7 @@ class Book:
 
     def release(self, lease: Lease) -> None:
         """Let go of everything that is held for a lease."""
-        leases.drop_holds(self.connection, lease.id)
+        holds.drop_all(self.connection, lease.id)
         self.changed()
 
     # Charges -----------------------------------------------------------------------------------------
@@ -225,13 +225,13 @@ class Book:
     def _capture(self, lease: Lease, cost: int) -> dict[int, int]:
         """Take a cost from what is held for a lease, as far as that goes. Return who pays what."""
         paid: dict[int, int] = {}
-        for row in leases.holds_of(self.connection, lease.id):
+        for row in holds.of_lease(self.connection, lease.id):
             # What has expired may be somebody else's by now.
             taken = min(row.amount, cost) if row.expires_at > self.now else 0
             if not taken and row.expires_at > self.now:
                 break
             cost -= taken
-            leases.shrink_hold(self.connection, row.id, row.amount - taken if taken else 0)
+            holds.shrink(self.connection, row.id, row.amount - taken if taken else 0)
             if taken:
                 paid[row.allocation_id] = paid.get(row.allocation_id, 0) + taken
         self.changed()

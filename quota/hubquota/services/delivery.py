@@ -51,7 +51,7 @@ class Delivering(Service):
 
         Args:
             engine: from `hubquota.storage.make_engine`.
-            settings: from `hubquota.services.noticesfile`.
+            settings: from `hubquota.services.settingsfile`.
             clock: returns the time now, with its time zone.
             address_of: returns a person's mail address, where none was noted for them; may raise OSError or
                 ValueError when it cannot say now.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from hubquota.models.burn import Pool, drain, exhausts_at
+from hubquota.models.burn import drain, exhausts_at
 from hubquota.models.burndown import BurnDown, Forecast, project
 from hubquota.models.ledger import Entry, Lease, UnknownLeaseError
 from hubquota.models.reading import AuditPage, AuditQuery, History, LastAdded, Session, UsageLine
 from hubquota.services.base import Service, known
-from hubquota.storage import allocations, history, leases
+from hubquota.services.outlook import pools_for_running
+from hubquota.storage import allocations, burden, history, leases
 from hubquota.storage.engine import reading
 from hubquota.storage.times import moment, seconds
 
@@ -99,14 +100,10 @@ class Histories(Service):
         """
         with reading(self._engine) as connection:
             owner, now = known(connection, name), self._now()
-            rate = leases.running_rate(connection, owner.id)
+            rate = burden.running_rate(connection, owner.id)
             shown = allocations.of_account(connection, owner.id, now, lapsed=False)
-            own = leases.held_by_running(connection, owner.id, now)
-            accrued, _ = leases.burden(connection, owner.id, now)
-            pools = [
-                Pool(pool.id, pool.free + own.get(pool.id, 0), pool.start, pool.end, pool.suspended)
-                for pool in allocations.open_pools(connection, owner.id, now)
-            ]
+            accrued, _ = burden.of_account(connection, owner.id, now)
+            pools = pools_for_running(connection, owner.id, now)
             since = max(owner.created_at, now - past_days * _DAY)
             past = history.balances(connection, owner.id, since=since, until=now, points=_POINTS)
         # As in `exhausts_at`: what has run up is taken first.

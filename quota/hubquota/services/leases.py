@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from hubquota.models.ledger import (
     Extension,
     Lease,
     LeaseStartedError,
     Refused,
-    Segment,
-    UnknownLeaseError,
 )
 from hubquota.models.stops import EndKind
 from hubquota.services.admission import Asked, against, capped_text, short_of
-from hubquota.services.base import Service
 from hubquota.services.book import HOLD_GRACE, START_LIMIT, Book
-from hubquota.storage import accounts, leases
+from hubquota.services.leaselocks import LockedLeases, is_abandoned, known_lease
+from hubquota.storage import holds, leases
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.times import moment, seconds
 
@@ -30,11 +26,8 @@ SLICE_SECONDS = 3600
 #: A lease whose hold ends within so many seconds gets its next slice.
 EXTEND_WITHIN = 600
 
-#: Why such a lease ended.
-ABANDONED = "Nobody told that it began."
 
-
-class Leases(Service):
+class Leases(LockedLeases):
     """Admits, extends, changes and ends leases."""
 
     def admit(
@@ -153,7 +146,7 @@ class Leases(Service):
                     covered=covered,
                     expiry=covered + HOLD_GRACE,
                 )
-            return _known(book, lease_id)
+            return known_lease(book, lease_id)
 
     def extend(self, lease_id: int, *, ahead: int = SLICE_SECONDS) -> Extension:
         """Charge a lease for what it ran, and hold what it costs from there to some seconds ahead.
@@ -174,8 +167,8 @@ class Leases(Service):
             short = False
             if lease.is_open and lease.last_alive is not None:
                 book.settle(lease, min(seconds(lease.last_alive), book.now), actor="hubquota")
-                short = self._cover(book, _known(book, lease_id), book.now + ahead)
-            lease = _known(book, lease_id)
+                short = self._cover(book, known_lease(book, lease_id), book.now + ahead)
+            lease = known_lease(book, lease_id)
             return Extension(lease, lease.covered_until, short)
 
     def extend_due(self, *, within: int = EXTEND_WITHIN, ahead: int = SLICE_SECONDS) -> list[Extension]:
@@ -188,7 +181,7 @@ class Leases(Service):
         """
         now = self._now()
         with reading(self._engine) as connection:
-            ending = leases.ending_holds(connection, before=now + within, seen_after=now - 2 * within)
+            ending = holds.ending(connection, before=now + within, seen_after=now - 2 * within)
         return [self.extend(lease_id, ahead=ahead) for lease_id in ending]
 
     def set_rate(
@@ -220,7 +213,7 @@ class Leases(Service):
             if lease.last_alive is not None:
                 changed = book.between(lease.last_alive, at)
                 book.settle(lease, changed, actor=actor)
-                lease = _known(book, lease_id)
+                lease = known_lease(book, lease_id)
             seconds_held = lease.held // lease.rate if lease.rate else MINIMUM_SECONDS
             since = book.now if changed is None else changed
             book.release(lease)
@@ -242,7 +235,7 @@ class Leases(Service):
             if rate > lease.rate and (held < seconds_held or book.balance().available < 0):
                 message = short_of(book, lease.label, rate, seconds_held)
                 raise Refused(limit="budget", message=f"{message} {ask}".strip())
-            return _known(book, lease_id)
+            return known_lease(book, lease_id)
 
     def close(
         self,
@@ -275,7 +268,7 @@ class Leases(Service):
                 if lease.reason is not None:
                     reason, kind = lease.reason, lease.end_kind
                 book.end(lease, at=until, reason=reason, kind=kind, actor=actor)
-            return _known(book, lease_id)
+            return known_lease(book, lease_id)
 
     def cancel(self, lease_id: int, reason: str, kind: EndKind | None = None) -> Lease:
         """End a lease that never began, without a charge. A lease that has ended stays as it is.
@@ -291,7 +284,7 @@ class Leases(Service):
                     raise LeaseStartedError(f"Lease {lease_id} has begun: close it, with its charge.")
                 at = book.between(lease.admitted_at, None)
                 book.end(lease, at=at, reason=reason, kind=kind, actor="hubquota")
-            return _known(book, lease_id)
+            return known_lease(book, lease_id)
 
     def seen(self, keys: Iterable[str], at: datetime | None = None) -> int:
         """Note that what these keys' open leases are for was seen running. Return how many are noted.
@@ -315,82 +308,6 @@ class Leases(Service):
         with decision(self._engine) as connection:
             return leases.set_reason(connection, lease_id, reason, kind)
 
-    def lease(self, lease_id: int) -> Lease | None:
-        """Return the lease of that number, or None."""
-        with reading(self._engine) as connection:
-            return leases.find(connection, lease_id, self._now())
-
-    def segments(self, lease_id: int) -> list[Segment]:
-        """Return the parts of a lease between changes of its rate, in order."""
-        with reading(self._engine) as connection:
-            return leases.segments(connection, lease_id)
-
-    def open_lease(self, key: str) -> Lease | None:
-        """Return the open lease that has the key, or None."""
-        with reading(self._engine) as connection:
-            found = leases.find_open(connection, key, self._now())
-            return None if found is None else found[0]
-
-    def open_leases(
-        self, kind: str | None = None, account: str | None = None, *, person: str | None = None
-    ) -> list[Lease]:
-        """Return open leases in the order of their admission: all, of a kind, an account, a person."""
-        with reading(self._engine) as connection:
-            return leases.list_open(connection, self._now(), kind=kind, owner=account, person=person)
-
-    # Parts of a transaction --------------------------------------------------------------------------
-
-    def _locked(self, connection: Connection, lease_id: int) -> tuple[Book, Lease]:
-        # Always the account first and then its lease, so that no two transactions wait for each other.
-        owner = leases.owner_of(connection, lease_id)
-        if owner is None:
-            raise UnknownLeaseError(f"There is no lease {lease_id}.")
-        book = self._book_of(connection, owner)
-        lease = _known(book, lease_id, lock=True)
-        if is_abandoned(lease, book.now):
-            # By its date alone: whether a sweep has come by or not makes no difference to what follows.
-            abandon(book, lease)
-            lease = _known(book, lease_id)
-        return book, lease
-
-    def _lock_with_holder(self, connection: Connection, account: str, key: str) -> tuple[Book, Lease | None]:
-        """Lock the account that pays, and find the open lease that has the key."""
-        found = leases.find_open(connection, key, self._now())
-        if found is not None and found[0].account != account:
-            # It may have to be ended, on its own account. Locked in the order of their numbers, so that no
-            # two transactions wait for each other.
-            payer = accounts.find(connection, account)
-            for number in sorted({found[1], *([payer.id] if payer else [])}):
-                accounts.lock_id(connection, number)
-        book = self._book(connection, account)
-        if connection.dialect.name == "postgresql":
-            # Whoever had the lock may have changed it; on SQLite nobody could.
-            found = leases.find_open(connection, key, self._now())
-        return book, None if found is None else found[0]
-
-    def _settle_leftover(self, book: Book, leftover: Lease, who: str) -> Lease | None:
-        """End what a crash left open. Return it if it is not this person's to end."""
-        if leftover.person != who:
-            return leftover
-        locked = leases.find(book.connection, leftover.id, book.now, lock=True)
-        if locked is None or not locked.is_open:
-            return None
-        number = leases.owner_of(book.connection, leftover.id)
-        assert number is not None
-        of_lease = book if number == book.owner.id else self._book_of(book.connection, number)
-        if is_abandoned(locked, book.now):
-            abandon(of_lease, locked)
-            return None
-        alive = locked.last_alive or locked.admitted_at
-        of_lease.end(
-            locked,
-            at=of_lease.between(alive, alive),
-            reason="Nothing ran any more when the next start was asked for; closed when last seen.",
-            kind="lost",
-            actor="hubquota",
-        )
-        return None
-
     def _cover(self, book: Book, lease: Lease, until: int) -> bool:
         """Hold what a lease that runs costs up to a time. Return whether there was not enough."""
         if not lease.rate or lease.settled_at is None:
@@ -404,20 +321,3 @@ class Leases(Service):
         unheld = max(0, lease.rate * (book.now - settled) - lease.held)
         held = book.hold(lease.id, person=lease.person, rate=lease.rate, since=since, wanted=wanted, unheld=unheld)
         return wanted > 0 and held < wanted
-
-
-def abandon(book: Book, lease: Lease, reason: str = ABANDONED) -> None:
-    """End a lease that was admitted and never told of again, at the time when it could begin no more."""
-    book.end(lease, at=seconds(lease.admitted_at) + START_LIMIT, reason=reason, kind="failed", actor="hubquota")
-
-
-def is_abandoned(lease: Lease, now: int) -> bool:
-    """Return whether a lease was admitted so long ago that it can begin no more."""
-    return lease.is_open and lease.started_at is None and seconds(lease.admitted_at) + START_LIMIT <= now
-
-
-def _known(book: Book, lease_id: int, *, lock: bool = False) -> Lease:
-    lease = leases.find(book.connection, lease_id, book.now, lock=lock)
-    if lease is None:
-        raise UnknownLeaseError(f"There is no lease {lease_id}.")
-    return lease

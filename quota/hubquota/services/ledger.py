@@ -12,6 +12,7 @@ from hubquota.services.base import utc_now
 from hubquota.services.caps import Caps
 from hubquota.services.groups import GroupProjects
 from hubquota.services.leases import MINIMUM_SECONDS, Leases
+from hubquota.services.leaseviews import LeaseViews
 from hubquota.services.notices import Notices
 from hubquota.services.outlook import Outlooks
 from hubquota.services.overrides import Overrides
@@ -25,6 +26,7 @@ class Ledger(
     Caps,
     Allocations,
     Leases,
+    LeaseViews,
     Adoption,
     Outlooks,
     Overrides,

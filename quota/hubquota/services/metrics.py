@@ -14,7 +14,9 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from hubquota.models.delivery import CHANNELS
 from hubquota.models.money import to_credits
+from hubquota.models.purge import ENDED, Stage
 from hubquota.models.states import State
 from hubquota.services.base import utc_now
 from hubquota.services.ledger import Ledger
@@ -107,6 +109,9 @@ class LedgerCollector(Collector):
             states = gauges.allocations_by_state(connection, now, expiring)
             kinds = gauges.accounts_by_kind(connection)
             waiting, oldest = gauges.waiting_requests(connection)
+            undelivered = gauges.undelivered(connection)
+            things = gauges.purge_things(connection)
+            plans = gauges.waiting_plans(connection)
         yield _gauge("hubquota_open_leases", "Leases that are open.", ("kind", "state"), open_leases)
         for name, text, position in (
             ("hubquota_credits_posted", "Credits on the allocations that can pay now.", 0),
@@ -133,6 +138,13 @@ class LedgerCollector(Collector):
         if oldest is not None:
             text = "When the oldest of them was made."
             yield _gauge("hubquota_oldest_open_request_timestamp_seconds", text, (), {(): oldest})
+        text = "Notices that have not been sent."
+        yield _gauge("hubquota_undelivered_notices", text, ("channel", "state"), _undelivered(undelivered))
+        text = "Things that approved purge plans are at work on or can give back, by their stage."
+        by_stage = {(stage.value,): things.get(stage.value, 0) for stage in Stage if stage not in ENDED}
+        yield _gauge("hubquota_purge_things", text, ("stage",), by_stage)
+        text = "Purge plans that nobody has decided about."
+        yield _gauge("hubquota_waiting_purge_plans", text, (), {(): plans})
         if self._per_account:
             yield self._accounts()
 
@@ -154,6 +166,12 @@ class LedgerCollector(Collector):
             after = page[-1].account.name
         text = "Credits that an account has left, what it has run up taken off."
         return _gauge("hubquota_account_credits_available", text, ("account",), found)
+
+
+def _undelivered(found: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+    """Return the numbers with a zero where there is none, so that an alert has something to look at."""
+    states = ("waiting", "failing", "given up")
+    return {(channel, state): found.get((channel, state), 0) for channel in CHANNELS for state in states}
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...], found: Mapping[Any, float]) -> Metric:

@@ -8,7 +8,7 @@ from hubquota.models.burn import Pool, drain, exhausts_at
 from hubquota.models.ledger import Lease
 from hubquota.models.stops import Outlook
 from hubquota.services.base import Service
-from hubquota.storage import accounts, allocations, journal, leases
+from hubquota.storage import accounts, allocations, burden, holds, journal, leases
 from hubquota.storage.engine import reading
 from hubquota.storage.times import moment
 
@@ -56,17 +56,6 @@ class Outlooks(Service):
             if lease.end_kind is not None or (lease.started_at is not None and lease.rate and spent[lease.account])
         ]
 
-    def last_end(self, person: str, kind: str, key: str | None = None) -> Lease | None:
-        """Return the lease of somebody's that ended last, or None.
-
-        Args:
-            person: who ran it.
-            kind: what ran, such as "server".
-            key: only what had this key.
-        """
-        with reading(self._engine) as connection:
-            return leases.last_ended(connection, person, kind, key, self._now())
-
 
 def exhaustion(connection: Connection, account_id: int, at: int) -> int | None:
     """Return the first second that an account cannot pay if what runs goes on as it does; None for never.
@@ -78,32 +67,37 @@ def exhaustion(connection: Connection, account_id: int, at: int) -> int | None:
         account_id: the account's number.
         at: from when on to look, in seconds since 1970.
     """
-    rate = leases.running_rate(connection, account_id)
+    rate = burden.running_rate(connection, account_id)
     if not rate:
         return None
-    own = leases.held_by_running(connection, account_id, at)
-    accrued, _ = leases.burden(connection, account_id, at)
-    pools = [
-        Pool(pool.id, pool.free + own.get(pool.id, 0), pool.start, pool.end, pool.suspended)
-        for pool in allocations.open_pools(connection, account_id, at)
-    ]
+    accrued, _ = burden.of_account(connection, account_id, at)
+    pools = pools_for_running(connection, account_id, at)
     if drain(pools, accrued, at):
         return at
     end = exhausts_at(pools, rate, at)
     return None if end is None or end - at > _FOR_EVER else end
 
 
+def pools_for_running(connection: Connection, account_id: int, at: int) -> list[Pool]:
+    """Return what can pay for what an account runs already: what is free, and what is held for just that."""
+    own = holds.held_by_running(connection, account_id, at)
+    return [
+        Pool(pool.id, pool.free + own.get(pool.id, 0), pool.start, pool.end, pool.suspended)
+        for pool in allocations.open_pools(connection, account_id, at)
+    ]
+
+
 def _outlook(connection: Connection, account_id: int, name: str, now: int) -> Outlook:
     paying = [pool for pool in allocations.open_pools(connection, account_id, now) if pool.pays_at(now)]
     granted, funded = journal.funding(connection, [pool.id for pool in paying]) if paying else (0, 0)
-    accrued, _ = leases.burden(connection, account_id, now)
+    accrued, _ = burden.of_account(connection, account_id, now)
     people = accounts.members(connection, account_id, former=False)
     return Outlook(
         account=name,
         exhausts_at=moment(exhaustion(connection, account_id, now)),
         granted=granted,
         left=sum(pool.balance for pool in paying) - accrued,
-        rate=leases.running_rate(connection, account_id),
+        rate=burden.running_rate(connection, account_id),
         # What was granted for later counts as added when it begins to pay.
         funded_at=moment(max([funded, *(pool.start for pool in paying)])),
         owners=tuple(member.name for member in people if member.role == "pi") or (name,),

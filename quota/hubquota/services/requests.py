@@ -9,8 +9,9 @@ from sqlalchemy import Connection
 from hubquota.models import letters
 from hubquota.models.ledger import ImpossibleError, UnknownAllocationError, UnknownRequestError
 from hubquota.models.money import format_credits
+from hubquota.models.moves import Mover
 from hubquota.models.requests import Actor, ConflictingRequestError, NotAllowedError, Request
-from hubquota.models.states import Mover, State, may_move
+from hubquota.models.states import State, may_move
 from hubquota.services.base import Service, known, tell
 from hubquota.services.book import Book
 from hubquota.storage import accounts, allocations, journal, notices, requests, terms

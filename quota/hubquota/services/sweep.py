@@ -14,8 +14,8 @@ from hubquota.models.ledger import Swept
 from hubquota.models.money import format_credits
 from hubquota.services.base import Service
 from hubquota.services.book import OVERRUN, START_LIMIT
-from hubquota.services.leases import abandon, is_abandoned
-from hubquota.storage import accounts, allocations, journal, leases, terms
+from hubquota.services.leaselocks import abandon, is_abandoned
+from hubquota.storage import accounts, allocations, holds, journal, leases, terms
 from hubquota.storage.engine import decision, reading
 
 #: How many of a kind are dealt with in one transaction: others wait no longer than that takes.
@@ -41,7 +41,7 @@ class Sweeping(Service):
             return (
                 allocations.count_ended(connection, now)
                 + leases.count_waiting(connection, now - START_LIMIT)
-                + leases.count_expired_holds(connection, now)
+                + holds.count_expired(connection, now)
             )
 
     def _abandon(self, tell: Callable[[int], object]) -> int:
@@ -59,7 +59,7 @@ class Sweeping(Service):
         done = 0
         while True:
             with reading(self._engine) as connection:
-                expired = leases.expired_holds(connection, self._now(), _BATCH)
+                expired = holds.expired(connection, self._now(), _BATCH)
             changed = sum(self._on_lease(lease_id, abandoning=False) for lease_id in expired)
             done += changed
             tell(changed)
@@ -80,8 +80,8 @@ class Sweeping(Service):
                     return False
                 abandon(book, lease)
                 return True
-            holds = leases.holds_of(connection, lease_id)
-            if not any(row.expires_at <= book.now for row in holds):
+            found = holds.of_lease(connection, lease_id)
+            if not any(row.expires_at <= book.now for row in found):
                 return False
             book.release(lease)
             return True

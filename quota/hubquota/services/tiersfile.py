@@ -13,16 +13,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from hubquota.models.crosscheck import Mistake, cross_check
+from hubquota.models.groups import ClaimRule, FirstTier, GroupProject, Projects
+from hubquota.models.rates import Rates, with_prices
 from hubquota.models.tiers import (
     CROSS_CHECK,
-    ClaimRule,
     CleanUp,
     Dask,
-    FirstTier,
-    GroupProject,
-    Mistake,
-    Projects,
-    Rates,
     RenewsItself,
     Size,
     Storage,
@@ -30,9 +27,7 @@ from hubquota.models.tiers import (
     Tiers,
     Warnings,
     WhenDown,
-    cross_check,
     next_change,
-    with_prices,
 )
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,21 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, or_, select, true, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    tuple_,
+    type_coerce,
+    update,
+)
 
 from hubquota.models.burn import Pool
 from hubquota.models.ledger import Allocation
@@ -36,6 +50,20 @@ _open_pools = Prepared(
 #: Allocations as `view` reads them; needs `now`.
 VIEWS = select(allocation, account.c.name.label("account"), _live_holds.label("held")).join_from(
     allocation, account
+)
+# A start reads these. A prepared statement converts nothing, so yes and no are numbers to it.
+_open_of_account = Prepared(
+    select(
+        *(
+            type_coerce(column, Integer).label("renewable") if column is allocation.c.renewable else column
+            for column in allocation.c
+        ),
+        account.c.name.label("account"),
+        _live_holds.label("held"),
+    )
+    .join_from(allocation, account)
+    .where(allocation.c.account_id == bindparam("account_id"), allocation.c.lapsed_at.is_(None))
+    .order_by(allocation.c.end_at.is_(None), allocation.c.end_at, allocation.c.id)
 )
 _view_by_id = VIEWS.where(allocation.c.id == bindparam("number"))
 _add = Prepared(
@@ -151,9 +179,11 @@ def find(connection: Connection, allocation_id: int, now: int) -> Allocation | N
 
 def of_account(connection: Connection, account_id: int, now: int, *, lapsed: bool) -> list[Allocation]:
     """Return an account's allocations in the order in which they are spent; with `lapsed`, all."""
-    statement = VIEWS.where(
-        allocation.c.account_id == account_id, true() if lapsed else allocation.c.lapsed_at.is_(None)
-    ).order_by(allocation.c.end_at.is_(None), allocation.c.end_at, allocation.c.id)
+    if not lapsed:
+        return [view(row) for row in _open_of_account.all(connection, account_id=account_id, now=now)]
+    statement = VIEWS.where(allocation.c.account_id == account_id).order_by(
+        allocation.c.end_at.is_(None), allocation.c.end_at, allocation.c.id
+    )
     return [view(row) for row in connection.execute(statement, {"now": now})]
 
 
@@ -255,13 +285,13 @@ def count_ended(connection: Connection, now: int) -> int:
     return int(connection.execute(select(func.count()).select_from(allocation).where(*ended)).scalar_one())
 
 
-def view(row: Row[*tuple[Any, ...]]) -> Allocation:
+def view(row: Any) -> Allocation:
     """Return an allocation as its readers see it, from a row of `VIEWS`."""
     return Allocation(
         id=row.id,
         account=row.account,
         tier=row.tier,
-        renewable=row.renewable,
+        renewable=bool(row.renewable),
         reason=row.reason,
         granted_by=row.granted_by,
         granted_at=moment(row.granted_at),

@@ -6,11 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, or_, select
+from sqlalchemy import Connection, and_, case, func, literal, or_, select
 
 from hubquota.models.states import State
 from hubquota.storage.accounts import pays
-from hubquota.storage.tables import account, allocation, entry, hold, lease, request
+from hubquota.storage.tables import (
+    account,
+    allocation,
+    delivery,
+    entry,
+    hold,
+    lease,
+    purge_item,
+    purge_plan,
+    request,
+)
 
 _DAY = 86_400
 #: How many lines of the journal are added up at a time.
@@ -119,6 +129,40 @@ def waiting_requests(connection: Connection) -> tuple[int, int | None]:
     statement = select(func.count(), func.min(request.c.asked_at)).where(request.c.decided_at.is_(None))
     number, oldest = connection.execute(statement).one()
     return int(number), oldest
+
+
+def undelivered(connection: Connection) -> dict[tuple[str, str], int]:
+    """Return how many deliveries have not been sent, by channel and by what has become of them.
+
+    Returns:
+        Numbers by the channel's name and "waiting" (not tried, or being tried for the first time), "failing" (to
+        be tried again) or "given up".
+    """
+    is_open = (delivery.c.sent_at.is_(None), delivery.c.given_up_at.is_(None))
+    state = case((delivery.c.last_error.is_(None), "waiting"), else_="failing").label("state")
+    waiting = select(delivery.c.channel, state, func.count()).where(*is_open).group_by(delivery.c.channel, state)
+    given_up = (
+        select(delivery.c.channel, literal("given up"), func.count())
+        .where(delivery.c.given_up_at.is_not(None))
+        .group_by(delivery.c.channel)
+    )
+    return {
+        (channel, found): int(number)
+        for statement in (waiting, given_up)
+        for channel, found, number in connection.execute(statement)
+    }
+
+
+def purge_things(connection: Connection) -> dict[str, int]:
+    """Return how many things approved plans are at work on, or can give back, by their stage."""
+    statement = select(purge_item.c.stage, func.count()).where(purge_item.c.active).group_by(purge_item.c.stage)
+    return {stage: int(number) for stage, number in connection.execute(statement)}
+
+
+def waiting_plans(connection: Connection) -> int:
+    """Return how many purge plans nobody has decided about."""
+    waiting = (purge_plan.c.approved_at.is_(None), purge_plan.c.closed_at.is_(None))
+    return int(connection.execute(select(func.count()).select_from(purge_plan).where(*waiting)).scalar_one())
 
 
 def _held(now: int) -> Any:

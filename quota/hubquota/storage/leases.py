@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -12,8 +11,6 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
-    case,
-    delete,
     func,
     insert,
     or_,
@@ -24,19 +21,15 @@ from sqlalchemy import (
 
 from hubquota.models.ledger import Lease, Segment
 from hubquota.models.stops import EndKind
+from hubquota.storage import holds
+from hubquota.storage.holds import HELD
 from hubquota.storage.prepared import Prepared
-from hubquota.storage.tables import account, hold, lease, segment
+from hubquota.storage.tables import account, lease, segment
 from hubquota.storage.times import moment
 
 #: SQLite allows so many values in a statement at least; keys are sent in groups of this size.
 _GROUP = 500
 
-_now: ColumnElement[int] = bindparam("now", type_=lease.c.admitted_at.type)
-_held = (
-    select(func.coalesce(func.sum(hold.c.amount), 0))
-    .where(hold.c.lease_id == lease.c.id, hold.c.expires_at > _now)
-    .scalar_subquery()
-)
 _leases = select(
     lease.c.id,
     lease.c.account_id,
@@ -46,7 +39,7 @@ _leases = select(
     lease.c.key,
     lease.c.label,
     lease.c.rate,
-    _held.label("held"),
+    HELD.label("held"),
     lease.c.admitted_at,
     lease.c.started_at,
     lease.c.seen_at,
@@ -61,7 +54,6 @@ _open = lease.c.ended_at.is_(None)
 _waiting_since: ColumnElement[int] = bindparam("waiting_since", type_=lease.c.admitted_at.type)
 
 _of_lease = lease.c.id == bindparam("lease_id")
-_its_holds = hold.c.lease_id == bindparam("owner")
 _its_last_segment = and_(segment.c.lease_id == bindparam("owner"), segment.c.until_at.is_(None))
 
 _by_id = Prepared(_leases.where(_of_lease))
@@ -85,20 +77,8 @@ _add = Prepared(
     insert(lease).returning(lease.c.id),
     columns=("account_id", "person", "kind", "key", "label", "rate", "admitted_at", "charged"),
 )
-_add_hold = Prepared(insert(hold), columns=("lease_id", "allocation_id", "amount", "covers_until", "expires_at"))
 _add_segment = Prepared(insert(segment), columns=("lease_id", "rate", "from_at", "charged"))
-_holds_of = Prepared(
-    select(hold.c.id, hold.c.allocation_id, hold.c.amount, hold.c.covers_until, hold.c.expires_at)
-    .where(_its_holds)
-    .order_by(hold.c.id)
-)
-_drop_holds = Prepared(delete(hold).where(_its_holds))
-_drop_hold = Prepared(delete(hold).where(hold.c.id == bindparam("hold_id")))
-_shrink_hold = Prepared(update(hold).where(hold.c.id == bindparam("hold_id")).values(amount=bindparam("left")))
 _begin = Prepared(update(lease).where(_of_lease).values(started_at=bindparam("at"), settled_at=bindparam("at")))
-_move_holds = Prepared(
-    update(hold).where(_its_holds).values(covers_until=bindparam("covered"), expires_at=bindparam("expiry"))
-)
 _settle = Prepared(
     update(lease).where(_of_lease).values(settled_at=bindparam("at"), charged=lease.c.charged + bindparam("cost"))
 )
@@ -112,72 +92,6 @@ _end = Prepared(
     .where(_of_lease)
     .values(ended_at=bindparam("at"), reason=bindparam("why"), end_kind=bindparam("word"))
 )
-
-
-@dataclass(slots=True)
-class HoldRow:
-    """What one allocation holds for a lease."""
-
-    id: int
-    allocation_id: int
-    amount: int
-    covers_until: int
-    expires_at: int
-
-
-def _accrued(now: ColumnElement[int]) -> ColumnElement[int]:
-    seconds = case((lease.c.settled_at < now, now - lease.c.settled_at), else_=0)
-    return lease.c.rate * seconds
-
-
-def _running(now: ColumnElement[int]) -> Any:
-    """Return open leases, each with what it accrued and what is held for it."""
-    return select(lease.c.account_id, _accrued(now).label("accrued"), _held.label("held")).where(_open)
-
-
-def _unheld(rows: Any) -> ColumnElement[int]:
-    return func.sum(case((rows.c.accrued > rows.c.held, rows.c.accrued - rows.c.held), else_=0))
-
-
-_of_account = _running(_now).where(lease.c.account_id == bindparam("account_id")).subquery()
-_burden = Prepared(select(func.sum(_of_account.c.accrued).label("accrued"), _unheld(_of_account).label("unheld")))
-
-
-def burden(connection: Connection, account_id: int, now: int) -> tuple[int, int]:
-    """Return what an account's open leases have accrued, and how much of that no hold covers."""
-    accrued, unheld = _burden.first(connection, account_id=account_id, now=now)
-    return int(accrued or 0), int(unheld or 0)
-
-
-def burdens(connection: Connection, account_ids: Sequence[int], now: int) -> dict[int, tuple[int, int, int]]:
-    """Return for each account what `burden` does, and how many open leases it has."""
-    rows = _running(_now).where(lease.c.account_id.in_(account_ids)).subquery()
-    statement = select(rows.c.account_id, func.sum(rows.c.accrued), _unheld(rows), func.count()).group_by(
-        rows.c.account_id
-    )
-    return {
-        number: (int(accrued), int(unheld), int(count))
-        for number, accrued, unheld, count in connection.execute(statement, {"now": now})
-    }
-
-
-def running_rate(connection: Connection, account_id: int) -> int:
-    """Return what all that an account runs costs together, in units a second."""
-    statement = select(func.sum(lease.c.rate)).where(
-        lease.c.account_id == account_id, _open, lease.c.started_at.is_not(None)
-    )
-    return int(connection.execute(statement).scalar_one() or 0)
-
-
-def held_by_running(connection: Connection, account_id: int, now: int) -> dict[int, int]:
-    """Return for each allocation what leases that run hold of it."""
-    statement = (
-        select(hold.c.allocation_id, func.sum(hold.c.amount))
-        .join_from(hold, lease, hold.c.lease_id == lease.c.id)
-        .where(lease.c.account_id == account_id, lease.c.started_at.is_not(None), hold.c.expires_at > now)
-        .group_by(hold.c.allocation_id)
-    )
-    return {number: int(amount) for number, amount in connection.execute(statement)}
 
 
 def count_open(connection: Connection, account_id: int, kind: str, waiting_since: int) -> int:
@@ -280,29 +194,10 @@ def count_waiting(connection: Connection, before: int) -> int:
     return int(connection.execute(select(func.count()).select_from(lease).where(*waiting)).scalar_one())
 
 
-def count_expired_holds(connection: Connection, now: int) -> int:
-    """Return how many leases `expired_holds` would list."""
-    statement = select(func.count(hold.c.lease_id.distinct())).where(hold.c.expires_at <= now)
-    return int(connection.execute(statement).scalar_one())
-
-
-def ending_holds(connection: Connection, *, before: int, seen_after: int) -> list[int]:
-    """Return leases that were seen running since a time and that nothing covers after another."""
-    covered = select(func.max(hold.c.covers_until)).where(hold.c.lease_id == lease.c.id).scalar_subquery()
-    statement = select(lease.c.id).where(
-        _open,
-        lease.c.rate > 0,
-        lease.c.started_at.is_not(None),
-        func.coalesce(lease.c.seen_at, lease.c.started_at) >= seen_after,
-        or_(covered.is_(None), covered < before),
-    )
-    return list(connection.scalars(statement.order_by(lease.c.id)))
-
-
 def begin(connection: Connection, lease_id: int, *, rate: int, at: int, covered: int, expiry: int) -> None:
     """Note when a lease began, and what its holds cover from there."""
     _begin.run(connection, lease_id=lease_id, at=at)
-    _move_holds.run(connection, owner=lease_id, covered=covered, expiry=expiry)
+    holds.move(connection, lease_id, covered=covered, expiry=expiry)
     add_segment(connection, lease_id, rate=rate, at=at)
 
 
@@ -330,7 +225,7 @@ def end(connection: Connection, lease_id: int, *, at: int, reason: str, kind: En
     """End a lease that is charged up to its end, and let go of what is held for it."""
     _end.run(connection, lease_id=lease_id, at=at, why=reason, word=kind)
     _end_segment.run(connection, owner=lease_id, at=at)
-    _drop_holds.run(connection, owner=lease_id)
+    holds.drop_all(connection, lease_id)
 
 
 def set_seen(connection: Connection, keys: Sequence[str], at: int) -> int:
@@ -398,56 +293,6 @@ def segments(connection: Connection, lease_id: int) -> list[Segment]:
         Segment(row.rate, moment(row.from_at), moment(row.until_at), row.charged)
         for row in connection.execute(statement)
     ]
-
-
-# Holds -------------------------------------------------------------------------------------------------
-
-
-def holds_of(connection: Connection, lease_id: int) -> list[HoldRow]:
-    """Return what is held for a lease, in the order in which it is spent."""
-    return [
-        HoldRow(row.id, row.allocation_id, row.amount, row.covers_until, row.expires_at)
-        for row in _holds_of.all(connection, owner=lease_id)
-    ]
-
-
-def add_holds(
-    connection: Connection, lease_id: int, parts: Sequence[tuple[int, int]], *, covered: int, expiry: int
-) -> None:
-    """Hold amounts of allocations for a lease."""
-    for number, amount in parts:
-        _add_hold.run(
-            connection,
-            lease_id=lease_id,
-            allocation_id=number,
-            amount=amount,
-            covers_until=covered,
-            expires_at=expiry,
-        )
-
-
-def move_holds(connection: Connection, lease_id: int, *, covered: int, expiry: int) -> None:
-    """Say until when what is held for a lease covers it, and until when it is respected."""
-    _move_holds.run(connection, owner=lease_id, covered=covered, expiry=expiry)
-
-
-def shrink_hold(connection: Connection, hold_id: int, amount: int) -> None:
-    """Leave an amount of a hold; with zero, nothing."""
-    if amount:
-        _shrink_hold.run(connection, hold_id=hold_id, left=amount)
-    else:
-        _drop_hold.run(connection, hold_id=hold_id)
-
-
-def drop_holds(connection: Connection, lease_id: int) -> None:
-    """Let go of everything that is held for a lease."""
-    _drop_holds.run(connection, owner=lease_id)
-
-
-def expired_holds(connection: Connection, now: int, limit: int) -> list[int]:
-    """Return leases whose holds nobody respects any more, of so many holds at most."""
-    statement = select(hold.c.lease_id).where(hold.c.expires_at <= now).order_by(hold.c.expires_at, hold.c.id)
-    return list(dict.fromkeys(connection.scalars(statement.limit(limit))))
 
 
 def _list(connection: Connection, statement: Select[*tuple[Any, ...]], now: int) -> list[Lease]:

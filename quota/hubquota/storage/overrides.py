@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, and_, bindparam, insert, select, true
+from sqlalchemy import Connection, and_, bindparam, insert, select, true
 
 from hubquota.models.overrides import Overridden, Override
+from hubquota.storage.prepared import Prepared
 from hubquota.storage.tables import account, override
 from hubquota.storage.times import moment
 
@@ -23,14 +24,16 @@ _given = (
     .outerjoin(_withdrawal, _withdrawal.c.withdraws_id == override.c.id)
     .where(override.c.withdraws_id.is_(None))
 )
-_current = _given.where(
-    override.c.account_id == bindparam("account_id"), override.c.until_at > bindparam("now")
-).order_by(override.c.id)
+_current = Prepared(
+    _given.where(
+        override.c.account_id == bindparam("account_id"), override.c.until_at > bindparam("now")
+    ).order_by(override.c.id)
+)
 
 
 def current(connection: Connection, account_id: int, now: int) -> list[Override]:
     """Return an account's overrides whose dates are not over."""
-    return [_view(row) for row in connection.execute(_current, {"account_id": account_id, "now": now})]
+    return [_view(row) for row in _current.all(connection, account_id=account_id, now=now)]
 
 
 def of(connection: Connection, *, owner: str | None, after: int | None) -> list[Override]:
@@ -88,7 +91,7 @@ def add(
     return number
 
 
-def _view(row: Row[*tuple[Any, ...]]) -> Override:
+def _view(row: Any) -> Override:
     return Override(
         id=row.id,
         account=row.account,

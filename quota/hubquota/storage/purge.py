@@ -7,8 +7,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, Row, and_, exists, func, insert, or_, select, true, update
 
 from hubquota.models.purge import Act, Item, Plan, PurgeEvent, Seen, Stage
-from hubquota.storage.purge_tables import purge_event, purge_item, purge_plan
-from hubquota.storage.tables import account
+from hubquota.storage.tables import account, purge_event, purge_item, purge_plan
 from hubquota.storage.times import moment
 
 _items = select(purge_item, account.c.name.label("account"), account.c.kind.label("kind")).join_from(

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, Select, and_, case, func, or_, select, true, update
 
 from hubquota.models.purge import Act, Stage
-from hubquota.storage.purge_tables import purge_event, purge_item
-from hubquota.storage.tables import account, allocation
+from hubquota.storage.tables import account, allocation, purge_event, purge_item
 
 #: Stages of what was taken, whatever happened to it then.
 _TAKEN = (Stage.QUARANTINED, Stage.DELETED, Stage.PURGED, Stage.RESTORED)

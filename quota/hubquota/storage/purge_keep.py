@@ -10,8 +10,7 @@ from sqlalchemy import Connection, case, func, insert, or_, select, true, update
 
 from hubquota.models.ledger import AccountKind
 from hubquota.models.purge import PurgeHold
-from hubquota.storage.purge_tables import purge_hold
-from hubquota.storage.tables import account, allocation, lease, membership, request
+from hubquota.storage.tables import account, allocation, lease, membership, purge_hold, request
 from hubquota.storage.times import moment
 
 _DAY = 86_400

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from alembic import context
-from hubquota.storage.purge_tables import purge_plan
-from hubquota.storage.tables import VERSION_TABLE
+from hubquota.storage.tables import VERSION_TABLE, metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
-    # All tables there are: the purge's are in a module of their own, and know the ledger's.
-    target_metadata=purge_plan.metadata,
+    target_metadata=metadata,
     # SQLite can roll back changes of tables; alembic assumes that it cannot.
     transactional_ddl=True,
     version_table=VERSION_TABLE,

@@ -1,4 +1,4 @@
-"""The purge's tables: plans, the things in them, what was done to each, and accounts on hold."""
+"""The purge: plans, the things in them, what was done to each, and accounts on hold."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
-    Integer,
     Table,
     Text,
     UniqueConstraint,
 )
 
-from hubquota.storage.tables import metadata
-
-_Id = BigInteger().with_variant(Integer, "sqlite")
+from hubquota.storage.tables.base import Number, metadata, partial_index
 
 purge_plan = Table(
     "purge_plan",
     metadata,
-    Column("id", _Id, primary_key=True),
+    Column("id", Number, primary_key=True),
     Column("made_at", BigInteger, nullable=False),
     Column("made_by", Text, nullable=False),
     Column("digest", Text, nullable=False),
@@ -38,9 +35,9 @@ purge_plan = Table(
 purge_item = Table(
     "purge_item",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("plan_id", _Id, ForeignKey("purge_plan.id"), nullable=False),
-    Column("account_id", _Id, ForeignKey("account.id"), nullable=False),
+    Column("id", Number, primary_key=True),
+    Column("plan_id", Number, ForeignKey("purge_plan.id"), nullable=False),
+    Column("account_id", Number, ForeignKey("account.id"), nullable=False),
     Column("adapter", Text, nullable=False),
     Column("name", Text, nullable=False),
     # What was seen of it when the plan was made.
@@ -49,7 +46,7 @@ purge_item = Table(
     Column("newest_at", BigInteger),
     Column("fingerprint", Text, nullable=False),
     Column("why", Text, nullable=False),
-    Column("allocation_id", _Id, ForeignKey("allocation.id"), nullable=False),
+    Column("allocation_id", Number, ForeignKey("allocation.id"), nullable=False),
     # From here on, how far it has come, kept beside its events.
     Column("stage", Text, nullable=False),
     Column("stage_at", BigInteger, nullable=False),
@@ -79,23 +76,22 @@ purge_item = Table(
     ),
 )
 # One approved plan at a time is at work on a thing.
-Index(
+partial_index(
     "purge_item_active",
     purge_item.c.account_id,
     purge_item.c.adapter,
     purge_item.c.name,
+    where=purge_item.c.active,
     unique=True,
-    sqlite_where=purge_item.c.active,
-    postgresql_where=purge_item.c.active,
 )
 Index("purge_item_account", purge_item.c.account_id, purge_item.c.id)
 
 purge_event = Table(
     "purge_event",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("plan_id", _Id, ForeignKey("purge_plan.id"), nullable=False),
-    Column("item_id", _Id, ForeignKey("purge_item.id")),
+    Column("id", Number, primary_key=True),
+    Column("plan_id", Number, ForeignKey("purge_plan.id"), nullable=False),
+    Column("item_id", Number, ForeignKey("purge_item.id")),
     Column("at", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
     Column("actor", Text, nullable=False),
@@ -107,8 +103,8 @@ Index("purge_event_item", purge_event.c.item_id, purge_event.c.id)
 purge_hold = Table(
     "purge_hold",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("account_id", _Id, ForeignKey("account.id"), nullable=False),
+    Column("id", Number, primary_key=True),
+    Column("account_id", Number, ForeignKey("account.id"), nullable=False),
     Column("placed_at", BigInteger, nullable=False),
     Column("placed_by", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -117,10 +113,4 @@ purge_hold = Table(
     CheckConstraint("(lifted_at IS NULL) = (lifted_by IS NULL)", name="lifted"),
 )
 # An account is on hold once at a time; earlier holds stay as history.
-Index(
-    "purge_hold_current",
-    purge_hold.c.account_id,
-    unique=True,
-    sqlite_where=purge_hold.c.lifted_at.is_(None),
-    postgresql_where=purge_hold.c.lifted_at.is_(None),
-)
+partial_index("purge_hold_current", purge_hold.c.account_id, where=purge_hold.c.lifted_at.is_(None), unique=True)
