@@ -25,7 +25,7 @@ class Acts(PurgeService):
         if act is Act.ARCHIVE:
             facts["archive_kept"] = True  # or perhaps a part of one: it is cleared up in any case
         if act in (Act.LEAVE, Act.GIVE_BACK, Act.RESTORE):
-            facts["reason"] = reason
+            facts["reason"] = reason or item.reason
         purge.set_item(connection, item.id, **facts)
         again = item.doing is act
         self._note(connection, item, f"{act}: begun", "Begun once more." if again else "Begun.")

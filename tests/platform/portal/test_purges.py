@@ -130,6 +130,25 @@ async def test_an_owner_reads_what_is_taken_and_asks_for_it_back(
     assert nothing.status_code == 404
 
 
+async def test_what_is_restored_from_the_archive_says_who_asked_for_it(
+    web: httpx.AsyncClient, hub: HubStandIn, ledger: Ledger, world: PurgeWorld
+) -> None:
+    token = hub.add("olga", scopes=(*PERSON, scopes.REQUEST))
+    world.set(notice_days=[], quarantine_days=0)
+    world.expire("olga")
+    world.take()
+    assert stages(ledger, "olga") == [Stage.DELETED]
+
+    assert (await send(web, token, "purge/things/1/return", {})).status_code == 200
+    world.service().advance(dry_run=False)
+
+    assert stages(ledger, "olga") == [Stage.RESTORED]
+    register = PurgeRegister.sharing(ledger)
+    assert register.events(1)[-1].text.endswith(f"{world.homes / 'olga'}: olga asked for it.")
+    (item,) = register.items_of("olga")
+    assert item.reason == "olga asked for it"
+
+
 async def test_holds_are_put_on_and_lifted_by_administrators_and_by_pis_of_what_is_theirs(
     web: httpx.AsyncClient, hub: HubStandIn, ledger: Ledger, world: PurgeWorld
 ) -> None:
