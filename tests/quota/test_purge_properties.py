@@ -18,14 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hubquota.models.entitlement import state_in
 from hubquota.models.ledger import Refused
 from hubquota.models.moves import Mover
 from hubquota.models.purge import ENDED, Act, Item, PurgeError, Stage, may_move
 from hubquota.models.requests import Actor
+from hubquota.models.states import State
+from hubquota.models.states import may_move as may_go
 from hubquota.purge import tree
 from hubquota.purge.archive import Archives
 from hubquota.services.ledger import Ledger
+from hubquota.services.notices import Notices
 from hubquota.services.purge import Purge
+from hubquota.services.tiersfile import load_tiers
 from hubquota.storage.engine import make_engine
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -37,6 +42,15 @@ PEOPLE = ("ada", "bob")
 QUARANTINE_DAYS, RESTORE_DAYS = 3, 20
 
 _COMPILED: dict[Any, Any] = {}
+
+TAKEN = {
+    Stage.QUARANTINED: State.ARCHIVED,
+    Stage.DELETED: State.ARCHIVED,
+    Stage.PURGED: State.PURGED,
+    Stage.RESTORED: State.GRACE,
+}
+ENDS = {State.GRACE, State.ARCHIVED, State.PURGED}
+TIERS = load_tiers(Path(__file__).parent / "hub_tiers.yaml")
 
 Step = tuple[str, dict[str, Any]]
 
@@ -57,6 +71,7 @@ class Model:
         self.engine = make_engine(f"sqlite:///{shutil.copy(template, folder / 'ledger.sqlite')}")
         self.engine = self.engine.execution_options(compiled_cache=_COMPILED)
         self.ledger = Ledger(self.engine, self.clock)
+        self.notices = Notices(self.engine, self.clock)
         self.crash_in: int | None = None
         self.purge = self.make_purge()
         self.archives = Archives(folder / "archive")
@@ -66,9 +81,12 @@ class Model:
         self.step = 0
         self.came_back = dict.fromkeys(PEOPLE, 0)
         self.planned: dict[int, int] = {}
+        #: Everybody's newest allocation.
+        self.newest: dict[str, int] = {}
         self.held: set[str] = set()
         self.running: dict[str, int] = {}
         self.stages: dict[int, Stage] = {}
+        self.states: dict[str, State] = {}
         self.unpacked: dict[str, list[Tree]] = {}
         #: The things whose deletion was looked into.
         self.gone: set[int] = set()
@@ -76,6 +94,9 @@ class Model:
             fill(self.homes / name)
             self.trees[name] = [snapshot(self.homes / name)]
         expire(self.ledger, self.clock, *PEOPLE)
+        for name in PEOPLE:
+            (first,) = self.ledger.allocations(name, lapsed=True)
+            self.newest[name] = first.id
 
     def make_purge(self) -> Purge:
         made = make_settings(
@@ -129,9 +150,10 @@ class Model:
 
     def renew(self, person: str) -> None:
         end = self.clock.now.replace(microsecond=0)
-        self.ledger.grant(
+        granted = self.ledger.grant(
             person, 1_000, actor="root", reason="x", key=f"{self.step}", end=end.replace(year=end.year + 1)
         )
+        self.newest[person] = granted.id
         self.came_back[person] = self.step
 
     def expire(self, person: str) -> None:
@@ -177,8 +199,21 @@ class Model:
 
     def run(self, crash: int | None) -> None:
         def act() -> None:
-            failed = [step for step in self.purge.advance(dry_run=False) if step.failure]
-            assert failed == []
+            steps = self.purge.advance(dry_run=False)
+            assert [step for step in steps if step.failure] == []
+            # What was deleted comes back by itself with an allocation, and is told of once.
+            for item in self.items():
+                assert item.stage is not Stage.DELETED or item.allocation == self.newest[item.account]
+            for step in steps:
+                if step.act is Act.RESTORE and step.item.asked_by is None and step.item.stage is Stage.RESTORED:
+                    SEEN["came back by itself"] += 1
+                    told = [
+                        notice.subject
+                        for notice in self.notices.notices(step.item.account, limit=1_000)
+                        if notice.key == f"{step.item.mark}:back"
+                    ]
+                    assert len(told) == 1
+                    assert told[0].endswith("is back")
 
         self.crashing(crash, act)
 
@@ -200,6 +235,8 @@ class Model:
         return [item for person in PEOPLE for item in self.purge.items_of(person)]
 
     def check(self) -> None:
+        assert self.ledger.verify() == []
+        self.check_states()
         purged: set[str] = set()
         for item in self.items():
             before = self.stages.get(item.id, Stage.PLANNED)
@@ -219,6 +256,23 @@ class Model:
                     assert person in purged, f"something of {person} is lost"
                     self.trees[person].remove(one)
 
+    def check_states(self) -> None:
+        """The state of the last allocation says where the files are, and changes only as the table says."""
+        for person in PEOPLE:
+            one = next(
+                one for one in self.ledger.allocations(person, lapsed=True) if one.id == self.newest[person]
+            )
+            state = state_in(TIERS, one, self.clock.now)
+            items = [item for item in self.purge.items_of(person) if item.allocation == one.id]
+            last = max((item for item in items if item.stage in TAKEN), key=lambda item: item.plan, default=None)
+            wanted = None if last is None else TAKEN[last.stage]
+            if one.lapsed_at is not None:
+                assert state is (wanted or State.GRACE)
+                SEEN[f"allocation {state}"] += 1
+            key, before = f"{person}:{one.id}", self.states.get(f"{person}:{one.id}", state)
+            assert state is before or before not in ENDS or any(may_go(who, before, state) for who in Mover)
+            self.states[key] = state
+
     def check_moves(self, item: Item) -> None:
         at: dict[Stage, datetime] = {}
         stage = Stage.PLANNED
@@ -233,8 +287,9 @@ class Model:
             act, _, what = event.kind.partition(": ")
             if what != "ended" or act == Act.CLEAR:
                 continue
-            after = ends.get(Act(act)) or (Stage.RESTORED if item.asked_by else Stage.LEFT_ALONE)
-            mover = Mover.USER if after is Stage.RESTORED else Mover.ENGINE
+            back = Stage.RESTORED if item.asked_by or stage is Stage.DELETED else Stage.LEFT_ALONE
+            after = ends.get(Act(act)) or back
+            mover = Mover.USER if item.asked_by and after is back else Mover.ENGINE
             assert after is stage or may_move(mover, stage, after), (stage, after)
             at[after] = event.at
             if after is Stage.DELETED:
@@ -310,11 +365,12 @@ HISTORY = st.lists(st.tuples(STEPS, st.integers(0, 4), crashes), max_size=14)
     phases=[Phase.explicit, Phase.generate],  # to shrink a history takes hundreds of them, each with real folders
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(history=HISTORY)
+@given(quiet=st.integers(0, 3), history=HISTORY)
 def test_nothing_is_lost_that_somebody_came_back_for(
     sqlite_template: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    quiet: int,
     history: list[tuple[Step, int, int | None]],
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)  # nothing here loses its power, and disks are slow
@@ -330,6 +386,10 @@ def test_nothing_is_lost_that_somebody_came_back_for(
 
     do("plan", approve=True)
     do("run", crash=None)
+    # Whoever comes back late finds more taken.
+    for _ in range(quiet):
+        model.turn(5)
+        do("run", crash=None)
     for (name, arguments), days, crash in history:
         do(name, **arguments)
         model.turn(days)
@@ -358,4 +418,5 @@ def test_the_model_saw_everything_happen() -> None:
     if not SEEN:  # this test was chosen alone
         return
     wanted = {"crash", "taken", "restored", Stage.RESTORED, Stage.LEFT_ALONE, Stage.DELETED, Stage.PURGED}
+    wanted |= {"came back by itself", *(f"allocation {state}" for state in ENDS)}
     assert wanted <= set(SEEN)

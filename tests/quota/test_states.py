@@ -81,7 +81,7 @@ def test_time_alone_only_makes_the_moves_of_the_clock(
 def test_every_state_is_reached_and_the_last_ones_are_left_by_nobody() -> None:
     assert {move.end for move in MOVES} | {State.REQUESTED} == set(State) == set(MEANING)
     final = set(State) - {move.start for move in MOVES}
-    assert final == {State.WITHDRAWN, State.DENIED, State.PURGED}
+    assert final == {State.WITHDRAWN, State.DENIED}
     assert len({(move.start, move.end) for move in MOVES}) == len(MOVES)
 
 

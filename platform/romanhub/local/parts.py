@@ -57,6 +57,7 @@ def watch(settings: Settings) -> Part:
         environment={
             **_ledger(settings),
             **({} if settings.notices_file is None else {"HUBQUOTA_NOTICES": str(settings.notices_file)}),
+            **_purge(settings),
             "JUPYTERHUB_API_URL": settings.hub_api,
             "JUPYTERHUB_API_TOKEN": settings.secrets.watch,
         },
@@ -71,6 +72,7 @@ def portal(settings: Settings) -> Part:
         command=[sys.executable, "-m", "romanhub.portal", "--port", str(ports.portal)],
         environment={
             **_ledger(settings),
+            **_purge(settings),
             "JUPYTERHUB_SERVICE_NAME": "portal",
             "JUPYTERHUB_SERVICE_PREFIX": "/services/portal/",
             "JUPYTERHUB_BASE_URL": "/",
@@ -191,3 +193,7 @@ def _state(settings: Settings) -> dict[str, str]:
 
 def _ledger(settings: Settings) -> dict[str, str]:
     return {"HUBQUOTA_DATABASE_URL": settings.ledger_url, "HUBQUOTA_TIERS": str(settings.tiers_file)}
+
+
+def _purge(settings: Settings) -> dict[str, str]:
+    return {} if settings.purge_file is None else {"HUBQUOTA_PURGE": str(settings.purge_file)}

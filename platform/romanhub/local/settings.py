@@ -77,6 +77,12 @@ class Settings:
         return Path(given) if given else None
 
     @property
+    def purge_file(self) -> Path | None:
+        """The settings of the purge that `ROMANHUB_PURGE` names; without it, nothing is purged."""
+        given = os.environ.get("ROMANHUB_PURGE")
+        return Path(given) if given else None
+
+    @property
     def passwords(self) -> Path:
         """The accounts' passwords, hashed."""
         return self.state.private / "passwords.dbm"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 from hubquota.models.delivery import DeliverySettings
+from hubquota.models.purge_settings import PurgeSettings
 from hubquota.services.settingsfile import SettingsFileError, load_settings
 from hubquota.services.tiersfile import TiersFileError, load_tiers
 from hubquota.storage.engine import make_engine
@@ -56,7 +57,7 @@ def up(state: State, *, port: int, full: bool, archive: Path, screen: Screen) ->
     os.environ["ROMANHUB_STATE"] = str(state.root)
     os.environ["ROMANHUB_FULL"] = "1" if full else "0"
     # The parts run in another folder, where a relative path would name another file.
-    for name in ("ROMANHUB_TIERS", "ROMANHUB_SIGN_IN", "ROMANHUB_NOTICES"):
+    for name in ("ROMANHUB_TIERS", "ROMANHUB_SIGN_IN", "ROMANHUB_NOTICES", "ROMANHUB_PURGE"):
         if given := os.environ.get(name):
             os.environ[name] = str(Path(given).resolve())
     try:
@@ -96,6 +97,8 @@ def _prepare(state: State, *, port: int, full: bool, screen: Screen) -> Settings
         load_tiers(settings.tiers_file)
         if settings.notices_file is not None:
             load_settings(settings.notices_file, DeliverySettings)
+        if settings.purge_file is not None:
+            load_settings(settings.purge_file, PurgeSettings)
         if provider := load_sign_in():
             with httpx.Client(timeout=10) as client:
                 discover(provider, client)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from hubquota.models.burndown import BurnDown
+from hubquota.models.entitlement import state_in
 from hubquota.models.ledger import Allocation, Entry, EntryKind, Explanation, Lease, Role
 from hubquota.models.money import price_of
 from hubquota.models.reading import AccountState, MemberUse, Session
 from hubquota.models.requests import Decision, Request
-from hubquota.models.states import Facts, State, state_of
+from hubquota.models.states import State
 from hubquota.models.tiers import Tiers
 from pydantic import Field
 
@@ -33,6 +34,10 @@ class AllocationModel(Answer):
     granted_at: datetime = Field(description="When it was granted.")
     suspended_at: datetime | None = Field(description="Since when it is suspended, if it is.")
     revoked_at: datetime | None = Field(description="When it was revoked, if it was.")
+    archived_at: datetime | None = Field(
+        description="Since when what was kept under it is in the archive, if it is, or was before it was gone."
+    )
+    purged_at: datetime | None = Field(description="Since when what was kept under it is gone, if it is.")
 
 
 class AllocationsModel(Answer):
@@ -217,23 +222,11 @@ class DirectoryModel(Answer):
 
 def allocation_model(one: Allocation, tiers: Tiers, now: datetime) -> AllocationModel:
     """Return an allocation as the API says it."""
-    tier = tiers.tiers.get(one.tier)
-    facts = Facts(
-        granted_at=one.granted_at,
-        # What was to pay at once pays, even where another machine's clock is behind.
-        start=one.start if one.start > one.granted_at else None,
-        end=one.end,
-        exhausted=one.balance - one.held <= 0,
-        suspended_at=one.suspended_at,
-        revoked_at=one.revoked_at,
-        lapsed_at=one.lapsed_at,
-        expiring=timedelta(days=tier.expiring_days if tier else 0),
-    )
     return AllocationModel(
         id=one.id,
         account=one.account,
         tier=one.tier,
-        state=state_of(facts, now),
+        state=state_in(tiers, one, now),
         balance=one.balance,
         held=one.held,
         start=one.start,
@@ -244,6 +237,8 @@ def allocation_model(one: Allocation, tiers: Tiers, now: datetime) -> Allocation
         granted_at=one.granted_at,
         suspended_at=one.suspended_at,
         revoked_at=one.revoked_at,
+        archived_at=one.archived_at,
+        purged_at=one.purged_at,
     )
 
 

@@ -172,7 +172,13 @@ def allocation_table(found: Sequence[Allocation]) -> None:
 
 
 def _remarks(one: Allocation) -> str:
-    dated = (("suspended", one.suspended_at), ("revoked", one.revoked_at), ("closed", one.lapsed_at))
+    dated = (
+        ("suspended", one.suspended_at),
+        ("revoked", one.revoked_at),
+        ("closed", one.lapsed_at),
+        ("archived", one.archived_at),
+        ("purged", one.purged_at),
+    )
     return ", ".join(f"{word} {at:%Y-%m-%d}" for word, at in dated if at is not None) or "-"
 
 

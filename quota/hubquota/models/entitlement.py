@@ -101,6 +101,8 @@ def facts_of(allocation: Allocation, expiring: timedelta = timedelta(0)) -> Fact
         suspended_at=allocation.suspended_at,
         revoked_at=allocation.revoked_at,
         lapsed_at=allocation.lapsed_at,
+        archived_at=allocation.archived_at,
+        purged_at=allocation.purged_at,
         expiring=expiring,
     )
 
@@ -149,7 +151,7 @@ def entitlement_of(
         clean_up = limits if account.kind == "user" else None
         refusal = _over(tiers, account, which, clean_up)
     elif which is not None and state in (State.ARCHIVED, State.PURGED):
-        refusal = _over(tiers, account, which, None)
+        refusal = _away(tiers, account, which)
     return Entitlement(account, name, tier, state, tuple(given), clean_up, limits, refusal)
 
 
@@ -195,9 +197,7 @@ def _suspended(tiers: Tiers, account: Account, allocation: Allocation, why: str)
 
 
 def _over(tiers: Tiers, account: Account, allocation: Allocation, clean_up: Tier | None) -> Refusal:
-    ended = allocation.revoked_at or allocation.end
-    text = f"The last term of {account.name} is over"
-    text += f" since {ended:%Y-%m-%d}." if ended is not None else "."
+    text = _ended_text(account, allocation)
     if clean_up is None:
         text += " Nothing can be started on it."
     else:
@@ -209,6 +209,25 @@ def _over(tiers: Tiers, account: Account, allocation: Allocation, clean_up: Tier
             "most, to fetch or clear up what is in your home."
         )
     return Refusal("grace", f"{text} {tiers.ask}")
+
+
+def _away(tiers: Tiers, account: Account, allocation: Allocation) -> Refusal:
+    text = _ended_text(account, allocation)
+    if allocation.purged_at is not None:
+        text += f" What was kept under it is gone since {allocation.purged_at:%Y-%m-%d}. Nothing can be started."
+    else:
+        text += (
+            f" What was kept under it is in the archive since {allocation.archived_at:%Y-%m-%d}, so there is "
+            "nothing to clear up and nothing can be started. Ask for it back, or for another allocation: it comes "
+            "back with that."
+        )
+    return Refusal("grace", f"{text} {tiers.ask}")
+
+
+def _ended_text(account: Account, allocation: Allocation) -> str:
+    ended = allocation.revoked_at or allocation.end
+    text = f"The last term of {account.name} is over"
+    return text + (f" since {ended:%Y-%m-%d}." if ended is not None else ".")
 
 
 def _sentence(text: str) -> str:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from hubquota.models.entitlement import facts_of
 from hubquota.models.ledger import AccountKind, Allocation, Entry
 from hubquota.models.money import exact_credits, format_price, price_of
-from hubquota.models.states import Facts, State, state_of
+from hubquota.models.states import State, state_of
 
 #: What a column says of a row.
 Value = str | int | bool | None
@@ -148,6 +149,8 @@ ALLOCATIONS: Columns = {
     "suspended_at": lambda row: iso(row.allocation.suspended_at),
     "revoked_at": lambda row: iso(row.allocation.revoked_at),
     "closed_at": lambda row: iso(row.allocation.lapsed_at),
+    "archived_at": lambda row: iso(row.allocation.archived_at),
+    "purged_at": lambda row: iso(row.allocation.purged_at),
     "reason": lambda row: row.allocation.reason,
 }
 
@@ -172,15 +175,4 @@ def record(columns: Columns, row: object) -> dict[str, Value]:
 
 def state_now(allocation: Allocation, now: datetime) -> State:
     """Return the state of an allocation from its dates, without a tiers file: expiring counts as active."""
-    return state_of(
-        Facts(
-            granted_at=allocation.granted_at,
-            start=None if allocation.start <= allocation.granted_at else allocation.start,
-            end=allocation.end,
-            exhausted=allocation.balance <= allocation.held,
-            suspended_at=allocation.suspended_at,
-            revoked_at=allocation.revoked_at,
-            lapsed_at=allocation.lapsed_at,
-        ),
-        now,
-    )
+    return state_of(facts_of(allocation), now)

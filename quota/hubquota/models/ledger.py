@@ -104,6 +104,10 @@ class Allocation:
     revoked_at: datetime | None
     #: When its books were closed, and what was left of it lapsed; None before.
     lapsed_at: datetime | None
+    #: When what was kept under it was moved to the archive, while it is there or since it is gone.
+    archived_at: datetime | None = None
+    #: When the archive was discarded.
+    purged_at: datetime | None = None
 
     def pays_at(self, at: datetime) -> bool:
         """Whether it can pay for that moment."""

@@ -40,6 +40,13 @@ KINDS: dict[str, Kind] = {
     "allocation-expired": Kind("an allocation has ended"),
     "grace-begun": Kind("my last allocation has ended, and my files are kept for a while"),
     "grace-over": Kind("that while is over"),
+    "override-given": Kind("I am given other limits than my tier's", optional=True),
+    "override-withdrawn": Kind("such limits are withdrawn"),
+    "cap-set": Kind("I am capped on a project, or somebody on a project of mine is"),
+    "cap-lifted": Kind("such a cap is lifted", optional=True),
+    "tier-changed": Kind("an account is moved to another tier"),
+    "member-added": Kind("I am made a part of a project", optional=True),
+    "member-ended": Kind("my part in a project is ended"),
 }
 
 
@@ -60,7 +67,7 @@ class Letter:
 
 def expiring(number: int, account: str, title: str, end: datetime, *, advice: str) -> Letter:
     """An allocation's end is near. `advice` says what its owner can do about it, in sentences."""
-    return _letter(
+    return letter(
         "allocation-expiring",
         f"{number}:{_stamp(end)}",
         f"The {title} allocation of {account} ends on {_day(end)}",
@@ -71,7 +78,7 @@ def expiring(number: int, account: str, title: str, end: datetime, *, advice: st
 
 def renewed(number: int, account: str, title: str, following: int, start: datetime, end: datetime) -> Letter:
     """An allocation is followed by another."""
-    return _letter(
+    return letter(
         "allocation-renewed",
         str(number),
         f"The {title} allocation of {account} is renewed",
@@ -82,7 +89,7 @@ def renewed(number: int, account: str, title: str, following: int, start: dateti
 
 def expired(number: int, account: str, title: str, end: datetime, lapsed: int) -> Letter:
     """An allocation has ended, and its books are closed."""
-    return _letter(
+    return letter(
         "allocation-expired",
         f"{number}:{_stamp(end)}",
         f"The {title} allocation of {account} has ended",
@@ -93,7 +100,7 @@ def expired(number: int, account: str, title: str, end: datetime, lapsed: int) -
 
 def grace_begun(number: int, account: str, end: datetime, until: datetime) -> Letter:
     """The last allocation of an account has ended: how long its files are kept."""
-    return _letter(
+    return letter(
         "grace-begun",
         f"{number}:{_stamp(end)}",
         f"The files of {account} are kept until {_day(until)}",
@@ -104,7 +111,7 @@ def grace_begun(number: int, account: str, end: datetime, until: datetime) -> Le
 
 def grace_over(number: int, account: str, end: datetime, until: datetime) -> Letter:
     """The time is over for which files are kept after the end of the last allocation."""
-    return _letter(
+    return letter(
         "grace-over",
         f"{number}:{_stamp(end)}",
         f"The files of {account} may be archived from now on",
@@ -115,7 +122,7 @@ def grace_over(number: int, account: str, end: datetime, until: datetime) -> Let
 
 def asked(number: int, account: str, tier: str, units: int, by: str, justification: str) -> Letter:
     """Somebody asks for an allocation."""
-    return _letter(
+    return letter(
         "request-asked",
         str(number),
         f"{by} asks for an allocation of the tier {tier}",
@@ -134,7 +141,7 @@ def decided(
             what += f" of the {format_credits(asked_for)} that were asked for"
     else:
         what = decision
-    return _letter(
+    return letter(
         "request-decided",
         str(number),
         f"The request for the tier {tier} for {account} is {decision}",
@@ -155,7 +162,7 @@ def changed(what: str, key: str, number: int, account: str, *, done: str, by: st
         by: who did it.
         reason: why.
     """
-    return _letter(
+    return letter(
         f"allocation-{what}",
         key,
         f"An allocation of {account} is {what}",
@@ -168,7 +175,8 @@ def time_text(at: datetime | None) -> str:
     return "never" if at is None else _time(at)
 
 
-def _letter(kind: str, key: str, subject: str, text: str) -> Letter:
+def letter(kind: str, key: str, subject: str, text: str) -> Letter:
+    """Return a letter, with its subject cut to what fits."""
     # A name may be as long as it likes, and a subject may not.
     line = " ".join(subject.split())
     if len(line) > LONGEST_SUBJECT:

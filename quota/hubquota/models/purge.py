@@ -57,7 +57,7 @@ MEANING: dict[Stage, str] = {
     Stage.QUARANTINED: "It has been moved aside, whole, and can be given back at once.",
     Stage.DELETED: "It is gone but for the archive, from which it can be restored.",
     Stage.PURGED: "The time in which it could be restored is over, and the archive is gone as well.",
-    Stage.RESTORED: "It was brought back by its owner or by an administrator.",
+    Stage.RESTORED: "It was brought back for its owner or an administrator, or with a new allocation.",
     Stage.LEFT_ALONE: "It is where it was, for the reason that is noted with it.",
 }
 
@@ -73,6 +73,9 @@ def _moves() -> tuple[Move[Stage], ...]:
         Move(Stage.DELETED, Stage.PURGED, engine, "`restore_days` are over, and the account is not on hold."),
         Move(Stage.QUARANTINED, Stage.RESTORED, people, "Whoever may draw on it asks for it back."),
         Move(Stage.DELETED, Stage.RESTORED, people, "Whoever may draw on it asks for it back."),
+        Move(
+            Stage.DELETED, Stage.RESTORED, engine, "Its account was granted an allocation since the plan was made."
+        ),
     ]
     why = "It was touched, or its account was renewed, put on hold or used, since the plan was made."
     for stage in (Stage.PLANNED, Stage.NOTICED, Stage.ARCHIVED, Stage.QUARANTINED):
@@ -88,7 +91,7 @@ _ALLOWED = allowed(MOVES)
 
 def may_move(mover: Mover, start: Stage, end: Stage) -> bool:
     """Return whether somebody may take a thing from one stage to another."""
-    return mover in _ALLOWED.get((start, end), frozenset())
+    return (mover, start, end) in _ALLOWED
 
 
 def stages_table() -> str:
@@ -222,6 +225,10 @@ class PurgeError(RuntimeError):
     """Something about a purge cannot be done. The text says what, and what to do."""
 
 
+class UnknownPurgeError(PurgeError):
+    """There is no plan, or nothing in one, of that number."""
+
+
 class StalePlanError(PurgeError):
     """The plan is not the one that counts now, or not the one that was read. Nothing was changed."""
 
@@ -243,7 +250,13 @@ class DamagedError(PurgeError):
 
 
 def next_act(
-    item: Item, now: datetime, *, keep: str | None, notice_days: Sequence[int], others: AbstractSet[Stage]
+    item: Item,
+    now: datetime,
+    *,
+    keep: str | None,
+    notice_days: Sequence[int],
+    others: AbstractSet[Stage],
+    wanted: bool = False,
 ) -> Act | None:
     """Return what is to be done to a thing of an approved plan; None while nothing is.
 
@@ -253,12 +266,13 @@ def next_act(
         keep: why it is to be left alone; None where nothing speaks for it.
         notice_days: the days before the taking on which its owner is told.
         others: the stages of what has to be deleted before it.
+        wanted: whether its account has come back since, so that what was deleted is brought back.
     """
     if item.stage in ENDED:
         return Act.CLEAR if item.archive_kept and _due(item, now) else None
     if item.doing in (Act.RESTORE, Act.GIVE_BACK):
         return item.doing
-    if item.stage is Stage.DELETED and item.asked_by is not None and item.doing is None:
+    if item.stage is Stage.DELETED and (item.asked_by is not None or wanted) and item.doing is None:
         return Act.RESTORE
     if item.stage is Stage.DELETED:
         # What its owner came back for can still be asked for; what is on hold waits.

@@ -78,9 +78,15 @@ def _moves() -> tuple[Move[State], ...]:
     found += [
         Move(State.EXPIRED, State.GRACE, engine, "The last charges are booked, and what was left has lapsed."),
         Move(State.REVOKED, State.GRACE, engine, "The last charges are booked, and what was left has lapsed."),
-        Move(State.GRACE, State.ARCHIVED, engine, "The tier's `grace_days` are over, and a plan is carried out."),
-        Move(State.ARCHIVED, State.GRACE, (Mover.USER, Mover.PI, Mover.ADMIN), "The archive is restored."),
+        Move(
+            State.GRACE,
+            State.ARCHIVED,
+            engine,
+            "Its grace is over, and what was kept is moved aside.",
+        ),
+        Move(State.ARCHIVED, State.GRACE, (*_PEOPLE, Mover.ENGINE), "What was kept under it is brought back."),
         Move(State.ARCHIVED, State.PURGED, engine, "The time in which it can be restored is over."),
+        Move(State.PURGED, State.ARCHIVED, engine, "Something that was found later is archived as well."),
     ]
     return tuple(found)
 
@@ -93,7 +99,7 @@ _ALLOWED = allowed(MOVES)
 
 def may_move(mover: Mover, start: State, end: State) -> bool:
     """Return whether somebody may take an allocation from one state to another."""
-    return mover in _ALLOWED.get((start, end), frozenset())
+    return (mover, start, end) in _ALLOWED
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from hubquota.models.reading import AccountPage, AccountQuery, AccountRow
 from hubquota.models.words import number_text
 from hubquota.services.base import Service, known
 from hubquota.services.book import balance_of, split_balance
+from hubquota.services.membership import change_role
 from hubquota.services.outlook import exhaustion
 from hubquota.storage import accounts, allocations, audit, burden, directory, journal, leases
 from hubquota.storage.accounts import Owner
@@ -128,7 +129,7 @@ class Accounts(Service):
             if book.owner.kind != "project":
                 raise ConflictingAccountError(f"{name} is a user's account. Choose another name for the project.")
             if opened:
-                accounts.add_member(connection, book.owner.id, member=pi, role="pi", now=book.now, actor=actor)
+                change_role(book, pi, "pi", actor=actor)
             return accounts.view(connection, book.owner, book.now)
 
     def set_member(self, project: str, member: str, role: Role | None, *, actor: str) -> None:
@@ -149,10 +150,7 @@ class Accounts(Service):
                 others = accounts.members(connection, book.owner.id, former=False)
                 if not any(other.role == "pi" and other.name != member for other in others):
                     raise ImpossibleError(f"{member} is the only PI of {project}. Make somebody else one first.")
-            if before is not None:
-                accounts.end_membership(connection, book.owner.id, member, book.now)
-            if role is not None:
-                accounts.add_member(connection, book.owner.id, member=member, role=role, now=book.now, actor=actor)
+            change_role(book, member, role, actor=actor)
 
     # Reading -----------------------------------------------------------------------------------------
 

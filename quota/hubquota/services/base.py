@@ -54,10 +54,13 @@ class Service:
         return Book(connection, accounts.lock_id(connection, account_id), self._now())
 
 
-def tell(book: Book, letter: Letter, *others: str) -> None:
-    """Post a notice for whoever is told about an account, and for others, with what the transaction does."""
+def tell(book: Book, letter: Letter, *others: str, besides: str | None = None) -> None:
+    """Post a notice for whoever is told about an account, and for others, with what the transaction does.
+
+    Not for `besides`, whose own doing it is.
+    """
     people = accounts.readers(book.connection, [book.owner])[book.owner.id]
-    told = ((person, letter) for person in dict.fromkeys([*people, *others]))
+    told = ((person, letter) for person in dict.fromkeys([*people, *others]) if person != besides)
     notices.post(book.connection, told, at=book.now)
 
 

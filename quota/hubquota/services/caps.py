@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from hubquota.models import limit_letters
 from hubquota.models.caps import Cap, Ending, MemberUse
 from hubquota.models.kinds import WORKER
 from hubquota.models.ledger import ImpossibleError, Refused
 from hubquota.services.accounts import Accounts
-from hubquota.services.base import known
+from hubquota.services.base import known, tell
 from hubquota.services.book import START_LIMIT, Book, terms_on
 from hubquota.services.leases import MINIMUM_SECONDS
 from hubquota.storage import accounts, allocations, caps, leases
@@ -77,6 +78,13 @@ class Caps(Accounts):
                     reason=reason,
                     now=book.now,
                 )
+                cap = caps.find(connection, book.owner.id, member)
+                letter = (
+                    limit_letters.cap_lifted(project, member, at=moment(book.now), by=actor, reason=reason)
+                    if cap is None
+                    else limit_letters.cap_set(cap)
+                )
+                tell(book, letter, member, besides=actor)
             return caps.find(connection, book.owner.id, member)
 
     def caps(self, project: str) -> list[Cap]:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from hubquota.models.ledger import ConflictingAccountError, Role
 from hubquota.services.base import Service
 from hubquota.services.book import Book
+from hubquota.services.membership import change_role
 from hubquota.storage import accounts
 from hubquota.storage.engine import decision, reading
 
@@ -107,8 +108,5 @@ def _set_role(book: Book, person: str, role: Role | None, actor: str) -> bool:
         return False
     if before is None and role is None:
         return False
-    if before is not None:
-        accounts.end_membership(book.connection, book.owner.id, person, book.now)
-    if role is not None:
-        accounts.add_member(book.connection, book.owner.id, member=person, role=role, now=book.now, actor=actor)
+    change_role(book, person, role, actor=actor)
     return True

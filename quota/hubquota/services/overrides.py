@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from hubquota.models import limit_letters
 from hubquota.models.entitlement import Entitlement, deciding, entitlement_of
 from hubquota.models.ledger import (
     ConflictingKeyError,
@@ -11,9 +12,11 @@ from hubquota.models.ledger import (
     UnknownAccountError,
     UnknownOverrideError,
 )
+from hubquota.models.letters import Letter
 from hubquota.models.overrides import Overridden, Override
 from hubquota.models.tiers import Tiers
-from hubquota.services.base import Service, known
+from hubquota.services.base import Service, known, tell
+from hubquota.services.book import Book
 from hubquota.storage import accounts, allocations, journal, overrides
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.times import moment, seconds
@@ -79,6 +82,7 @@ class Overrides(Service):
             )
             given = overrides.find(connection, number)
             assert given is not None
+            _tell(book, given, limit_letters.override_given(given), by=actor)
             return given
 
     def withdraw_override(self, override_id: int, *, actor: str, reason: str) -> Override:
@@ -105,6 +109,9 @@ class Overrides(Service):
                     key=f"withdrawn:{override_id}",
                     now=book.now,
                 )
+                if book.now < seconds(found.until):
+                    letter = limit_letters.override_withdrawn(found, by=actor, reason=reason)
+                    _tell(book, found, letter, by=actor)
                 found = overrides.find(connection, override_id)
             assert found is not None
             return found
@@ -149,3 +156,7 @@ class Overrides(Service):
             if which is not None and which.suspended_at is not None:
                 why = journal.last_reason(connection, which.id, "suspension")
         return entitlement_of(tiers, view, found, current, at, person=person or account, why_suspended=why)
+
+
+def _tell(book: Book, one: Override, letter: Letter, *, by: str) -> None:
+    tell(book, letter, *([] if one.person is None else [one.person]), besides=by)

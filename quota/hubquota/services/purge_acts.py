@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from hubquota.models.purge import Act, Item, Stage, TouchedError, notice_to_give
 from hubquota.models.words import bytes_text, number_text
 from hubquota.services.purge_base import PurgeService
-from hubquota.storage import accounts, notices, purge
+from hubquota.storage import accounts, notices, purge, purge_ends
 from hubquota.storage.engine import decision
 from hubquota.storage.times import seconds
 
@@ -59,10 +59,13 @@ class Acts(PurgeService):
         now = self._clock()
         told = facts.pop("told", None)
         with decision(self._engine) as connection:
+            accounts.lock_id(connection, item.account_id)
             if "stage" in facts:
                 facts["stage_at"] = seconds(now)
             purge.set_item(connection, item.id, doing=None, **facts)
             self._note(connection, item, f"{act}: ended", text)
+            if facts.get("stage") in purge_ends.DECIDING:
+                purge_ends.follow(connection, item.account_id)
             if told is not None:
                 self._tell(connection, item, *told)
             ended = purge.find_item(connection, item.id)
@@ -162,10 +165,11 @@ class Acts(PurgeService):
                 place = adapter.restore(item.thing, entries)
             # What was rebuilt is not the original: the archive stays for as long as it would have.
             due = self._clock() + timedelta(days=self._settings.restore_days)
-        stage = Stage.LEFT_ALONE if item.asked_by is None else Stage.RESTORED
+        restored = item.asked_by is not None or item.stage is Stage.DELETED
+        stage = Stage.RESTORED if restored else Stage.LEFT_ALONE
         facts: dict[str, Any] = {"stage": stage, "active": False, "place": place}
         facts["due_at"] = None if due is None else seconds(due)
-        if stage is Stage.LEFT_ALONE and place:
+        if item.asked_by is None and place:
             text = f"{_named(item)} is back in {place}: {item.reason}."
             facts["told"] = ("back", "purge-undone", f"{_named(item)} is back", text)
         return f"It is back{f' in {place}' if place else ''}: {item.reason}.", facts

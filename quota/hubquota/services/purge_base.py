@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Self
 
 from sqlalchemy import Connection, Engine
 
@@ -11,7 +12,7 @@ from hubquota.models.purge import Item, PurgeError
 from hubquota.models.purge_settings import PurgeSettings
 from hubquota.purge.adapter import Adapter
 from hubquota.purge.archive import Archives, Progress
-from hubquota.services.base import utc_now
+from hubquota.services.base import Service, utc_now
 from hubquota.services.purge_register import PurgeRegister
 from hubquota.storage import purge, purge_keep
 
@@ -50,6 +51,14 @@ class PurgeService(PurgeRegister):
         self._archives = Archives(settings.archive, compress=settings.compress)
         self._progress, self._boundary = progress, boundary
 
+    @classmethod
+    def reviewing(cls, other: Service, settings: PurgeSettings, graces: Mapping[str, int]) -> Self:
+        """Return this part for those who only review plans, on the database and the clock of another.
+
+        It has no adapters, so it can look at no thing and take none: that is left to the command.
+        """
+        return cls(other._engine, settings, {}, graces, other._clock)
+
     # Parts -------------------------------------------------------------------------------------------
 
     def _adapter(self, item: Item) -> Adapter:
@@ -67,8 +76,14 @@ class PurgeService(PurgeRegister):
             return item.reason
         if (closed := purge.closed_reason(connection, item.plan)) is not None:
             return closed
-        if purge_keep.newest_allocation(connection, item.account_id) != item.allocation:
-            return f"{item.account} was granted an allocation since the plan was made"
+        if (back := self._come_back(connection, item)) is not None:
+            return back
         now = self._now()
         kept = purge_keep.reason_to_keep(connection, item.account_id, item.account, self._graces, now)
         return kept or None
+
+    def _come_back(self, connection: Connection, item: Item) -> str | None:
+        """Return how a thing's account has come back since the plan was made; None where it has not."""
+        if purge_keep.newest_allocation(connection, item.account_id) == item.allocation:
+            return None
+        return f"{item.account} was granted an allocation since the plan was made"

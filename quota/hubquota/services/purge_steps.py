@@ -56,6 +56,19 @@ class Step:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the ledger knows of a thing now."""
+
+    item: Item
+    #: Why it is to be left alone, or left in the archive; None where nothing speaks for it.
+    keep: str | None = None
+    #: Why what was deleted is to be brought back without anybody asking; None where it is not.
+    wanted: str | None = None
+    #: The stages of what goes before it.
+    others: AbstractSet[Stage] = frozenset()
+
+
 class Steps(Acts):
     """Takes what approved plans name, as far as it may be taken now."""
 
@@ -134,29 +147,30 @@ class Steps(Acts):
     def _step(self, item_id: int, *, dry_run: bool, tell: Callable[[Step], None]) -> bool:
         """Take the next step with a thing. Return whether there was one."""
         with reading(self._engine) as connection:
-            item, keep, others = self._read(connection, item_id)
-        act = self._next(item, keep, others)
+            known = self._read(connection, item_id)
+        item, act = known.item, self._next(known)
         if act is None:
             return False
         # Looked at only where something is due: a look reads every name in it.
-        found = self._touched(item) if keep is None else None
-        act = self._next(item, keep or found, others) or act
+        found = self._touched(item) if known.keep is None else None
+        act = self._next(known, found) or act
         if act is Act.DELETE and found is None and (damaged := self._damaged(item, dry_run=dry_run)):
             found = damaged
-            act = self._next(item, found, others)
+            act = self._next(known, found)
             assert act is not None
         act = self._how_back(item, act)
         if dry_run:
-            tell(Step(item, act, reason=keep or found))
+            tell(Step(item, act, reason=_reason(known, found)))
             return True
         with decision(self._engine) as connection:
             accounts.lock_id(connection, item.account_id)
-            item, keep, others = self._read(connection, item_id)
+            known = self._read(connection, item_id)
+            item = known.item
             # Somebody may have come back between the look and this transaction: then it is looked at again.
-            again = self._next(item, keep or found, others)
+            again = self._next(known, found)
             if again is None or self._how_back(item, again) is not act:
                 return True
-            self.begin(connection, item, act, keep or found)
+            self.begin(connection, item, act, _reason(known, found))
             item = purge.find_item(connection, item_id) or item
         self._boundary(f"{act}: begun")
         try:
@@ -190,7 +204,7 @@ class Steps(Acts):
         due = {
             item.account_id
             for item in items
-            if item.plan not in passed_over and self._next(item, None, set()) in entering
+            if item.plan not in passed_over and self._next(_Known(item)) in entering
         }
         everybody = purge.count_accounts(connection)
         allowed = self._settings.limits.allowed(everybody)
@@ -201,25 +215,32 @@ class Steps(Acts):
                 "approve a plan with a reason for passing over the limit."
             )
 
-    def _read(self, connection: Connection, item_id: int) -> tuple[Item, str | None, set[Stage]]:
-        """Return a thing, why it is to be left alone, and the stages of what goes before it."""
+    def _read(self, connection: Connection, item_id: int) -> _Known:
         item = purge.find_item(connection, item_id)
         assert item is not None
         if item.stage in ENDED:
-            return item, None, set()
+            return _Known(item)
         if item.stage is Stage.DELETED:
             # Nothing can be left alone any more, but what is on hold stays in the archive.
-            return item, purge_keep.hold_reason(connection, item.account_id) or None, set()
+            hold = purge_keep.hold_reason(connection, item.account_id) or None
+            return _Known(item, keep=hold, wanted=self._come_back(connection, item))
         keep, others = self._keep(connection, item), set[Stage]()
         if self._is_last(item):
             rest = purge.items(connection, plan_id=item.plan, account_id=item.account_id)
             others = {other.stage for other in rest if not self._is_last(other)}
             if keep is None and others & {Stage.LEFT_ALONE, Stage.RESTORED}:
                 keep = f"something else of {item.account} was left alone"
-        return item, keep, others
+        return _Known(item, keep=keep, others=others)
 
-    def _next(self, item: Item, keep: str | None, others: AbstractSet[Stage]) -> Act | None:
-        return next_act(item, self._clock(), keep=keep, notice_days=self._settings.notice_days, others=others)
+    def _next(self, known: _Known, found: str | None = None) -> Act | None:
+        return next_act(
+            known.item,
+            self._clock(),
+            keep=known.keep or found,
+            notice_days=self._settings.notice_days,
+            others=known.others,
+            wanted=known.wanted is not None,
+        )
 
     def _is_last(self, item: Item) -> bool:
         adapter = self._adapters.get(item.adapter)
@@ -280,3 +301,10 @@ class Steps(Acts):
                     connection, item.plan, item.id, kind="failed", actor="hubquota", text=text, now=self._now()
                 )
         return Step(now_is, now_is.doing, text)
+
+
+def _reason(known: _Known, found: str | None) -> str | None:
+    """Return why a thing is left alone or brought back."""
+    if known.item.stage is Stage.DELETED:
+        return known.item.reason or known.wanted or found
+    return known.keep or found

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from hubquota.models import limit_letters
 from hubquota.models.ledger import Allocation, ImpossibleError
 from hubquota.services.allocations import known_allocation, same_act
-from hubquota.services.base import Service
+from hubquota.services.base import Service, tell
 from hubquota.storage import allocations
 from hubquota.storage.engine import decision
 from hubquota.storage.times import moment, seconds
@@ -84,4 +85,8 @@ class TierChange(Service):
                 reason=reason,
                 key=f"grant:{key}",
             )
+            letter = limit_letters.tier_changed(
+                key, account, tier, number, units, end=end, by=actor, reason=reason
+            )
+            tell(book, letter, besides=actor)
             return known_allocation(connection, number, book.now)

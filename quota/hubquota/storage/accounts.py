@@ -158,19 +158,22 @@ def role_of(connection: Connection, account_id: int, member: str) -> Role | None
     return None if found is None else found.role
 
 
-def add_member(connection: Connection, account_id: int, *, member: str, role: Role, now: int, actor: str) -> None:
-    """Make somebody part of a project."""
-    connection.execute(
-        insert(membership).values(account_id=account_id, member=member, role=role, since_at=now, actor=actor)
+def add_member(connection: Connection, account_id: int, *, member: str, role: Role, now: int, actor: str) -> int:
+    """Make somebody part of a project; return the number of that."""
+    statement = insert(membership).values(
+        account_id=account_id, member=member, role=role, since_at=now, actor=actor
     )
+    return int(connection.execute(statement.returning(membership.c.id)).scalar_one())
 
 
-def end_membership(connection: Connection, account_id: int, member: str, now: int) -> bool:
-    """End somebody's part in a project. Return False if they had none."""
+def end_membership(connection: Connection, account_id: int, member: str, now: int) -> int | None:
+    """End somebody's part in a project. Return the number of that; None if they had none."""
     ended = update(membership).where(
         membership.c.account_id == account_id, membership.c.member == member, membership.c.until_at.is_(None)
     )
-    return connection.execute(ended.values(until_at=now)).rowcount == 1
+    statement = ended.values(until_at=now).returning(membership.c.id)
+    found: int | None = connection.execute(statement).scalar_one_or_none()
+    return found
 
 
 def members(connection: Connection, account_id: int, *, former: bool) -> list[Member]:

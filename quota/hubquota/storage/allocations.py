@@ -302,4 +302,6 @@ def view(row: Any) -> Allocation:
         suspended_at=moment(row.suspended_at),
         revoked_at=moment(row.revoked_at),
         lapsed_at=moment(row.lapsed_at),
+        archived_at=moment(row.archived_at),
+        purged_at=moment(row.purged_at),
     )

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, literal, or_, select, union_all
 
 from hubquota.models.ledger import Mismatch
+from hubquota.storage import purge_ends
 from hubquota.storage.tables import account, allocation, entry, hold, lease, segment, spending
 
 
@@ -227,6 +228,12 @@ def _spending(connection: Connection) -> Iterator[Mismatch]:
         yield Mismatch(name, f"allocation {number}: spent by {person}", int(expected), int(found))
 
 
+def _ends(connection: Connection) -> Iterator[Mismatch]:
+    """What allocations say of what was kept under them, against what purges did."""
+    for name, number, what, expected, found in purge_ends.wrong(connection):
+        yield Mismatch(name, f"allocation {number}: {what}", expected or 0, found or 0)
+
+
 #: Every check. Each yields what something should be and is not.
 CHECKS: tuple[Callable[[Connection], Iterator[Mismatch]], ...] = (
     _balances,
@@ -236,4 +243,5 @@ CHECKS: tuple[Callable[[Connection], Iterator[Mismatch]], ...] = (
     _segments,
     _holds,
     _spending,
+    _ends,
 )

@@ -98,6 +98,8 @@ def allocations_by_state(connection: Connection, now: int, expiring_days: Mappin
         for tier, days in expiring_days.items()
     ]
     whens: list[tuple[Any, Any]] = [
+        (allocation.c.purged_at.is_not(None), State.PURGED.value),
+        (allocation.c.archived_at.is_not(None), State.ARCHIVED.value),
         (allocation.c.lapsed_at.is_not(None), State.GRACE.value),
         (allocation.c.revoked_at.is_not(None), State.REVOKED.value),
         (allocation.c.end_at <= now, State.EXPIRED.value),

@@ -34,6 +34,9 @@ allocation = Table(
     Column("suspended_at", BigInteger),
     Column("revoked_at", BigInteger),
     Column("lapsed_at", BigInteger),
+    # What purges say; see `hubquota.storage.purge_ends`.
+    Column("archived_at", BigInteger),
+    Column("purged_at", BigInteger),
 )
 # An admission reads the allocations whose books are open only, however many there were before.
 partial_index("allocation_open_account", allocation.c.account_id, where=allocation.c.lapsed_at.is_(None))

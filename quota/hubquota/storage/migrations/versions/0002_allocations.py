@@ -109,9 +109,6 @@ def _create_leases() -> None:
         sa.CheckConstraint("started_at IS NOT NULL OR charged = 0", name=op.f("lease_charged_if_begun_check")),
     )
     _partial_index("lease_open_key", "lease", ["key"], "ended_at IS NULL", unique=True)
-    _partial_index("lease_open_account", "lease", ["account_id"], "ended_at IS NULL")
-    op.create_index("lease_account", "lease", ["account_id", "id"])
-    _partial_index("lease_waiting", "lease", ["admitted_at"], "ended_at IS NULL AND started_at IS NULL")
     op.create_table(
         "segment",
         sa.Column("id", _number(), primary_key=True),
@@ -207,7 +204,6 @@ def _create_requests() -> None:
     )
     _partial_index("request_open", "request", ["account_id", "tier"], "decided_at IS NULL", unique=True)
     op.create_index("request_account", "request", ["account_id", "id"])
-    op.create_index("request_renews", "request", ["renews_id"])
 
 
 def _carry_over() -> None:

@@ -14,7 +14,9 @@ _REFUSAL = "what was done to a thing is append-only"
 
 
 def upgrade() -> None:
-    """Create the tables."""
+    """Create the tables, and note with allocations what a purge has done to what was kept under them."""
+    op.add_column("allocation", sa.Column("archived_at", sa.BigInteger()))
+    op.add_column("allocation", sa.Column("purged_at", sa.BigInteger()))
     op.create_table(
         "purge_plan",
         sa.Column("id", _number(), primary_key=True),
