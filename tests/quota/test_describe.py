@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from hubquota.models.money import to_units
-from hubquota.models.tiers import Tiers
+from hubquota.models.tiers import CleanUp, RenewsItself, Tiers, WhenDown
 from hubquota.models.words import duration_text
 from hubquota.services.describe import hours_text, linked, sizes_for, tier_table
 from hubquota.services.tiersfile import parse_tiers
@@ -67,6 +67,39 @@ def test_the_tables_have_every_size_and_every_tier_and_stay_tables(few: Tiers) -
         "and 4 GB, each 0.04 credits an hour | 10 GB | 50 GB | 1 hour without activity, or 24 hours in all |"
     ) in table
     assert "| Poor | For people with next to nothing. | 0.01 credits for 90 days | Small, Medium | none |" in table
+
+
+def test_the_table_has_columns_for_what_the_file_sets(few: Tiers) -> None:
+    plain = few.model_copy(
+        update={
+            "clean_up": None,
+            "when_down": None,
+            "tiers": {
+                name: tier.model_copy(update={"servers": None, "renews_itself": None, "when_down": None})
+                for name, tier in few.tiers.items()
+            },
+        }
+    )
+    table = tier_table(plain)
+    for word in ("Servers at once", "Renews itself", "Without the ledger's answer", "clean-up server"):
+        assert word not in table
+    set_here = {
+        "servers": 2,
+        "renews_itself": RenewsItself(active_within_days=60),
+        "when_down": WhenDown(starts=0, minutes=5),
+    }
+    full = plain.model_copy(
+        update={
+            "clean_up": CleanUp(size="small"),
+            "when_down": WhenDown(starts=2, minutes=30),
+            "tiers": {**plain.tiers, "explorer": plain.tiers["explorer"].model_copy(update=set_here)},
+        }
+    )
+    table = tier_table(full)
+    assert "| A server is stopped after | Servers at once | Renews itself | Without the ledger's answer |" in table
+    assert "| 2 | for whoever was charged in the last 60 days | nothing starts |" in table
+    assert "| any number | no | 2 starts of 30 minutes |" in table
+    assert "clean-up server free of charge: Small, stopped after 15 minutes without activity, or 1 hour" in table
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hubquota.models.export import state_now
 from hubquota.models.ledger import Allocation, Refused
 from hubquota.models.purge import Act, Stage
+from hubquota.models.reading import AccountQuery, AccountState
 from hubquota.models.requests import Actor
 from hubquota.models.states import State
 from hubquota.models.tiers import CleanUp
@@ -45,8 +47,16 @@ def of(ledger: Ledger, name: str) -> Allocation:
 
 
 def state(ledger: Ledger, clock: Clock, name: str) -> State:
+    """The state of somebody's first allocation, and of their account in the list of all."""
     assert ledger.verify() == []
-    return state_now(of(ledger, name), clock.now)
+    found = state_now(of(ledger, name), clock.now)
+    if len(ledger.allocations(name, lapsed=True)) == 1:
+        listed = found if found in (State.ARCHIVED, State.PURGED) else State.EXPIRED
+        for one in get_args(AccountState):
+            rows = ledger.directory(AccountQuery(state=one)).rows
+            assert (name in [row.summary.account.name for row in rows]) == (one == listed)
+            assert all(row.state == one for row in rows)
+    return found
 
 
 def test_an_allocation_follows_what_a_purge_did(

@@ -185,9 +185,9 @@ def test_a_higher_tier_is_asked_to_renew_and_a_project_s_pis_are_told(
     clock.now = END - timedelta(days=14)
     assert terms.sweep() == TermsSwept(reminded=1)
     for person in ("eve", "ida"):
-        assert kinds(notices, person) == ["allocation-granted", "allocation-expiring"]
+        assert kinds(notices, person) == ["member-added", "allocation-granted", "allocation-expiring"]
         assert "Ask for its renewal before then, with what came of it" in notices.notices(person)[0].text
-    assert notices.notices("ada") == []
+    assert kinds(notices, "ada") == ["member-added"]
 
 
 def test_an_extension_makes_another_end_and_another_notice(

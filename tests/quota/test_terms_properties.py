@@ -243,6 +243,7 @@ def test_the_property_is_about_something(new_url: Callable[[], str], tiers: Tier
     world.finish()
     kinds = Counter(kind for _, kind, *_ in world.notices().elements())
     assert kinds == {
+        "member-added": 1,
         "allocation-granted": 1,
         "allocation-renewed": 2,
         "allocation-expiring": 3,

@@ -33,9 +33,13 @@ class Move(Generic[Where]):
     when: str
 
 
-def allowed(moves: Iterable[Move[Where]]) -> frozenset[tuple[Mover, Where, Where]]:
-    """Return every step with each of those who may take it. Of one step, several moves may name some."""
-    return frozenset((mover, move.start, move.end) for move in moves for mover in move.movers)
+def allowed(moves: Iterable[Move[Where]]) -> dict[tuple[Where, Where], frozenset[Mover]]:
+    """Return who may take each step, of which the table may have several for different movers."""
+    found: dict[tuple[Where, Where], frozenset[Mover]] = {}
+    for move in moves:
+        step = move.start, move.end
+        found[step] = found.get(step, frozenset()) | frozenset(move.movers)
+    return found
 
 
 def moves_table(word: str, meaning: Mapping[Where, str], moves: Iterable[Move[Where]]) -> str:

@@ -64,6 +64,7 @@ MEANING: dict[Stage, str] = {
 
 def _moves() -> tuple[Move[Stage], ...]:
     engine, people = (Mover.ENGINE,), (Mover.USER, Mover.PI, Mover.ADMIN)
+    back = "Whoever may draw on it asks for it back, or its account is granted another allocation."
     found = [
         Move(Stage.PLANNED, Stage.NOTICED, engine, "The plan is approved, and the first notice is posted."),
         Move(Stage.PLANNED, Stage.ARCHIVED, engine, "The plan is approved, and `notice_days` is empty."),
@@ -72,10 +73,7 @@ def _moves() -> tuple[Move[Stage], ...]:
         Move(Stage.QUARANTINED, Stage.DELETED, engine, "`quarantine_days` are over, and the archive is verified."),
         Move(Stage.DELETED, Stage.PURGED, engine, "`restore_days` are over, and the account is not on hold."),
         Move(Stage.QUARANTINED, Stage.RESTORED, people, "Whoever may draw on it asks for it back."),
-        Move(Stage.DELETED, Stage.RESTORED, people, "Whoever may draw on it asks for it back."),
-        Move(
-            Stage.DELETED, Stage.RESTORED, engine, "Its account was granted an allocation since the plan was made."
-        ),
+        Move(Stage.DELETED, Stage.RESTORED, (*people, *engine), back),
     ]
     why = "It was touched, or its account was renewed, put on hold or used, since the plan was made."
     for stage in (Stage.PLANNED, Stage.NOTICED, Stage.ARCHIVED, Stage.QUARANTINED):
@@ -91,7 +89,7 @@ _ALLOWED = allowed(MOVES)
 
 def may_move(mover: Mover, start: Stage, end: Stage) -> bool:
     """Return whether somebody may take a thing from one stage to another."""
-    return (mover, start, end) in _ALLOWED
+    return mover in _ALLOWED.get((start, end), frozenset())
 
 
 def stages_table() -> str:

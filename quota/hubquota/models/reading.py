@@ -13,7 +13,7 @@ from hubquota.models.ledger import AccountKind, AccountSummary, Entry, EntryKind
 
 #: What an account can do now, by its allocations' dates and balances: an allocation pays and has credits;
 #: one pays and has none; the only ones left are suspended; the first one is still to start; none is left.
-AccountState = Literal["active", "exhausted", "suspended", "approved", "expired"]
+AccountState = Literal["active", "exhausted", "suspended", "approved", "expired", "archived", "purged"]
 
 #: The orders in which accounts can be listed: by name, by the next end of an allocation, by posted balance.
 AccountOrder = Literal["name", "end", "balance"]

@@ -99,7 +99,7 @@ _ALLOWED = allowed(MOVES)
 
 def may_move(mover: Mover, start: State, end: State) -> bool:
     """Return whether somebody may take an allocation from one state to another."""
-    return (mover, start, end) in _ALLOWED
+    return mover in _ALLOWED.get((start, end), frozenset())
 
 
 @dataclass(frozen=True, slots=True)

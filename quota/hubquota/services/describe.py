@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
 from markupsafe import Markup, escape
 
 from hubquota.models.money import format_credits, format_price
-from hubquota.models.tiers import Size, Tier, Tiers
+from hubquota.models.tiers import Size, Tier, Tiers, WhenDown
 from hubquota.models.words import duration_text, number_text
 from hubquota.services.ledger import MINIMUM_SECONDS
 
@@ -156,22 +156,61 @@ def _size_table(tiers: Tiers) -> str:
 
 
 def _tiers_table(tiers: Tiers) -> str:
-    rows = [
-        (
-            tier.title,
-            tier.description,
-            f"{tier.budget.normalize():f} credits for {number_text(tier.term_days, 'day')}",
-            ", ".join(tiers.sizes[name].title for name in tier.sizes),
-            _dask_text(tier),
-            f"{tier.storage.home_gib} GB",
-            f"{tier.storage.scratch_gib} GB" if tier.storage.scratch_gib else "none",
-            f"{duration_text(tier.idle_stop_minutes * 60)} without activity, or "
-            f"{duration_text(tier.longest_session_hours * 3600)} in all",
-        )
-        for tier in tiers.tiers.values()
+    columns: list[tuple[str, Callable[[Tier], str]]] = [
+        ("Tier", lambda tier: tier.title),
+        ("For", lambda tier: tier.description),
+        ("Budget", lambda tier: f"{tier.budget.normalize():f} credits for {number_text(tier.term_days, 'day')}"),
+        ("Sizes", lambda tier: ", ".join(tiers.sizes[name].title for name in tier.sizes)),
+        ("Dask", _dask_text),
+        ("Home", lambda tier: f"{tier.storage.home_gib} GB"),
+        ("Scratch", lambda tier: f"{tier.storage.scratch_gib} GB" if tier.storage.scratch_gib else "none"),
+        ("A server is stopped after", _stop_text),
     ]
-    heads = ("Tier", "For", "Budget", "Sizes", "Dask", "Home", "Scratch", "A server is stopped after")
-    return _markdown(heads, rows)
+    # What no tier sets has no column of its own.
+    every = tiers.tiers.values()
+    if any(tier.servers is not None for tier in every):
+        columns.append(("Servers at once", _servers_text))
+    if any(tier.renews_itself is not None for tier in every):
+        columns.append(("Renews itself", _renewal_text))
+    if tiers.when_down is not None or any(tier.when_down is not None for tier in every):
+        down = "Without the ledger's answer"
+        columns.append((down, lambda tier: _down_text(tier.when_down or tiers.when_down)))
+    heads = tuple(head for head, _ in columns)
+    return _markdown(heads, [tuple(text(tier) for _, text in columns) for tier in every]) + _clean_up_text(tiers)
+
+
+def _stop_text(tier: Tier) -> str:
+    return (
+        f"{duration_text(tier.idle_stop_minutes * 60)} without activity, or "
+        f"{duration_text(tier.longest_session_hours * 3600)} in all"
+    )
+
+
+def _servers_text(tier: Tier) -> str:
+    return "any number" if tier.servers is None else str(tier.servers)
+
+
+def _renewal_text(tier: Tier) -> str:
+    if tier.renews_itself is None:
+        return "no"
+    return f"for whoever was charged in the last {number_text(tier.renews_itself.active_within_days, 'day')}"
+
+
+def _down_text(allowed: WhenDown | None) -> str:
+    if allowed is None or not allowed.starts:
+        return "nothing starts"
+    return f"{number_text(allowed.starts, 'start')} of {number_text(allowed.minutes, 'minute')}"
+
+
+def _clean_up_text(tiers: Tiers) -> str:
+    if tiers.clean_up is None:
+        return ""
+    size, clean = tiers.sizes[tiers.clean_up.size], tiers.clean_up
+    idle, longest = duration_text(clean.idle_stop_minutes * 60), duration_text(clean.longest_session_hours * 3600)
+    return (
+        "\nOnce the last term is over, and until the files are archived, there is a clean-up server free of "
+        f"charge: {size.title}, stopped after {idle} without activity, or {longest} in all.\n"
+    )
 
 
 def _dask_text(tier: Tier) -> str:

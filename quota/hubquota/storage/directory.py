@@ -69,6 +69,15 @@ def states(
         .group_by(allocation.c.account_id)
     )
     found: dict[int, tuple[AccountState, int | None]] = dict.fromkeys(account_ids, ("expired", None))
+    # Where nothing is open any more, the allocation whose things are nearest says where the account is.
+    away = (
+        select(allocation.c.account_id, func.count(allocation.c.id) - func.count(allocation.c.purged_at))
+        .where(allocation.c.account_id.in_(account_ids))
+        .group_by(allocation.c.account_id)
+        .having(func.count(allocation.c.id) == func.count(allocation.c.archived_at))
+    )
+    for number, left in connection.execute(away):
+        found[number] = ("archived" if left else "purged", None)
     for row in connection.execute(statement):
         state: AccountState = "approved"
         if row.paying:
@@ -180,6 +189,12 @@ def _conditions(query: AccountQuery, now: int) -> Iterator[Any]:
             )
         case "expired":
             yield ~_some(open_, literal(1) == 1)
+            yield or_(~_some(own), _some(own, allocation.c.archived_at.is_(None)))
+        case "archived":
+            yield ~_some(own, allocation.c.archived_at.is_(None))
+            yield _some(own, allocation.c.purged_at.is_(None))
+        case "purged":
+            yield and_(_some(own), ~_some(own, allocation.c.purged_at.is_(None)))
 
 
 def _some(*conditions: Any) -> Any:
