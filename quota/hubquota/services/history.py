@@ -13,7 +13,6 @@ from hubquota.storage.engine import reading
 from hubquota.storage.times import moment
 
 _DAY = 86_400
-#: How many lines an export reads in one look, so that none holds the database for long.
 #: How many points the past of a picture has at most.
 _POINTS = 120
 
