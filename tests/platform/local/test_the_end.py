@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
+from hubquota.models.purge_settings import PurgeSettings
 from hubquota.purge.adapter import load_adapters
 from hubquota.services.ledger import Ledger
-from hubquota.services.purge_file import load_purge_settings
+from hubquota.services.settingsfile import load_settings
 from hubquota.storage.engine import make_engine
 from romanhub.local.layout import State
 from romanhub.local.system_users import SystemUsers, can_separate
@@ -27,7 +28,7 @@ TIERS = ROOT / "hub_config" / "tiers.yaml"
 
 
 def test_the_example_is_right_for_the_folder_of_state_that_it_names() -> None:
-    settings = load_purge_settings(EXAMPLE)
+    settings = load_settings(EXAMPLE, PurgeSettings)
     text = EXAMPLE.read_text()
     state = State(Path(text.split("ROMANHUB_STATE=")[1].split()[0]))
     (home,) = settings.adapters.values()
