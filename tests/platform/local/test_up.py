@@ -86,6 +86,20 @@ def test_a_mistake_in_the_tiers_file_stops_the_start(own_platform: Platform, tmp
     assert not (own_platform.state / "logs" / "hub.log").exists()
 
 
+def test_a_mistake_in_the_settings_of_the_purge_stops_the_start(own_platform: Platform, tmp_path: Path) -> None:
+    broken = tmp_path / "purge.yaml"
+    broken.write_text(
+        (ROOT / "hub_config" / "purge.yaml").read_text().replace("restore_days: 90", "restore_days: -1")
+    )
+    # A relative path is as good as a whole one.
+    own_platform.environment = {"ROMANHUB_PURGE": os.path.relpath(broken)}
+    result = own_platform.command("up")
+    assert result.returncode == 1
+    assert f"{broken}: restore_days: input should be greater than or equal to 0" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (own_platform.state / "logs" / "hub.log").exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers are kept apart by system users")
 def test_a_state_that_others_cannot_enter_is_refused_for_root(own_platform: Platform) -> None:
     closed = own_platform.state / "closed"
