@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from hubquota.models.ledger import Account, Entry, Lease, UnknownAccountError
+from hubquota.models.ledger import Account, Entry, Lease, Refused, UnknownAccountError
 from hubquota.models.money import price_of
 from hubquota.models.reading import AccountQuery
 from hubquota.models.tiers import Tiers
-from hubquota.services.describe import SizeRow, sizes_for
+from hubquota.services.describe import SizeRow, size_rows, sizes_for
 
 from romanhub.portal.answers import DirectoryModel, DirectoryRowModel, allocation_model
 from romanhub.portal.auth import Visitor
@@ -112,6 +112,14 @@ class Accounts:
         """
         return await self._page(name, lines=lines, before=before, own=False)
 
+    def _sizes_of(self, name: str, available: int) -> tuple[SizeRow, ...]:
+        """Return what the owner can start now, overrides and grace included; nothing where nothing can be."""
+        try:
+            entitlement = self._ledger.entitlement(self.tiers, name)
+        except Refused:
+            return ()
+        return tuple(size_rows(entitlement.sizes(self.tiers), entitlement.offered.default_size, available))
+
     async def _page(self, name: str, *, lines: int, before: int | None, own: bool) -> AccountPage:
         def read() -> AccountPage:
             statement = self._read_statement(name, limit=1, before=None)
@@ -129,7 +137,7 @@ class Accounts:
                 statement=statement,
                 before=before,
                 since=self._since(name),
-                sizes=_sizes(tiers, statement.account.tier, statement.balance.available),
+                sizes=self._sizes_of(name, statement.balance.available),
                 history=tuple(history_rows(history, now)),
                 next_before=history.next_before,
                 allocations=tuple(allocation_model(one, tiers, now) for one in self._ledger.allocations(name)),

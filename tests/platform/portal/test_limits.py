@@ -39,6 +39,7 @@ async def test_an_override_counts_until_its_last_day_and_can_be_withdrawn(
         text = await who.open(path)
         assert "Size large; 40 Dask workers at once." in text
         assert "20 Nov 2026" in text
+        assert "0.45 credits an hour" in text, "what the balance buys has the size, too"
         assert "A school. By edwin." in text
     assert "Withdraw" not in await ada.open()
 
