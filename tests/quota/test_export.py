@@ -69,7 +69,7 @@ def test_any_range_of_any_history_adds_up_to_what_the_journal_says(new_url: Call
     seen: Counter[str] = Counter()
 
     @settings(
-        max_examples=25 if sqlite else 6, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=18 if sqlite else 5, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
     @given(histories, st.randoms(use_true_random=False))
     def tell(history: list[tuple[int, tuple[str, dict[str, object]]]], dice: Random) -> None:

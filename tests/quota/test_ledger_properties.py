@@ -386,7 +386,7 @@ def run(new_url: Callable[[], str], ledgers: int, examples: int) -> Counter[str]
 def test_any_interleaving_adds_up_swept_or_not(new_url: Callable[[], str]) -> None:
     # Two ledgers side by side on SQLite; of PostgreSQL there is one database, emptied for every example.
     sqlite = new_url().startswith("sqlite")
-    done = run(new_url, ledgers=2 if sqlite else 1, examples=50 if sqlite else 12)
+    done = run(new_url, ledgers=2 if sqlite else 1, examples=36 if sqlite else 10)
     # A run in which next to nothing happened would have shown nothing.
     needed = ["admit", "begin", "close", "extend", "set_rate", "grant", "lapsed"]
     if sqlite:

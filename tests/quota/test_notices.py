@@ -37,6 +37,8 @@ def test_a_person_is_told_once_and_reads_it(notices: Notices, clock: Clock) -> N
     assert notices.mark_read("ada", [seen.id, others.id]) == 1
     assert (notices.unread("ada"), notices.unread("eve")) == (0, 1)
     assert notices.notices("ada", unread_only=True) == []
+    assert notices.notices("ada", read_only=True) == notices.notices("ada")
+    assert notices.notices("eve", read_only=True) == []
     assert notices.notices("ada")[0].read_at == clock.now
     assert notices.mark_read("eve") == 1
     assert notices.mark_read("eve") == 0

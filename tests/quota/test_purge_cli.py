@@ -138,7 +138,7 @@ def test_a_mistake_in_the_settings_is_told_in_a_sentence(
 def test_a_run_that_is_killed_again_and_again_loses_nothing(place: Path) -> None:
     before = {name: snapshot(place / "homes" / name) for name in NAMES}
     for name in NAMES:
-        for number in range(150):
+        for number in range(80):
             (place / "homes" / name / f"{number}").write_bytes(bytes([number]) * 20_000)
         before[name] = snapshot(place / "homes" / name)
     approve(place)
@@ -178,8 +178,8 @@ def kill_until_done(place: Path, chance: random.Random, *arguments: str, wanted:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert process.stdout is not None
         process.stdout.readline()  # everything is imported, and the work begins
-        if attempt < 4:
-            time.sleep(chance.uniform(0.02, 0.6))  # a moment of chance is what this is about
+        if attempt < 3:
+            time.sleep(chance.uniform(0.02, 0.4))  # a moment of chance is what this is about
             process.kill()
             killed += process.wait() != 0
         else:

@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 import click
 import httpx
 import uvicorn
+from hubquota.models.purge_settings import PurgeSettings
 from hubquota.services.ledger import Ledger
+from hubquota.services.settingsfile import SettingsFileError, load_settings
 from hubquota.services.tiersfile import TiersFile, TiersFileError
 from hubquota.storage.engine import make_engine
 
@@ -27,13 +29,15 @@ def main(host: str, port: int) -> None:
     """Run the portal of a RomanHub platform, a service behind its hub.
 
     It reads its settings from the environment: the hub's usual variables for a service, HUBQUOTA_DATABASE_URL,
-    HUBQUOTA_TIERS, and where there is an archive, ROMANHUB_ARCHIVE_ENDPOINT, _BUCKET, _ACCESS_KEY and
-    _SECRET_KEY.
+    HUBQUOTA_TIERS, where something is purged HUBQUOTA_PURGE, and where there is an archive,
+    ROMANHUB_ARCHIVE_ENDPOINT, _BUCKET, _ACCESS_KEY and _SECRET_KEY.
     """
     try:
         settings = PortalSettings.from_environment(os.environ)
         tiers = TiersFile(settings.tiers_file)
-    except (SettingsError, TiersFileError) as error:
+        if settings.purge_file is not None:
+            load_settings(settings.purge_file, PurgeSettings)
+    except (SettingsError, TiersFileError, SettingsFileError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
     asyncio.run(_serve(settings, tiers, host, port))

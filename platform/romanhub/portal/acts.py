@@ -144,7 +144,7 @@ class Acts:
             raise invalid(f"There is no tier '{tier}'. The tiers are {', '.join(self._desk.tiers.tiers)}.")
         return await self._desk.act(
             lambda: self._desk.ledger.grant(
-                account, units, actor=visitor.name, reason=_reason(reason), key=key,
+                account, units, actor=visitor.name, reason=given_reason(reason), key=key,
                 tier=tier, start=start, end=end, renewable=renewable,
             )
         )  # fmt: skip
@@ -153,7 +153,7 @@ class Acts:
         """Add credits; raises what `Allocations.supplement` raises."""
         return await self._desk.act(
             lambda: self._desk.ledger.supplement(
-                number, units, actor=visitor.name, reason=_reason(reason), key=key
+                number, units, actor=visitor.name, reason=given_reason(reason), key=key
             )
         )
 
@@ -162,7 +162,9 @@ class Acts:
     ) -> Allocation:
         """Move the end; raises what `Allocations.extend_term` raises."""
         return await self._desk.act(
-            lambda: self._desk.ledger.extend_term(number, end, actor=visitor.name, reason=_reason(reason), key=key)
+            lambda: self._desk.ledger.extend_term(
+                number, end, actor=visitor.name, reason=given_reason(reason), key=key
+            )
         )
 
     async def transfer(
@@ -171,7 +173,7 @@ class Acts:
         """Move credits; raises what `Allocations.transfer` raises."""
         return await self._desk.act(
             lambda: self._desk.ledger.transfer(
-                source, target, units, actor=visitor.name, reason=_reason(reason), key=key
+                source, target, units, actor=visitor.name, reason=given_reason(reason), key=key
             )
         )
 
@@ -181,7 +183,7 @@ class Acts:
         call: Callable[..., Allocation] = {
             "suspend": ledger.suspend, "resume": ledger.resume, "revoke": ledger.revoke
         }[what]  # fmt: skip
-        return await self._desk.act(lambda: call(number, actor=visitor.name, reason=_reason(reason), key=key))
+        return await self._desk.act(lambda: call(number, actor=visitor.name, reason=given_reason(reason), key=key))
 
     async def correct(self, visitor: Visitor, number: int, units: int, *, reason: str, key: str) -> Allocation:
         """Post a correction; raises what `Allocations.correct` raises."""
@@ -189,7 +191,7 @@ class Acts:
         def correcting() -> Allocation:
             account = self._desk.ledger.allocation(number).account
             return self._desk.ledger.correct(
-                account, units, actor=visitor.name, reason=_reason(reason), key=key, allocation_id=number
+                account, units, actor=visitor.name, reason=given_reason(reason), key=key, allocation_id=number
             )
 
         return await self._desk.act(correcting)
@@ -211,11 +213,12 @@ class Acts:
     ) -> list[BulkResult]:
         """Do what a preview showed."""
         return await self._desk.act(
-            lambda: self._desk.bulk.apply(plan, act, actor=visitor.name, reason=_reason(reason), key=key)
+            lambda: self._desk.bulk.apply(plan, act, actor=visitor.name, reason=given_reason(reason), key=key)
         )
 
 
-def _reason(text: str) -> str:
+def given_reason(text: str) -> str:
+    """Return a reason without blanks around it; raises ValueError where there is none."""
     if not text.strip():
         raise ValueError("Say why: the reason is kept with the act, and the account's owner reads it.")
     return text.strip()

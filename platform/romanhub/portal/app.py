@@ -20,9 +20,13 @@ from romanhub.portal.failures import Failures
 from romanhub.portal.gate import Gate
 from romanhub.portal.headers import SecurityHeaders
 from romanhub.portal.hub import HubClient
+from romanhub.portal.limits import Limits
+from romanhub.portal.mailbox import Mailbox
+from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.rendering import Pages
 from romanhub.portal.settings import PortalSettings
+from romanhub.portal.trying import Trying
 
 
 def create_app(
@@ -57,16 +61,24 @@ def create_app(
         redoc_url=None,
     )
     doorkeeper = Doorkeeper(settings.hub, hub)
-    gate = Gate(doorkeeper)
     desk = Desk(ledger, tiers, clock=clock, deadline=settings.ledger_deadline_seconds)
+    mailbox = Mailbox(desk)
+    gate = Gate(doorkeeper, mailbox.unread)
+    limits, purging = Limits(desk), Purging(desk, settings.purge_file)
+    trying = Trying(desk, seconds=settings.what_if_seconds)
     accounts, reading, acts = Accounts(desk), Reading(desk), Acts(desk)
     rendered = Pages(settings.hub, gate.ticket)
     app.include_router(signin.routes(settings.hub, doorkeeper))
     app.include_router(api.routes(gate, desk, accounts, reading, acts, settings.archive), prefix=f"{prefix}api")
-    app.include_router(health_routes(accounts), prefix=f"{prefix}api")
     app.include_router(
-        pages.routes(settings.hub, gate, desk, accounts, reading, acts, rendered), prefix=prefix.rstrip("/")
+        api.more_routes(gate, desk, reading, mailbox, limits, purging, trying), prefix=f"{prefix}api"
     )
+    app.include_router(health_routes(accounts), prefix=f"{prefix}api")
+    for part in (
+        pages.more_routes(settings, gate, desk, reading, mailbox, limits, purging, trying, rendered),
+        pages.routes(settings.hub, gate, desk, accounts, reading, acts, limits, purging, rendered),
+    ):
+        app.include_router(part, prefix=prefix.rstrip("/"))
     app.add_middleware(SecurityHeaders)
     Failures(settings.hub, doorkeeper, rendered).install(app)
     return app

@@ -11,11 +11,14 @@ import anyio
 import anyio.to_thread
 from hubquota.models.tiers import Tiers
 from hubquota.services.bulk import Bulk
+from hubquota.services.delivery import Preferences
 from hubquota.services.history import Histories
 from hubquota.services.ledger import Ledger
 from hubquota.services.projects import Projects
+from hubquota.services.purge import PurgeRegister
 from hubquota.services.requests import Requests
 from hubquota.services.tiersfile import TiersFile
+from hubquota.services.whatif import WhatIf
 from sqlalchemy.exc import SQLAlchemyError
 
 from romanhub.portal.problems import invalid
@@ -55,6 +58,9 @@ class Desk:
         self.histories = Histories.sharing(ledger)
         self.projects = Projects.sharing(ledger)
         self.bulk = Bulk.sharing(ledger)
+        self.preferences = Preferences.sharing(ledger)
+        self.purges = PurgeRegister.sharing(ledger)
+        self.what_if = WhatIf.sharing(ledger)
         self.clock = clock
         self._tiers = tiers
         self._deadline = deadline
@@ -64,20 +70,26 @@ class Desk:
         """What the tiers file says now."""
         return self._tiers.current()
 
-    async def ask(self, question: Callable[[], _Found]) -> _Found:
-        """Return what a question that changes nothing finds; raises LedgerUnavailableError."""
-        return await self._run(question, acting=False)
+    async def ask(self, question: Callable[[], _Found], *, deadline: float | None = None) -> _Found:
+        """Return what a question that changes nothing finds; raises LedgerUnavailableError.
+
+        Args:
+            question: the question.
+            deadline: how long it may take, in seconds, where that is not as long as any other.
+        """
+        return await self._run(question, acting=False, deadline=deadline)
 
     async def act(self, act: Callable[[], _Found]) -> _Found:
         """Return what came of an act; raises LedgerUnavailableError where that is not known."""
         return await self._run(act, acting=True)
 
-    async def _run(self, call: Callable[[], _Found], *, acting: bool) -> _Found:
+    async def _run(self, call: Callable[[], _Found], *, acting: bool, deadline: float | None = None) -> _Found:
+        seconds = deadline or self._deadline
         try:
-            with anyio.fail_after(self._deadline):
+            with anyio.fail_after(seconds):
                 return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
         except TimeoutError as error:
-            log.error("The ledger did not answer within %s s.", self._deadline)
+            log.error("The ledger did not answer within %s s.", seconds)
             raise LedgerUnavailableError(acting=acting) from error
         except ValueError as error:
             # A service's word on what it was given; its own kinds of it say more, and what is raised

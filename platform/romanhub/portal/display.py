@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from hubquota.models.money import UNITS_PER_CREDIT, format_credits, format_price, price_of
+from hubquota.models.words import bytes_text, number_text
 from hubquota.services.describe import linked
 from markupsafe import Markup
 
 from romanhub.portal.chart import thinned
+from romanhub.portal.limits import limits_text
 from romanhub.portal.models import credits_text
 
 _MINUS = "\N{MINUS SIGN}"
@@ -73,6 +75,11 @@ def day(at: datetime) -> Markup:
     )
 
 
+def last_day(until: datetime) -> Markup:
+    """The day of the last second before a moment, as a `time` element."""
+    return day(until - timedelta(seconds=1))
+
+
 def credits_of(given: Decimal) -> str:
     """Credits as an operator wrote them, such as `50`."""
     return f"{given.normalize():f}"
@@ -118,4 +125,8 @@ FILTERS: dict[str, Callable[..., object]] = {
     "duration": duration,
     "linked": linked,
     "sentence": sentence,
+    "bytes": bytes_text,
+    "counted": number_text,
+    "limits": limits_text,
+    "last_day": last_day,
 }

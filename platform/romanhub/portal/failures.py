@@ -17,10 +17,13 @@ from hubquota.models.ledger import (
     UnknownAccountError,
     UnknownAllocationError,
     UnknownLeaseError,
+    UnknownOverrideError,
     UnknownRequestError,
 )
+from hubquota.models.purge import PurgeError, UnknownPurgeError
 from hubquota.models.requests import ConflictingRequestError
 from hubquota.models.requests import NotAllowedError as NotTheirsError
+from hubquota.services.settingsfile import SettingsFileError
 from starlette.exceptions import HTTPException
 
 from romanhub.portal.auth import Doorkeeper, NotAllowedError, NotSignedInError, SignInFailedError
@@ -62,7 +65,10 @@ class Failures:
             UnknownAccountError,
             UnknownAllocationError,
             UnknownLeaseError,
+            UnknownOverrideError,
             UnknownRequestError,
+            PurgeError,
+            SettingsFileError,
             NotTheirsError,
             Refused,
             ConflictingAccountError,
@@ -113,7 +119,7 @@ class Failures:
             "problem.html",
             visitor=getattr(request.state, "visitor", None),
             here=None,
-            items=items_for(getattr(request.state, "visitor", None)),
+            items=items_for(getattr(request.state, "visitor", None), getattr(request.state, "unread", 0)),
             problem=problem,
             links=self._ways_out(request, error),
         )
@@ -179,10 +185,15 @@ def problem_of(error: Exception) -> Problem:
             return _problem(
                 HTTPStatus.NOT_FOUND,
                 "No such account",
-                "There is no account of that name. An account is opened when its owner starts a server for "
-                "the first time.",
+                "There is no account of that name. An account is opened when its owner first signs in.",
             )
-        case UnknownAllocationError() | UnknownLeaseError() | UnknownRequestError():
+        case (
+            UnknownAllocationError()
+            | UnknownLeaseError()
+            | UnknownRequestError()
+            | UnknownOverrideError()
+            | UnknownPurgeError()
+        ):
             return _problem(HTTPStatus.NOT_FOUND, "Not found", str(error))
         case NotTheirsError():
             return _problem(HTTPStatus.FORBIDDEN, "Not allowed", str(error))
@@ -192,7 +203,7 @@ def problem_of(error: Exception) -> Problem:
             return _problem(HTTPStatus.CONFLICT, "Somebody was here first", str(error))
         case ConflictingKeyError():
             return _problem(HTTPStatus.CONFLICT, "The idempotency key is taken", str(error))
-        case ImpossibleError():
+        case ImpossibleError() | PurgeError() | SettingsFileError():
             return _problem(HTTPStatus.CONFLICT, "That cannot be done now", str(error))
         case RequestValidationError():
             return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not valid", _mistakes(error))

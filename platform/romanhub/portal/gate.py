@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
@@ -11,21 +12,30 @@ from romanhub.portal import scopes
 from romanhub.portal.auth import Doorkeeper, NotAllowedError, Visitor
 from romanhub.portal.forms import Form
 from romanhub.portal.problems import PortalError
+from romanhub.portal.uploads import MULTIPART, multipart_fields
 
 #: No form of the portal's is larger, in bytes.
 _LARGEST_FORM = 512 * 1024
+_PLAIN = "application/x-www-form-urlencoded"
 
 
 class Gate:
     """Lets a request through to a route, or raises what `Doorkeeper.visitor` raises, or NotAllowedError."""
 
-    def __init__(self, doorkeeper: Doorkeeper) -> None:
+    def __init__(self, doorkeeper: Doorkeeper, count_unread: Callable[[str], Awaitable[int]]) -> None:
+        """Ask a doorkeeper who somebody is.
+
+        Args:
+            doorkeeper: knows.
+            count_unread: counts the notices that a person has not seen, for the band at the top of pages.
+        """
         self._doorkeeper = doorkeeper
+        self._count_unread = count_unread
 
     async def anybody(self, request: Request) -> Visitor:
         """Whoever may use the portal, a person or a service."""
         visitor = await self._doorkeeper.visitor(request)
-        request.state.visitor = visitor
+        await self._welcome(request, visitor)
         return visitor
 
     async def person(self, request: Request) -> Visitor:
@@ -52,10 +62,8 @@ class Gate:
 
         Raises NotAllowedError where the form has no ticket of the portal's, and PortalError where it is none.
         """
-        if (
-            request.headers.get("content-type", "").partition(";")[0].strip()
-            != "application/x-www-form-urlencoded"
-        ):
+        content_type = request.headers.get("content-type", "")
+        if content_type.partition(";")[0].strip() not in (_PLAIN, MULTIPART):
             raise PortalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The portal's forms are sent by its pages.")
         body = b""
         async for part in request.stream():
@@ -64,14 +72,22 @@ class Gate:
                 raise PortalError(
                     HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The form has more text than fits. Shorten it."
                 )
-        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=5000)
+        if content_type.partition(";")[0].strip() == MULTIPART:
+            fields = multipart_fields(content_type, body)
+        else:
+            fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=5000)
         ticket = fields.get("ticket", [""])[0]
         visitor = await self._doorkeeper.holder(ticket)
-        request.state.visitor = visitor
+        await self._welcome(request, visitor)
         # A page that answers a form has forms of its own, for the same person.
         request.scope["portal.ticket"] = ticket
         request.scope["portal.back"] = fields.get("back", [""])[0].lstrip("/")
         return Form(visitor, fields)
+
+    async def _welcome(self, request: Request, visitor: Visitor) -> None:
+        request.state.visitor = visitor
+        if visitor.kind == "user" and "authorization" not in request.headers:
+            request.state.unread = await self._count_unread(visitor.name)
 
     def ticket(self, request: Request) -> str:
         """What the forms of the page that answers `request` carry."""

@@ -77,11 +77,13 @@ IdempotencyKey = Annotated[
 ]
 
 
-class _Input(BaseModel):
+class Input(BaseModel):
+    """What is sent: nothing but what is described."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class GrantInput(_Input):
+class GrantInput(Input):
     """A new allocation."""
 
     account: Name
@@ -93,21 +95,21 @@ class GrantInput(_Input):
     renewable: bool = Field(default=False, description="Whether another may follow it on request.")
 
 
-class SupplementInput(_Input):
+class SupplementInput(Input):
     """Credits to add to an allocation."""
 
     amount: Credits
     reason: Reason
 
 
-class ExtensionInput(_Input):
+class ExtensionInput(Input):
     """A later end of an allocation's term."""
 
     end: Annotated[Moment | None, Field(description="The new end; null takes the end away.")]
     reason: Reason
 
 
-class TransferInput(_Input):
+class TransferInput(Input):
     """Credits to move to another allocation."""
 
     target: Annotated[Number, Field(description="The allocation that they go to.")]
@@ -115,20 +117,20 @@ class TransferInput(_Input):
     reason: Reason
 
 
-class ReasonInput(_Input):
+class ReasonInput(Input):
     """Why something is done."""
 
     reason: Reason
 
 
-class CorrectionInput(_Input):
+class CorrectionInput(Input):
     """A mistake in the journal that is put right."""
 
     amount: Signed
     reason: Reason
 
 
-class AskInput(_Input):
+class AskInput(Input):
     """A request for an allocation, or for one that follows another."""
 
     account: Annotated[Name | None, Field(description="Whose it is to be; the caller's own if null.")] = None
@@ -141,7 +143,7 @@ class AskInput(_Input):
     results: Annotated[Long, Field(description="What came of the last term: papers, DOIs.")] = ""
 
 
-class ApprovalInput(_Input):
+class ApprovalInput(Input):
     """A request that is granted, perhaps cut."""
 
     reason: Reason
@@ -153,7 +155,7 @@ class ApprovalInput(_Input):
     ] = None
 
 
-class MemberInput(_Input):
+class MemberInput(Input):
     """Somebody's part in a project."""
 
     project: Name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from romanhub.portal.auth import Visitor
 
@@ -16,20 +16,36 @@ class Item:
     text: str
     #: Whether it is only for those who may read every account.
     auditors: bool = False
+    #: Whether it is only for those who may act on every account.
+    admins: bool = False
+    #: How many things wait there to be read.
+    count: int = 0
 
 
 ITEMS = (
     Item("account", "", "Your account"),
     Item("requests", "requests", "Your requests"),
     Item("projects", "projects", "Projects"),
+    Item("notices", "notices", "Notices"),
     Item("admin", "admin", "All accounts", auditors=True),
     Item("queue", "admin/requests", "Queue", auditors=True),
     Item("audit", "admin/audit", "Audit", auditors=True),
+    Item("purge", "admin/purge", "Purge", auditors=True),
+    Item("what-if", "admin/what-if", "What if", auditors=True, admins=True),
 )
 
 
-def items_for(visitor: Visitor | None) -> list[Item]:
-    """Return the links that somebody can follow; none that ask them to sign in but their own account's."""
+def items_for(visitor: Visitor | None, unread: int = 0) -> list[Item]:
+    """Return the links that somebody can follow; none that ask them to sign in but their own account's.
+
+    Args:
+        visitor: who reads the page; None for somebody who is not signed in.
+        unread: how many notices they have not seen.
+    """
     if visitor is None:
         return [ITEMS[0]]
-    return [item for item in ITEMS if visitor.auditor or not item.auditors]
+    return [
+        replace(item, count=unread) if item.here == "notices" else item
+        for item in ITEMS
+        if (visitor.auditor or not item.auditors) and (visitor.admin or not item.admins)
+    ]

@@ -54,7 +54,7 @@ class Pages:
             here=here,
             ticket=ticket,
             once=new_key(),
-            items=items_for(visitor),
+            items=items_for(visitor, getattr(request.state, "unread", 0)),
             **context,
         )
         return HTMLResponse(text, status)

@@ -8,11 +8,13 @@ them: what runs in a server can read its owner's balance, and cannot ask for or 
 
 from __future__ import annotations
 
-#: Ask for allocations and take requests back, for oneself and for projects that one leads; keep their members.
+#: Ask for allocations and take requests back, for oneself and for projects that one leads; keep their members,
+#: cap them, put them on hold; ask for what a purge took; say which notices one is sent, and where.
 REQUEST = "custom:romanhub:allocations:request"
-#: Read every account, every request and the whole journal.
+#: Read every account, every request, the whole journal and the plans of purges.
 READ = "custom:romanhub:allocations:read"
-#: Decide requests, and grant, change, suspend and correct allocations. It includes reading.
+#: Decide requests and plans of purges, and grant, change, suspend and correct allocations, override limits. It
+#: includes reading.
 ADMIN = "custom:romanhub:allocations:admin"
 
 #: What `JupyterHub.custom_scopes` is to be set to.

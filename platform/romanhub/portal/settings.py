@@ -108,9 +108,15 @@ class PortalSettings(BaseModel):
     hub: HubSettings
     database_url: SecretStr = Field(min_length=1, description="The ledger's database.")
     tiers_file: str = Field(min_length=1, description="The file of tiers.")
+    purge_file: str | None = Field(
+        default=None, description="The purge's settings file; None where nothing is purged."
+    )
     archive: ArchiveSettings | None = Field(default=None, description="None where there is no archive.")
     ledger_deadline_seconds: float = Field(
         default=10, gt=0, le=60, description="How long a page waits for the ledger, in seconds."
+    )
+    what_if_seconds: float = Field(
+        default=20, gt=0, le=300, description="How long the page of another tiers file may compute, in seconds."
     )
 
     @classmethod
@@ -145,6 +151,8 @@ _PLACES: dict[tuple[str, ...], str] = {
     ("hub", "deadline_seconds"): "ROMANHUB_PORTAL_HUB_DEADLINE_SECONDS",
     ("database_url",): "HUBQUOTA_DATABASE_URL",
     ("tiers_file",): "HUBQUOTA_TIERS",
+    ("purge_file",): "HUBQUOTA_PURGE",
+    ("what_if_seconds",): "ROMANHUB_PORTAL_WHAT_IF_SECONDS",
     ("ledger_deadline_seconds",): "ROMANHUB_PORTAL_LEDGER_DEADLINE_SECONDS",
     ("archive", "endpoint"): "ROMANHUB_ARCHIVE_ENDPOINT",
     ("archive", "bucket"): "ROMANHUB_ARCHIVE_BUCKET",

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import click
 
 from hubquota.commands import options
 from hubquota.commands.options import LONG, TIME, Command, engine_of
 from hubquota.commands.output import bar
-from hubquota.models.export import ALLOCATIONS, JOURNAL, USAGE, Columns, Value, record, totals
+from hubquota.models.export import ALLOCATIONS, JOURNAL, USAGE, Columns, totals
 from hubquota.services.export import Export, Group, added_up
-
-Form = Literal["csv", "json"]
-
-#: A spreadsheet takes text that begins so for a formula, and some of this text comes from users.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-#: Columns of text that users have a say in.
-_THEIRS = frozenset({"account", "person", "key", "label", "actor", "reason", "granted_by"})
+from hubquota.services.exportform import Form, written
 
 
 def _of_range(command: Command) -> Command:
@@ -135,24 +126,5 @@ def _shown(rows: Iterable[Any], number: int) -> Iterator[Any]:
 
 
 def _write(form: Form, columns: Columns, rows: Iterable[object]) -> None:
-    if form == "json":
-        # A row a line, and none of them kept.
-        begin = "[\n"
-        for row in rows:
-            click.echo(begin + json.dumps(record(columns, row), ensure_ascii=False), nl=False)
-            begin = ",\n"
-        click.echo("[]" if begin == "[\n" else "\n]")
-        return
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_cell(name, value) for name, value in record(columns, row).items()])
-
-
-def _cell(name: str, value: Value) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = str(value)
-    return f"'{text}" if name in _THEIRS and text.startswith(_FORMULA) else text
+    for part in written(form, columns, rows):
+        click.echo(part, nl=False)

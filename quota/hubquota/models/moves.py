@@ -34,8 +34,12 @@ class Move(Generic[Where]):
 
 
 def allowed(moves: Iterable[Move[Where]]) -> dict[tuple[Where, Where], frozenset[Mover]]:
-    """Return who may take each step."""
-    return {(move.start, move.end): frozenset(move.movers) for move in moves}
+    """Return who may take each step, of which the table may have several for different movers."""
+    found: dict[tuple[Where, Where], frozenset[Mover]] = {}
+    for move in moves:
+        step = move.start, move.end
+        found[step] = found.get(step, frozenset()) | frozenset(move.movers)
+    return found
 
 
 def moves_table(word: str, meaning: Mapping[Where, str], moves: Iterable[Move[Where]]) -> str:

@@ -223,6 +223,10 @@ class PurgeError(RuntimeError):
     """Something about a purge cannot be done. The text says what, and what to do."""
 
 
+class UnknownPurgeError(PurgeError):
+    """There is no plan, or nothing in one, of that number."""
+
+
 class StalePlanError(PurgeError):
     """The plan is not the one that counts now, or not the one that was read. Nothing was changed."""
 

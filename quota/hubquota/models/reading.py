@@ -124,14 +124,3 @@ class MemberUse:
     sessions: int
     #: What of it runs now.
     running: tuple[Lease, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class UsageLine:
-    """One charge, with what it was for: a line of the export of usage."""
-
-    entry: Entry
-    person: str
-    lease_kind: str
-    key: str
-    label: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -61,9 +62,13 @@ class Export(Service):
         person: str | None = None,
         kind: str | None = None,
         tier: str | None = None,
+        actor: str | None = None,
     ) -> Iterator[JournalRow]:
-        """Yield the lines that were written in a range, in their order."""
-        wanted = _filter(since, until, account, person, kind, tier)
+        """Yield the lines that were written in a range, in their order.
+
+        The kind may also be "acts": everything but charges. The actor is who wrote the line.
+        """
+        wanted = replace(_filter(since, until, account, person, kind, tier), actor=actor)
         return self._rows(wanted, lambda connection, _now: export.journal_rows(connection, wanted))
 
     def allocations(

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
-
 from hubquota.models.burn import drain, exhausts_at
 from hubquota.models.burndown import BurnDown, Forecast, project
 from hubquota.models.ledger import Entry, Lease, UnknownLeaseError
-from hubquota.models.reading import AuditPage, AuditQuery, History, LastAdded, Session, UsageLine
+from hubquota.models.reading import AuditPage, AuditQuery, History, LastAdded, Session
 from hubquota.services.base import Service, known
 from hubquota.services.outlook import pools_for_running
 from hubquota.storage import allocations, burden, history, leases
 from hubquota.storage.engine import reading
-from hubquota.storage.times import moment, seconds
+from hubquota.storage.times import moment
 
 _DAY = 86_400
-#: How many lines an export reads in one look, so that none holds the database for long.
-_AT_ONCE = 1000
 #: How many points the past of a picture has at most.
 _POINTS = 120
 
@@ -139,42 +134,6 @@ class Histories(Service):
         with reading(self._engine) as connection:
             found = history.audit(connection, query, limit=limit + 1, before=before)
         return _page(found, limit)
-
-    def audit_lines(self, query: AuditQuery) -> Iterator[Entry]:
-        """Yield every line of an audit, newest first, in several looks, so that it may be long."""
-        before: int | None = None
-        while True:
-            page = self.audit(query, limit=_AT_ONCE, before=before)
-            yield from page.entries
-            if page.next_before is None:
-                return
-            before = page.next_before
-
-    def usage_lines(self, since: datetime, until: datetime, *, account: str | None = None) -> Iterator[UsageLine]:
-        """Yield every charge of a time with what it was for, oldest first, in several looks.
-
-        Raises:
-            UnknownAccountError: there is no account of that name.
-        """
-        number: int | None = None
-        if account is not None:
-            with reading(self._engine) as connection:
-                number = known(connection, account).id
-        after = (seconds(since) - 1, 0)
-        while True:
-            with reading(self._engine) as connection:
-                found = history.usage(
-                    connection,
-                    since=seconds(since),
-                    until=seconds(until),
-                    account_id=number,
-                    after=after,
-                    limit=_AT_ONCE,
-                )
-            yield from found
-            if len(found) < _AT_ONCE:
-                return
-            after = seconds(found[-1].entry.at), found[-1].entry.id
 
 
 def _page(found: list[Entry], limit: int) -> AuditPage:

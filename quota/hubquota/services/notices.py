@@ -46,18 +46,27 @@ class Notices(Service):
             )
 
     def notices(
-        self, person: str, *, unread_only: bool = False, before: int | None = None, limit: int = 50
+        self,
+        person: str,
+        *,
+        unread_only: bool = False,
+        read_only: bool = False,
+        before: int | None = None,
+        limit: int = 50,
     ) -> list[Notice]:
         """Return a person's notices, the newest first.
 
         Args:
             person: whose.
             unread_only: whether to leave out what they have seen.
+            read_only: whether to leave out what they have not seen.
             before: only those older than the one of this number: the last one of the page before.
             limit: how many at most.
         """
         with reading(self._engine) as connection:
-            return notices.page(connection, person, unread_only=unread_only, before=before, limit=limit)
+            return notices.page(
+                connection, person, unread_only=unread_only, read_only=read_only, before=before, limit=limit
+            )
 
     def unread(self, person: str) -> int:
         """Return how many notices a person has not seen."""

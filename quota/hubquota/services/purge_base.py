@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Self
 
 from sqlalchemy import Connection, Engine
 
@@ -11,7 +12,7 @@ from hubquota.models.purge import Item, PurgeError
 from hubquota.models.purge_settings import PurgeSettings
 from hubquota.purge.adapter import Adapter
 from hubquota.purge.archive import Archives, Progress
-from hubquota.services.base import utc_now
+from hubquota.services.base import Service, utc_now
 from hubquota.services.purge_register import PurgeRegister
 from hubquota.storage import purge, purge_keep
 
@@ -49,6 +50,14 @@ class PurgeService(PurgeRegister):
         self._settings, self._adapters, self._graces = settings, adapters, graces
         self._archives = Archives(settings.archive, compress=settings.compress)
         self._progress, self._boundary = progress, boundary
+
+    @classmethod
+    def reviewing(cls, other: Service, settings: PurgeSettings, graces: Mapping[str, int]) -> Self:
+        """Return this part for those who only review plans, on the database and the clock of another.
+
+        It has no adapters, so it can look at no thing and take none: that is left to the command.
+        """
+        return cls(other._engine, settings, {}, graces, other._clock)
 
     # Parts -------------------------------------------------------------------------------------------
 

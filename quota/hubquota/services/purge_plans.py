@@ -17,6 +17,7 @@ from hubquota.models.purge import (
     StalePlanError,
     Thing,
     TooManyAccountsError,
+    UnknownPurgeError,
 )
 from hubquota.models.requests import Actor
 from hubquota.models.words import number_text
@@ -113,13 +114,13 @@ class Plans(PurgeService):
             NotAllowedError: somebody else.
             StalePlanError: it is not what was read, it is too old, or it no longer counts.
             TooManyAccountsError: it names more accounts than the limits allow.
-            PurgeError: there is no such plan.
+            UnknownPurgeError: there is no such plan.
         """
         admin_only(by, "approve a purge")
         with decision(self._engine) as connection:
             plan = purge.lock_plan(connection, plan_id)
             if plan is None:
-                raise PurgeError(f"There is no plan {plan_id}.")
+                raise UnknownPurgeError(f"There is no plan {plan_id}.")
             if len(digest) < 8 or not plan.digest.startswith(digest):
                 raise StalePlanError(
                     f"Plan {plan_id} has the digest {plan.digest[:12]}, not '{digest}'. Read it once more."

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection
 
-from hubquota.models.purge import Act, Item, Plan, PurgeError, PurgeEvent, PurgeHold, Stage
+from hubquota.models.purge import (
+    Act,
+    Item,
+    Plan,
+    PurgeError,
+    PurgeEvent,
+    PurgeHold,
+    Stage,
+    UnknownPurgeError,
+)
 from hubquota.models.requests import Actor, NotAllowedError
 from hubquota.services.base import Service, known
 from hubquota.storage import accounts, purge, purge_keep
@@ -26,13 +37,19 @@ class PurgeRegister(Service):
         """Return a plan and what it names.
 
         Raises:
-            PurgeError: there is no such plan.
+            UnknownPurgeError: there is no such plan.
         """
         with reading(self._engine) as connection:
             plan = purge.find_plan(connection, plan_id)
             if plan is None:
-                raise PurgeError(f"There is no plan {plan_id}.")
+                raise UnknownPurgeError(f"There is no plan {plan_id}.")
             return plan, purge.items(connection, plan_id=plan_id)
+
+    def plans_of(self, items: Iterable[Item]) -> dict[int, Plan]:
+        """Return the plans that things are named by, by their numbers."""
+        with reading(self._engine) as connection:
+            found = (purge.find_plan(connection, number) for number in {item.plan for item in items})
+            return {plan.id: plan for plan in found if plan is not None}
 
     def items_of(self, account: str) -> list[Item]:
         """Return everything of an account that a plan has named, oldest first.
@@ -101,7 +118,7 @@ class PurgeRegister(Service):
 
         Raises:
             NotAllowedError: not an administrator.
-            PurgeError: there is no such plan.
+            UnknownPurgeError: there is no such plan.
             ValueError: there is no reason.
         """
         admin_only(by, "cancel a purge")
@@ -110,7 +127,7 @@ class PurgeRegister(Service):
         with decision(self._engine) as connection:
             plan = purge.lock_plan(connection, plan_id)
             if plan is None:
-                raise PurgeError(f"There is no plan {plan_id}.")
+                raise UnknownPurgeError(f"There is no plan {plan_id}.")
             if plan.closed_reason is None:
                 now, text = self._now(), f"The plan was cancelled by {by.name}: {reason.strip()}"
                 purge.set_plan(connection, plan_id, closed_at=now, closed_reason=text)
@@ -131,12 +148,13 @@ class PurgeRegister(Service):
 
         Raises:
             NotAllowedError: somebody else.
-            PurgeError: there is no such thing, nothing of it was taken, or its archive is gone.
+            UnknownPurgeError: there is no such thing.
+            PurgeError: nothing of it was taken, or its archive is gone.
         """
         with decision(self._engine) as connection:
             item = purge.find_item(connection, item_id)
             if item is None:
-                raise PurgeError(f"There is nothing of the number {item_id} to restore.")
+                raise UnknownPurgeError(f"There is nothing of the number {item_id} to restore.")
             _may_restore(connection, item, by)
             accounts.lock_id(connection, item.account_id)
             item = purge.find_item(connection, item_id)

@@ -12,7 +12,7 @@ from hubquota.models.tiers import Tiers, next_change
 from hubquota.models.whatif import Budgets, Outcome, Policy, Replay, Source, Sums, Unmapped, Used
 from hubquota.services.base import Service
 from hubquota.services.leases import MINIMUM_SECONDS
-from hubquota.services.tiersfile import load_tiers
+from hubquota.services.tiersfile import load_tiers, parse_tiers
 from hubquota.storage import whatif
 from hubquota.storage.engine import reading
 from hubquota.storage.times import moment, seconds
@@ -142,19 +142,34 @@ def policy_of(
     Raises:
         TiersFileError: one of the files cannot be used, or has no prices for one of the days.
     """
-    periods: list[tuple[int, Tiers]] = []
-    day: date | None = prices_on or since.astimezone(UTC).date()
-    while day is not None and (not periods or day < until.astimezone(UTC).date()):
-        tiers = load_tiers(path, day)
-        start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        periods.append((seconds(start) if periods else 0, tiers))
-        day = None if prices_on is not None else next_change(tiers, day)
     titles = (
         {}
         if was is None
         else {size.title: name for name, size in load_tiers(was, prices_on or None).sizes.items()}
     )
-    return Policy(periods, titles)
+    return Policy(_periods(lambda day: load_tiers(path, day), since, until, prices_on), titles)
+
+
+def policy_of_text(text: str, since: datetime, until: datetime, *, name: str) -> Policy:
+    """Return the text of a tiers file as a policy for a range of time; messages call the file by the name.
+
+    Raises:
+        TiersFileError: the text cannot be used, or has no prices for one of the days.
+    """
+    return Policy(_periods(lambda day: parse_tiers(text, name=name, on=day), since, until, None), {})
+
+
+def _periods(
+    load: Callable[[date], Tiers], since: datetime, until: datetime, prices_on: date | None
+) -> list[tuple[int, Tiers]]:
+    periods: list[tuple[int, Tiers]] = []
+    day: date | None = prices_on or since.astimezone(UTC).date()
+    while day is not None and (not periods or day < until.astimezone(UTC).date()):
+        tiers = load(day)
+        start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        periods.append((seconds(start) if periods else 0, tiers))
+        day = None if prices_on is not None else next_change(tiers, day)
+    return periods
 
 
 def _source(one: whatif.Granted, tiers: Tiers, budgets: Budgets) -> Source:

@@ -31,6 +31,8 @@ class Filter:
     person: str | None = None
     kind: str | None = None
     tier: str | None = None
+    #: Who wrote a line of the journal.
+    actor: str | None = None
 
 
 def stream(connection: Connection, statement: Select[Any], parameters: dict[str, int] | None = None) -> Any:
@@ -146,11 +148,16 @@ def journal_statement(wanted: Filter) -> Select[Any]:
             entry.c.at < wanted.until if wanted.until is not None else true(),
             account.c.name == wanted.account if wanted.account is not None else true(),
             lease.c.person == wanted.person if wanted.person is not None else true(),
-            entry.c.kind == wanted.kind if wanted.kind is not None else true(),
+            _of_kind(wanted.kind) if wanted.kind is not None else true(),
+            entry.c.actor == wanted.actor if wanted.actor is not None else true(),
             allocation.c.tier == wanted.tier if wanted.tier is not None else true(),
         )
         .order_by(entry.c.id)
     )
+
+
+def _of_kind(kind: str) -> ColumnElement[bool]:
+    return entry.c.kind != "charge" if kind == "acts" else entry.c.kind == kind
 
 
 def journal_rows(connection: Connection, wanted: Filter) -> Iterator[JournalRow]:

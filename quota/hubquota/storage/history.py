@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, or_, select, text,
 
 from hubquota.models.burndown import Point
 from hubquota.models.ledger import Entry
-from hubquota.models.reading import AuditQuery, UsageLine
+from hubquota.models.reading import AuditQuery
 from hubquota.storage import journal
 from hubquota.storage.tables import account, entry, lease
 from hubquota.storage.times import moment, seconds
@@ -99,28 +99,6 @@ def audit(connection: Connection, query: AuditQuery, *, limit: int, before: int 
         statement = statement.where(tuple_(entry.c.at, entry.c.id) < tuple_(at, before))
     statement = statement.order_by(entry.c.at.desc(), entry.c.id.desc()).limit(limit)
     return [journal.view(row) for row in connection.execute(statement)]
-
-
-def usage(
-    connection: Connection, *, since: int, until: int, account_id: int | None, after: tuple[int, int], limit: int
-) -> list[UsageLine]:
-    """Return charges with what they were for, oldest first, from the one after a time and a number."""
-    statement = (
-        _lines.add_columns(lease.c.person, lease.c.kind.label("lease_kind"), lease.c.key, lease.c.label)
-        .join(lease, lease.c.id == entry.c.lease_id)
-        .where(
-            entry.c.at >= since,
-            entry.c.at < until,
-            tuple_(entry.c.at, entry.c.id) > tuple_(*after),
-            entry.c.account_id == account_id if account_id is not None else true(),
-        )
-        .order_by(entry.c.at, entry.c.id)
-        .limit(limit)
-    )
-    return [
-        UsageLine(journal.view(row), row.person, row.lease_kind, row.key, row.label)
-        for row in connection.execute(statement)
-    ]
 
 
 def balances(connection: Connection, account_id: int, *, since: int, until: int, points: int) -> list[Point]:

@@ -75,7 +75,13 @@ def post(connection: Connection, letters: Iterable[tuple[str, Letter]], *, at: i
 
 
 def page(
-    connection: Connection, person: str, *, unread_only: bool, before: int | None, limit: int
+    connection: Connection,
+    person: str,
+    *,
+    unread_only: bool,
+    read_only: bool = False,
+    before: int | None,
+    limit: int,
 ) -> list[Notice]:
     """Return a person's notices, the newest first."""
     statement = (
@@ -83,6 +89,7 @@ def page(
         .where(
             notice.c.person == person,
             notice.c.read_at.is_(None) if unread_only else true(),
+            notice.c.read_at.is_not(None) if read_only else true(),
             notice.c.id < before if before is not None else true(),
         )
         .order_by(notice.c.id.desc())

@@ -21,6 +21,7 @@ from romanhub.portal.app import create_app
 from romanhub.portal.hub import HubClient
 from romanhub.portal.settings import PortalSettings
 
+from tests.platform.portal.purge_world import PurgeWorld, begin_purges, last_plan
 from tests.platform.portal.world import (
     PREFIX,
     ROOT,
@@ -29,6 +30,7 @@ from tests.platform.portal.world import (
     Clock,
     HubStandIn,
     tell_more,
+    tell_of_limits,
     tell_story,
     token_of,
 )
@@ -57,6 +59,13 @@ VIEWS = {
     "all-accounts": ("edwin", "admin", 200),
     "all-accounts-none-found": ("edwin", "admin?q=zebra", 200),
     "one-account": ("edwin", "admin/accounts/ada", 200),
+    "notices": ("ada", "notices", 200),
+    "notices-none": ("newcomer", "notices", 200),
+    "kept": ("olga", "", 200),
+    "purge": ("edwin", "admin/purge", 200),
+    "purge-plan": ("edwin", "admin/purge/PLAN", 200),
+    "purge-plan-taken": ("edwin", "admin/purge/1", 200),
+    "what-if": ("edwin", "admin/what-if", 200),
     "refused": ("ada", "admin", 403),
     "not-found": ("ada", "nothing", 404),
 }
@@ -69,6 +78,8 @@ class Server:
     ledger: Ledger
     #: A session that was charged hour by hour.
     sliced: int
+    #: A plan of a purge that waits for approval.
+    plan: int
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +89,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     migrate(engine)
     clock, hub, tiers = Clock(), HubStandIn(), TiersFile(TIERS)
     ledger = Ledger(engine, clock)
+    purges = PurgeWorld(tmp_path_factory.mktemp("purge"), ledger, clock)
+    begin_purges(purges, ledger, clock)
     tell_story(ledger, clock, tiers.current())
     tell_more(ledger, clock)
-    for name in ("ada", "cecilia", "newcomer", LONG_NAME):
+    tell_of_limits(ledger, clock)
+    plan = last_plan(purges, ledger)
+    for name in ("ada", "cecilia", "newcomer", "olga", LONG_NAME):
         hub.add(name, scopes=(*PERSON, scopes.REQUEST))
     hub.add("edwin", scopes=(*PERSON, "admin-ui"))
     settings = PortalSettings.from_environment(
-        {"JUPYTERHUB_API_TOKEN": SERVICE_TOKEN, "HUBQUOTA_DATABASE_URL": url, "HUBQUOTA_TIERS": str(TIERS)}
+        {
+            "JUPYTERHUB_API_TOKEN": SERVICE_TOKEN,
+            "HUBQUOTA_DATABASE_URL": url,
+            "HUBQUOTA_TIERS": str(TIERS),
+            "HUBQUOTA_PURGE": str(purges.file),
+        }
     )
     http = httpx.AsyncClient(transport=httpx.MockTransport(hub.answer))
     app = create_app(settings, ledger=ledger, tiers=tiers, hub=HubClient(settings.hub, http), clock=clock)
@@ -95,7 +115,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     try:
         httpx.Client(transport=httpx.HTTPTransport(retries=10), trust_env=False).get(f"http://127.0.0.1:{port}/")
         sliced = ledger.statement("bulge-survey").ended[-1].id
-        yield Server(f"http://127.0.0.1:{port}{PREFIX}", hub, ledger, sliced)
+        yield Server(f"http://127.0.0.1:{port}{PREFIX}", hub, ledger, sliced, plan)
     finally:
         running.should_exit = True
         thread.join()
@@ -131,7 +151,7 @@ def test_every_page_fits_and_the_browser_has_nothing_to_complain_of(
     browser: Browser, server: Server, view: str, scheme: str
 ) -> None:
     who, path, status = VIEWS[view]
-    path = path.replace("SLICED", str(server.sliced))
+    path = path.replace("SLICED", str(server.sliced)).replace("PLAN", str(server.plan))
     page, complaints = open_page(browser, server, who, path, scheme=scheme, status=status)
 
     take(page, f"portal-{view}-{scheme}")
@@ -310,6 +330,44 @@ def test_an_administrator_acts_on_one_account_and_on_several(browser: Browser, s
         edwin.click("text=Export as CSV")
     assert "bulk-2,user,explorer,active" in Path(download.value.path()).read_text()
     edwin.context.close()
+
+
+def test_limits_a_plan_and_another_tiers_file_without_javascript(browser: Browser, server: Server) -> None:
+    edwin, olga = (signed_in(browser, server, who) for who in ("edwin", "olga"))
+
+    edwin.goto(f"{server.url}admin/accounts/cecilia")
+    for title in ("Give an override", "Move the account", "Put the account on hold"):
+        edwin.click(f"summary:has-text('{title}')")
+    take(edwin, "portal-limits-forms")
+    edwin.check("#size-large")
+    edwin.fill("#override-workers", "12")
+    edwin.fill("#override-until", "2027-03-31")
+    edwin.fill("#override-reason", "A school")
+    edwin.click("button:has-text('Give')")
+    assert edwin.url == f"{server.url}admin/accounts/cecilia"
+    assert "Size large; 12 Dask workers at once." in edwin.locator("main").inner_text()
+
+    edwin.goto(f"{server.url}admin/purge/{server.plan}")
+    edwin.fill("#digest", edwin.locator(".digest").inner_text()[:12])
+    edwin.click("text=Approve the plan")
+    assert "by edwin" in edwin.locator(".lead").inner_text()
+    olga.goto(server.url)
+    olga.click("text=Ask for it back")
+    assert "olga has asked for it back." in olga.locator("#kept + table").inner_text()
+
+    edwin.goto(f"{server.url}admin/what-if")
+    edwin.fill("#since", "2026-11-02")
+    edwin.fill("#tiers", TIERS.read_text().replace("budget: 500\n", "budget: many\n"))
+    edwin.click("text=Replay")
+    take(edwin, "portal-what-if-mistake")
+    assert "tiers.researcher.budget" in edwin.locator("[role=alert]").inner_text()
+    scarce = TIERS.read_text().replace("budget: 50 ", "budget: 10 ").replace("budget: 500\n", "budget: 20\n")
+    edwin.set_input_files("#file", {"name": "new.yaml", "mimeType": "text/yaml", "buffer": scarce.encode()})
+    edwin.click("text=Replay")
+    take(edwin, "portal-what-if-answer")
+    assert "cecilia" in edwin.locator("#accounts + table").inner_text()
+    for page in (edwin, olga):
+        page.context.close()
 
 
 def test_a_notebook_s_script_can_neither_read_nor_send_a_form_of_the_portal_s(

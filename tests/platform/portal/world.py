@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import httpx
 from hubquota.models.ledger import Lease
 from hubquota.models.money import rate_of, to_units
+from hubquota.models.overrides import Overridden
 from hubquota.models.requests import Actor
 from hubquota.models.tiers import Tiers
 from hubquota.services.ledger import Ledger
@@ -256,3 +258,39 @@ def tell_story(ledger: Ledger, clock: Clock, tiers: Tiers) -> None:
     for worker in range(2):
         start(ledger, "ada", kind="dask-worker", which=f"c2/{worker}", label="Dask worker", price="0.08")
     clock.advance(hours=5, minutes=12, seconds=9)
+
+
+def tell_of_limits(ledger: Ledger, clock: Clock) -> None:
+    """After `tell_more`: an override, a cap, and notices of which some were read."""
+    ledger.give_override(
+        "ada", Overridden(sizes=("huge",), workers=40), clock.now + timedelta(days=20), actor="edwin",
+        reason="The summer school on gravitational lensing", key="school",
+    )  # fmt: skip
+    ledger.set_cap(
+        "bulge-survey", "cecilia", credits=to_units(120), workers=20, actor="ada", reason="A share for each of us"
+    )
+    ledger.mark_read("ada", [one.id for one in ledger.notices("ada")][2:])
+
+
+class Reader:
+    """Somebody in front of a browser without scripts: opens pages, and sends the forms on them."""
+
+    def __init__(self, web: httpx.AsyncClient, token: str) -> None:
+        self._web, self._headers = web, {"Cookie": f"romanhub-portal={token}"}
+
+    async def open(self, path: str = "", *, status: int = 200) -> str:
+        """Return a page's source."""
+        found = await self._web.get(f"{PREFIX}{path}", headers=self._headers)
+        assert found.status_code == status, found.text
+        return found.text
+
+    async def send(self, page: str, to: str, fields: dict[str, str | list[str]], *, status: int = 303) -> str:
+        """Send a form of a page, with what the page has put into every form of its own."""
+        source = await self.open(page)
+        assert f'action="{PREFIX}{to}"' in source, f"there is no such form on the page '{page}'"
+        ticket = re.search(r'name="ticket" value="([^"]+)"', source)
+        assert ticket
+        form = {"ticket": ticket[1], "once": f"{to}{fields}"[:90], "back": page, **fields}
+        found = await self._web.post(f"{PREFIX}{to}", data=form)
+        assert found.status_code == status, found.text
+        return found.text

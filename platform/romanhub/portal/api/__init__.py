@@ -7,12 +7,28 @@ from fastapi.security import HTTPBearer
 
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
-from romanhub.portal.api import account, allocations, directory, exports, platform, projects, requests
+from romanhub.portal.api import (
+    account,
+    allocations,
+    directory,
+    exports,
+    limits,
+    notices,
+    platform,
+    projects,
+    purge,
+    requests,
+    whatif,
+)
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
+from romanhub.portal.limits import Limits
+from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.problems import described
+from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.settings import ArchiveSettings
+from romanhub.portal.trying import Trying
 
 #: What each tag of the description is about.
 TAGS = [
@@ -23,6 +39,11 @@ TAGS = [
     {"name": "projects", "description": "Projects by member."},
     {"name": "allocations", "description": "Acts on allocations. They need `custom:romanhub:allocations:admin`, a "
      "reason, and an Idempotency-Key."},
+    {"name": "notices", "description": "The caller's notices, and whether and where they are sent."},
+    {"name": "limits", "description": "Other limits than the tier's until a day, other tiers, and caps of a "
+     "project's members."},
+    {"name": "purge", "description": "Plans of what is taken from accounts whose time is over, holds, and the way "
+     "back. Carrying a plan out is left to the command."},
     {"name": "administration", "description": "All accounts and the whole journal. They need "
      "`custom:romanhub:allocations:read`."},
     {"name": "platform", "description": "Tiers, the archive, and whether the portal works."},
@@ -33,8 +54,7 @@ def routes(
     gate: Gate, desk: Desk, accounts: Accounts, reading: Reading, acts: Acts, archive: ArchiveSettings | None
 ) -> APIRouter:
     """The API's routes, to be served under the portal's own path."""
-    bearer = HTTPBearer(description="A hub token that may use this service.", auto_error=False)
-    router = APIRouter(responses=described(400, 401, 403, 422, 503), dependencies=[Security(bearer)])
+    router = _router()
     for part in (
         platform.routes(gate, accounts, archive),
         account.routes(gate, desk, accounts, reading),
@@ -46,3 +66,29 @@ def routes(
     ):
         router.include_router(part)
     return router
+
+
+def more_routes(
+    gate: Gate,
+    desk: Desk,
+    reading: Reading,
+    mailbox: Mailbox,
+    limits_: Limits,
+    purging: Purging,
+    trying: Trying,
+) -> APIRouter:
+    """The API's routes of notices, limits, purges and other tiers files."""
+    router = _router()
+    for part in (
+        notices.routes(gate, mailbox),
+        limits.routes(gate, desk, reading, limits_),
+        purge.routes(gate, reading, purging),
+        whatif.routes(gate, desk, trying),
+    ):
+        router.include_router(part)
+    return router
+
+
+def _router() -> APIRouter:
+    bearer = HTTPBearer(description="A hub token that may use this service.", auto_error=False)
+    return APIRouter(responses=described(400, 401, 403, 422, 503), dependencies=[Security(bearer)])

@@ -11,11 +11,27 @@ from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
-from romanhub.portal.pages import account, administration, audit, bulk, projects, queue, requests
+from romanhub.portal.limits import Limits
+from romanhub.portal.mailbox import Mailbox
+from romanhub.portal.pages import (
+    account,
+    administration,
+    audit,
+    bulk,
+    limits,
+    notices,
+    projects,
+    purge,
+    queue,
+    requests,
+    whatif,
+)
 from romanhub.portal.problems import PortalError
+from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.rendering import STATIC, Pages
-from romanhub.portal.settings import HubSettings
+from romanhub.portal.settings import HubSettings, PortalSettings
+from romanhub.portal.trying import Trying
 
 _YEAR_SECONDS = 31_536_000
 
@@ -27,18 +43,20 @@ def routes(
     accounts: Accounts,
     reading: Reading,
     acts: Acts,
+    limits_: Limits,
+    purging: Purging,
     pages: Pages,
 ) -> APIRouter:
     """The pages' routes, to be served under the portal's own path."""
     router = APIRouter(include_in_schema=False)
     for part in (
-        account.routes(settings, gate, desk, accounts, reading, pages),
+        account.routes(settings, gate, desk, accounts, reading, limits_, purging, pages),
         requests.routes(settings, gate, desk, reading, acts, pages),
-        projects.routes(settings, gate, desk, accounts, reading, acts, pages),
+        projects.routes(settings, gate, desk, accounts, reading, acts, limits_, purging, pages),
         queue.routes(settings, gate, desk, reading, acts, pages),
         audit.routes(gate, desk, pages),
         bulk.routes(gate, desk, acts, pages),
-        administration.routes(settings, gate, desk, accounts, acts, pages),
+        administration.routes(settings, gate, desk, accounts, acts, limits_, purging, pages),
     ):
         router.include_router(part)
 
@@ -55,4 +73,27 @@ def routes(
         }
         return Response(pages.static[name], media_type=STATIC[name], headers=headers)
 
+    return router
+
+
+def more_routes(
+    settings: PortalSettings,
+    gate: Gate,
+    desk: Desk,
+    reading: Reading,
+    mailbox: Mailbox,
+    limits_: Limits,
+    purging: Purging,
+    trying: Trying,
+    pages: Pages,
+) -> APIRouter:
+    """The routes of notices, limits, purges and other tiers files, to be served under the same path."""
+    router = APIRouter(include_in_schema=False)
+    for part in (
+        notices.routes(settings.hub, gate, mailbox, pages),
+        limits.routes(settings.hub, gate, desk, reading, limits_),
+        purge.routes(settings.hub, gate, desk, purging, pages),
+        whatif.routes(settings, gate, desk, trying, pages),
+    ):
+        router.include_router(part)
     return router

@@ -11,6 +11,8 @@ from romanhub.portal.accounts import Accounts
 from romanhub.portal.auth import Visitor
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
+from romanhub.portal.limits import Limits
+from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.rendering import Pages
 from romanhub.portal.settings import HubSettings
@@ -21,7 +23,14 @@ Id = Annotated[int, Path(ge=1, lt=2**63)]
 
 
 def routes(
-    settings: HubSettings, gate: Gate, desk: Desk, accounts: Accounts, reading: Reading, pages: Pages
+    settings: HubSettings,
+    gate: Gate,
+    desk: Desk,
+    accounts: Accounts,
+    reading: Reading,
+    limits: Limits,
+    purging: Purging,
+    pages: Pages,
 ) -> APIRouter:
     """The routes of the first page and of sessions."""
     router = APIRouter()
@@ -32,7 +41,15 @@ def routes(
     async def own_account(request: Request, before: Earlier = None, visitor: Visitor = person) -> HTMLResponse:
         page = await accounts.own_page(visitor, lines=LINES, before=before)
         return pages.page(
-            request, "account.html", here="account", page=page, address=settings.prefix, acting=False
+            request,
+            "account.html",
+            here="account",
+            page=page,
+            address=settings.prefix,
+            acting=False,
+            overrides=await limits.overrides(visitor.name) if page.statement else [],
+            things=await purging.things(visitor.name),
+            hold=await purging.hold_of(visitor.name),
         )
 
     @router.get("/sessions/{number}")

@@ -18,9 +18,11 @@ from romanhub.portal.desk import Desk
 from romanhub.portal.forms import Form
 from romanhub.portal.gate import Gate, ensure_admin
 from romanhub.portal.inputs import MOST_CREDITS, Text
+from romanhub.portal.limits import Limits
 from romanhub.portal.pages.account import LINES, Earlier
 from romanhub.portal.pages.audit import day_of
 from romanhub.portal.problems import invalid
+from romanhub.portal.purging import Purging
 from romanhub.portal.rendering import Pages
 from romanhub.portal.settings import HubSettings
 
@@ -28,7 +30,14 @@ _ROWS = 50
 
 
 def routes(
-    settings: HubSettings, gate: Gate, desk: Desk, accounts: Accounts, acts: Acts, pages: Pages
+    settings: HubSettings,
+    gate: Gate,
+    desk: Desk,
+    accounts: Accounts,
+    acts: Acts,
+    limits: Limits,
+    purging: Purging,
+    pages: Pages,
 ) -> APIRouter:
     """The routes of all accounts and of one."""
     router = APIRouter()
@@ -82,7 +91,15 @@ def routes(
     ) -> HTMLResponse:
         page = await accounts.page_of(name, lines=LINES, before=before)
         return pages.page(
-            request, "account.html", here="admin", page=page, address=request.url.path, acting=visitor.admin
+            request,
+            "account.html",
+            here="admin",
+            page=page,
+            address=request.url.path,
+            acting=visitor.admin,
+            overrides=await limits.overrides(name),
+            things=await purging.things(name),
+            hold=await purging.hold_of(name),
         )
 
     @router.post("/admin/acts/{act}")

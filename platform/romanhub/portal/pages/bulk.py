@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 from hubquota.services.bulk import BulkAct
+from hubquota.services.exportform import written
 
 from romanhub.portal.acts import Acts
-from romanhub.portal.api.exports import account_row
+from romanhub.portal.api.exports import ACCOUNTS
 from romanhub.portal.desk import Desk
-from romanhub.portal.export import as_csv
 from romanhub.portal.forms import Form
 from romanhub.portal.gate import Gate, ensure_admin, ensure_auditor
 from romanhub.portal.problems import invalid
@@ -33,7 +33,7 @@ def routes(gate: Gate, desk: Desk, acts: Acts, pages: Pages) -> APIRouter:
             rows = await desk.ask(lambda: desk.ledger.rows_of(names))
             headers = {"Content-Disposition": 'attachment; filename="accounts.csv"'}
             return StreamingResponse(
-                as_csv(map(account_row, rows)), media_type="text/csv; charset=utf-8", headers=headers
+                written("csv", ACCOUNTS, rows), media_type="text/csv; charset=utf-8", headers=headers
             )
         ensure_admin(sent.visitor)
         act, reason = _act(sent), sent.text("reason", longest=2000)

@@ -14,8 +14,10 @@ from romanhub.portal.auth import Visitor
 from romanhub.portal.desk import Desk
 from romanhub.portal.forms import Form
 from romanhub.portal.gate import Gate, ensure_requester
+from romanhub.portal.limits import Limits
 from romanhub.portal.pages.account import LINES, Earlier
 from romanhub.portal.problems import invalid
+from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.rendering import Pages
 from romanhub.portal.settings import HubSettings
@@ -28,6 +30,8 @@ def routes(
     accounts: Accounts,
     reading: Reading,
     acts: Acts,
+    limits: Limits,
+    purging: Purging,
     pages: Pages,
 ) -> APIRouter:
     """The routes of projects."""
@@ -65,6 +69,9 @@ def routes(
             address=request.url.path,
             now=desk.clock(),
             acting=False,
+            uses=await limits.member_use(project),
+            things=await purging.things(project),
+            hold=await purging.hold_of(project),
         )
 
     return router
