@@ -111,7 +111,7 @@ async def test_without_the_ledger_a_sign_in_does_not_wait_long_and_the_account_f
     began = time.monotonic()
     with decision(engine):
         assert (await sign_in(authenticator, "ada"))["name"] == "ada"
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 8
     ledger = Ledger(engine)
     found = await asyncio.to_thread(eventually, lambda: ledger.account("ada"), "the account")
     assert found.tiers == ("explorer",)
