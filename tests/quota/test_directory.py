@@ -130,6 +130,8 @@ def test_a_page_costs_as_many_statements_however_many_accounts_there_are(engine:
     assert max(counts[0]) <= 8
 
 
+# PostgreSQL's plans depend on what it has counted; the indexes are the same ones.
+@pytest.mark.parametrize("new_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "query",
     [AccountQuery(), AccountQuery(search="a"), AccountQuery(search="a", tier="explorer", state="active"),
@@ -137,8 +139,6 @@ def test_a_page_costs_as_many_statements_however_many_accounts_there_are(engine:
     ids=["all", "search", "search with filters", "by end", "by end with a filter"],
 )  # fmt: skip
 def test_a_page_is_read_by_an_index_and_not_sorted(engine: Engine, ledger: Ledger, query: AccountQuery) -> None:
-    if engine.dialect.name == "postgresql":
-        pytest.skip("its plans depend on what it has counted; the indexes are the same ones")
     for number in range(50):
         ledger.open_account(f"user-{number}", "explorer", 5, actor="test", term_days=9)
     plans: list[str] = []
