@@ -19,8 +19,10 @@ async def watch(server: Any) -> dict[str, object]:
     client = kernel.client()
     client.start_channels()
     await client.wait_for_ready(timeout=60)
+    # The server may have come too late to hear that the kernel rests; asked something, the kernel says it again.
     while kernel.execution_state != "idle":
-        await asyncio.sleep(0.05)
+        client.kernel_info()
+        await asyncio.sleep(0.2)
     resting = activity.note_busy(server.web_app.settings, server.kernel_manager)
     client.execute("import time; time.sleep(60)")
     while kernel.execution_state != "busy":
