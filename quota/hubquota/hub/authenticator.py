@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from inspect import isawaitable
 from typing import Any
 
 from jupyterhub.auth import Authenticator
@@ -22,6 +21,7 @@ from traitlets import Float, Unicode, default
 from hubquota.hub.accounts import open_first_account
 from hubquota.hub.desk import LedgerDesk, desk_for
 from hubquota.hub.settings import setting
+from hubquota.hub.spawner_base import finished
 from hubquota.models.ledger import Refused
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFileError, tiers_file
@@ -54,7 +54,7 @@ class QuotaAuthenticatorMixin(Authenticator):  # type: ignore[misc]
 
     async def run_post_auth_hook(self, handler: Any, auth_model: Any) -> Any:
         """Run the hook that the configuration may have, then open the account of who is signing in."""
-        model = await _finished(super().run_post_auth_hook(handler, auth_model))
+        model = await finished(super().run_post_auth_hook(handler, auth_model))
         if model:
             find = getattr(handler, "find_user", None)
             await self._open(model["name"], model, find(model["name"]) if find else None)
@@ -65,7 +65,7 @@ class QuotaAuthenticatorMixin(Authenticator):  # type: ignore[misc]
 
         It matters for who signed in before the ledger was put in.
         """
-        refreshed = await _finished(super().refresh_user(user, handler))
+        refreshed = await finished(super().refresh_user(user, handler))
         if refreshed and user.name not in self._known:
             model = dict(refreshed) if isinstance(refreshed, Mapping) else {}
             if not model.get("auth_state") and self.enable_auth_state:
@@ -103,7 +103,3 @@ class QuotaAuthenticatorMixin(Authenticator):  # type: ignore[misc]
             await self._desk().settle(f"account:{name}", act)
         except Refused as refused:
             log.warning("%s has no account of their own: %s", name, refused.message)
-
-
-async def _finished(result: Any) -> Any:
-    return await result if isawaitable(result) else result

@@ -34,9 +34,7 @@ from hubquota.services.outlook import exhaustion
 from hubquota.storage import accounts, allocations, audit, burden, directory, journal, leases
 from hubquota.storage.accounts import Owner
 from hubquota.storage.engine import decision, reading
-from hubquota.storage.times import moment
-
-_DAY = 86_400
+from hubquota.storage.times import DAY, moment
 
 #: How an explanation tells the lines of each kind.
 _TOLD: dict[EntryKind, str] = {
@@ -102,7 +100,7 @@ class Accounts(Service):
                     tier=tier_name,
                     units=budget_units,
                     start=book.now,
-                    end=None if term_days is None else book.now + term_days * _DAY,
+                    end=None if term_days is None else book.now + term_days * DAY,
                     renewable=renewable,
                     actor=actor,
                     reason=f"Budget of the tier {tier_name}, granted when the account was opened.",

@@ -21,12 +21,11 @@ from hubquota.storage import deliveries, notices
 from hubquota.storage.channels import ANSWERS, Channel, Mail, UndeliveredError, Webhook
 from hubquota.storage.deliveries import Claimed
 from hubquota.storage.engine import decision, reading
-from hubquota.storage.times import seconds
+from hubquota.storage.times import DAY, seconds
 
 log = logging.getLogger(__name__)
 
 _BATCH = 100
-_DAY = 86_400
 #: Seconds that a claim lasts beyond the time that the channel may take.
 _MARGIN = 60
 #: After so many failures in a row, a channel is left alone until the next pass.
@@ -126,7 +125,7 @@ class Delivering(Service):
 
     def _channels_for(self, notice: Notice, out: set[tuple[str, str]]) -> list[ChannelName] | None:
         """Return where a notice goes; None if that cannot be said now."""
-        old = self._now() - seconds(notice.made_at) > self._settings.stale_after_days * _DAY
+        old = self._now() - seconds(notice.made_at) > self._settings.stale_after_days * DAY
         if notice.person == ADMINS or old or (notice.optional and (notice.person, notice.kind) in out):
             return []
         found: list[ChannelName] = []

@@ -10,9 +10,8 @@ from hubquota.services.base import Service, known
 from hubquota.services.outlook import pools_for_running
 from hubquota.storage import allocations, burden, history, leases
 from hubquota.storage.engine import reading
-from hubquota.storage.times import moment
+from hubquota.storage.times import DAY, moment
 
-_DAY = 86_400
 #: How many points the past of a picture has at most.
 _POINTS = 120
 
@@ -99,14 +98,14 @@ class Histories(Service):
             shown = allocations.of_account(connection, owner.id, now, lapsed=False)
             accrued, _ = burden.of_account(connection, owner.id, now)
             pools = pools_for_running(connection, owner.id, now)
-            since = max(owner.created_at, now - past_days * _DAY)
+            since = max(owner.created_at, now - past_days * DAY)
             past = history.balances(connection, owner.id, since=since, until=now, points=_POINTS)
         # As in `exhausts_at`: what has run up is taken first.
         short = drain(pools, accrued, now)
         ends_at = now if short and rate else exhausts_at(pools, rate, now)
         dates = [pool.end for pool in pools if pool.end is not None and pool.end > now]
-        until = max([now + _DAY, *dates, *([] if ends_at is None else [ends_at])])
-        until = min(until, now + max(horizon_days * _DAY, 4 * _DAY, 2 * (now - since)))
+        until = max([now + DAY, *dates, *([] if ends_at is None else [ends_at])])
+        until = min(until, now + max(horizon_days * DAY, 4 * DAY, 2 * (now - since)))
         steps = project(pools, rate, now, until)
         return BurnDown(
             account=name,

@@ -27,9 +27,8 @@ from hubquota.services.base import Service, tell, utc_now
 from hubquota.storage import renewals, terms
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.renewals import Candidate
-from hubquota.storage.times import moment, seconds
+from hubquota.storage.times import DAY, moment, seconds
 
-_DAY = 86_400
 _BATCH = 500
 
 
@@ -281,7 +280,7 @@ def _item(wanted: Wanted, candidate: Candidate, tiers: Tiers, now: int) -> Item 
         if wrong:
             return problem(f"Allocation {number} {text}.")
     start = max(candidate.end_at, now)
-    end = start + tier.term_days * _DAY if wanted.end is None else seconds(wanted.end)
+    end = start + tier.term_days * DAY if wanted.end is None else seconds(wanted.end)
     if end <= start:
         return problem(
             f"The end {moment(end):%Y-%m-%d} is not after the start, {moment(start):%Y-%m-%d %H:%M} UTC."

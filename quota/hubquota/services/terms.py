@@ -22,9 +22,8 @@ from hubquota.storage import accounts, allocations, journal, notices, terms
 from hubquota.storage.accounts import Owner
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.terms import Term
-from hubquota.storage.times import moment
+from hubquota.storage.times import DAY, moment
 
-_DAY = 86_400
 #: How many allocations are dealt with in one transaction: others wait no longer than that takes.
 _BATCH = 200
 #: An allocation that renews itself does so at least so many days before its end, so that there is no gap.
@@ -152,7 +151,7 @@ class _Work:
                 self._tell(term, letters.expired(term.id, name, title, end, term.lapsed))
             until = None
             if tier is not None and not term.covered and term.following is None:
-                until = term.end_at + tier.grace_days * _DAY
+                until = term.end_at + tier.grace_days * DAY
                 self._tell(term, letters.grace_begun(term.id, name, end, moment(until)))
             grace.append((term.id, until))
         terms.set_told(self.connection, grace, at=self.now)
@@ -187,7 +186,7 @@ class _Work:
 
     def _renew(self, tier: Tier, found: list[Term], within_days: int) -> None:
         reason = f"It was used within the {number_text(within_days, 'day')} before the end of allocation"
-        ends = [term.end_at + tier.term_days * _DAY for term in found]
+        ends = [term.end_at + tier.term_days * DAY for term in found]
         reasons = [f"Renewed by itself. {reason} {term.id}." for term in found]
         numbers = allocations.add_many(
             self.connection,
@@ -237,4 +236,4 @@ def _used(connection: Connection, found: list[Term], within_days: int) -> dict[i
 def _window(tier: Tier) -> int:
     """Return how many seconds before an end there is something to do about it."""
     days = tier.expiring_days if tier.renews_itself is None else max(tier.expiring_days, _AHEAD)
-    return days * _DAY
+    return days * DAY

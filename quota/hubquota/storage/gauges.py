@@ -21,8 +21,8 @@ from hubquota.storage.tables import (
     purge_plan,
     request,
 )
+from hubquota.storage.times import DAY
 
-_DAY = 86_400
 #: How many lines of the journal are added up at a time.
 _LINES = 200_000
 
@@ -94,7 +94,7 @@ def allocations_by_state(connection: Connection, now: int, expiring_days: Mappin
     """
     held = _held(now)
     near = [
-        and_(allocation.c.tier == tier, allocation.c.end_at <= now + days * _DAY)
+        and_(allocation.c.tier == tier, allocation.c.end_at <= now + days * DAY)
         for tier, days in expiring_days.items()
     ]
     whens: list[tuple[Any, Any]] = [

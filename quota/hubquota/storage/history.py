@@ -10,7 +10,7 @@ from hubquota.models.burndown import Point
 from hubquota.models.ledger import Entry
 from hubquota.models.reading import AuditQuery
 from hubquota.storage import journal
-from hubquota.storage.tables import account, entry, lease
+from hubquota.storage.tables import entry, lease
 from hubquota.storage.times import moment, seconds
 
 #: Written out, so that the indexes of what is no charge, and of what adds, are recognised.
@@ -129,11 +129,3 @@ def by_person(connection: Connection, account_id: int) -> dict[str, tuple[int, i
         .group_by(lease.c.person)
     )
     return {person: (int(charged), int(count)) for person, charged, count in connection.execute(statement)}
-
-
-def account_of_lease(connection: Connection, lease_id: int) -> str | None:
-    """Return the name of the account that a lease is charged to."""
-    found: str | None = connection.execute(
-        select(account.c.name).join_from(lease, account).where(lease.c.id == lease_id)
-    ).scalar_one_or_none()
-    return found

@@ -11,9 +11,7 @@ from sqlalchemy import Connection, case, func, insert, or_, select, true, update
 from hubquota.models.ledger import AccountKind
 from hubquota.models.purge import PurgeHold
 from hubquota.storage.tables import account, allocation, lease, membership, purge_hold, request
-from hubquota.storage.times import moment
-
-_DAY = 86_400
+from hubquota.storage.times import DAY, moment
 
 #: The end of a grace that no tier of the settings sets: later than any day there is.
 _NEVER = 1 << 52
@@ -137,6 +135,6 @@ def holds(connection: Connection, *, lifted: bool) -> list[PurgeHold]:
 
 def _kept_by(graces: Mapping[str, int], now: int) -> Any:
     """Return the condition that an allocation is not past its grace."""
-    whens: Sequence[Any] = [(allocation.c.tier == tier, days * _DAY) for tier, days in graces.items()]
+    whens: Sequence[Any] = [(allocation.c.tier == tier, days * DAY) for tier, days in graces.items()]
     grace = case(*whens, else_=_NEVER) if whens else _NEVER
     return or_(allocation.c.lapsed_at.is_(None), allocation.c.end_at.is_(None), allocation.c.end_at + grace > now)

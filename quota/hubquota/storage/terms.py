@@ -25,8 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hubquota.storage.tables import allocation, ending, lease, reminder, renewal
-
-_DAY = 86_400
+from hubquota.storage.times import DAY
 
 _other = allocation.alias("other")
 _covered = exists().where(
@@ -256,7 +255,7 @@ def _ended(
 
 def _used(within_days: int) -> tuple[Any, Any]:
     """Return the conditions that an ended or a running lease was charged to its account near the end of a term."""
-    since = allocation.c.end_at - within_days * _DAY
+    since = allocation.c.end_at - within_days * DAY
     of_account = and_(lease.c.account_id == allocation.c.account_id, lease.c.started_at < allocation.c.end_at)
     ended = and_(of_account, lease.c.ended_at > since, lease.c.charged > 0)
     running = and_(

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import overload
 
+#: The seconds of a day.
+DAY = 86_400
+
 
 def seconds(at: datetime) -> int:
     """Return a time as the database keeps it, rounded down.
