@@ -8,6 +8,7 @@ from romanhub.local.settings import ADMIN, Settings
 from romanhub.local.spawner import LocalServerSpawner
 from romanhub.local.sqlite import write_ahead
 from romanhub.portal.scopes import CUSTOM_SCOPES, REQUEST
+from romanhub.probe.robot import ROBOT
 from romanhub.sign_in import oidc
 from romanhub.sign_in.accounts import InstitutionAccounts, LocalAccounts
 from romanhub.sign_in.settings import load_sign_in
@@ -47,6 +48,9 @@ else:
         "announcement_login": "Here for the first time? Choose a user name and a password of 10 characters or "
         "more: the password that you sign in with first becomes yours."
     }
+
+# Its account has no person.
+c.Authenticator.blocked_users = {ROBOT}
 
 # The hub's home page says what is about to be stopped, and why the last server was.
 c.JupyterHub.template_paths = template_paths
@@ -88,6 +92,7 @@ c.JupyterHub.services = [
         "display": False,
     },
     {"name": "watch", "api_token": kept.watch},
+    {"name": "probe", "api_token": kept.probe},
 ]
 USES = ["access:services!service=portal", "access:services!service=dask-gateway"]
 # What an auditor or a script may do with allocations is given by a role with one of these.
@@ -100,6 +105,12 @@ c.JupyterHub.load_roles = [
         "name": "watch",
         "services": ["watch"],
         "scopes": ["list:users", "read:users", "read:servers", "delete:servers"],
+    },
+    # The robot prober manages its own account and server, and nobody else's.
+    {
+        "name": "probe",
+        "services": ["probe"],
+        "scopes": [f"{scope}!user={ROBOT}" for scope in ("admin:users", "servers", "access:servers")],
     },
     {"name": "gateway", "services": ["dask-gateway"], "scopes": ["read:users"]},
 ]
