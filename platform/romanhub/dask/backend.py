@@ -213,7 +213,8 @@ class LocalClusterBackend(ChargedBackend, OwnFolders):
     async def _let_go(self, worker: Any, alive: bool) -> None:
         self._running.pop(worker.state.get("key", ""), None)
         if "lease" in worker.state:
-            await self.policy.ended(worker.state["lease"], self.policy.now() if alive else None)
+            at = self.policy.now() if alive else None
+            await self.policy.ended(worker.state["lease"], at, self.why_ended(worker.cluster.name))
 
     async def do_check_workers(self, workers: list[Any]) -> list[bool]:
         """Which workers run."""
@@ -224,7 +225,12 @@ class LocalClusterBackend(ChargedBackend, OwnFolders):
     def _follow_worker(self, worker: Any) -> None:
         if "lease" in worker.state and "pid" in worker.state:
             lease: int = worker.state["lease"]
-            self._follow(worker.state["key"], worker.state, lambda at: self.policy.ended(lease, at))
+            name = worker.cluster.name
+            self._follow(
+                worker.state["key"],
+                worker.state,
+                lambda at: self.policy.ended(lease, at, self.why_ended(name)),
+            )
 
     def _follow_scheduler(self, cluster: Any) -> None:
         if "pid" in cluster.state:
