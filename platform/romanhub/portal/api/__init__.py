@@ -10,6 +10,7 @@ from romanhub.portal.acts import Acts
 from romanhub.portal.api import (
     account,
     allocations,
+    clusters,
     directory,
     exports,
     limits,
@@ -20,6 +21,7 @@ from romanhub.portal.api import (
     requests,
     whatif,
 )
+from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
 from romanhub.portal.limits import Limits
@@ -42,6 +44,8 @@ TAGS = [
     {"name": "notices", "description": "The caller's notices, and whether and where they are sent."},
     {"name": "limits", "description": "Other limits than the tier's until a day, other tiers, and caps of a "
      "project's members."},
+    {"name": "clusters", "description": "Dask clusters that run: reading them "
+     "(`custom:romanhub:allocations:read`), limiting and stopping one (`custom:romanhub:allocations:admin`)."},
     {"name": "purge", "description": "Plans of what is taken from accounts whose time is over, holds, and the way "
      "back. Carrying a plan out is left to the command."},
     {"name": "administration", "description": "All accounts and the whole journal. They need "
@@ -82,6 +86,7 @@ def more_routes(
     for part in (
         notices.routes(gate, mailbox),
         limits.routes(gate, desk, reading, limits_),
+        clusters.routes(gate, Clusters(desk)),
         purge.routes(gate, reading, purging),
         whatif.routes(gate, desk, trying),
     ):

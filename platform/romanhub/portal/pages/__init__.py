@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
+from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
 from romanhub.portal.limits import Limits
@@ -18,6 +19,7 @@ from romanhub.portal.pages import (
     administration,
     audit,
     bulk,
+    clusters,
     limits,
     notices,
     projects,
@@ -92,6 +94,7 @@ def more_routes(
     for part in (
         notices.routes(settings.hub, gate, mailbox, pages),
         limits.routes(settings.hub, gate, desk, reading, limits_),
+        clusters.routes(settings.hub, gate, Clusters(desk), pages),
         purge.routes(settings.hub, gate, desk, purging, pages),
         whatif.routes(settings, gate, desk, trying, pages),
     ):
