@@ -23,10 +23,10 @@ from hubquota.storage.engine import make_engine
 from traitlets import Unicode
 
 from romanhub.dask.enforcer import Enforcer
-from romanhub.dask.folders import OwnFolders
 from romanhub.dask.options import ACCOUNT, cluster_options
 from romanhub.dask.orders import Orders, cluster_of, orders_for
 from romanhub.dask.payers import ACTOR, ENDED, NOT_STARTED, Payers, check_start, payers_for
+from romanhub.dask.ready import ReadyStarts
 from romanhub.local.processes import birth, is_alive
 from romanhub.local.system_users import SystemUsers, can_separate
 
@@ -46,7 +46,7 @@ STARTING = timedelta(minutes=2)
 T = TypeVar("T")
 
 
-class LocalClusterBackend(OwnFolders):
+class LocalClusterBackend(ReadyStarts):
     """Runs schedulers and workers as local processes of their owner's system user.
 
     A worker's lease opens when its process is started and closes at the moment the process ends, so that what
@@ -77,6 +77,7 @@ class LocalClusterBackend(OwnFolders):
         #: Set when a worker has started or ended: when what pays for the others ends has changed then.
         self._changed = asyncio.Event()
         self.task_pool.spawn(self._watch_workers())
+        self.keep_ready()
 
     async def get_cluster_options(self, user: User) -> Options:
         """What the user may choose by their entitlements on the accounts that they may draw on."""
