@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 
@@ -97,6 +98,4 @@ class Lifetimes:
 
 def _is_worker(command: Sequence[str]) -> bool:
     """Whether a command line is `dask worker`, whatever runs it."""
-    return any(
-        program.endswith("/dask") and word == "worker" for program, word in zip(command, command[1:], strict=False)
-    )
+    return any(program.endswith("/dask") and word == "worker" for program, word in pairwise(command))
