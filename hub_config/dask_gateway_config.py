@@ -26,6 +26,7 @@ c.LocalClusterBackend.clusters_directory = str(settings.state.clusters)
 c.LocalClusterBackend.db_url = f"sqlite:///{settings.state.private / 'gateway.sqlite'}"
 c.LocalClusterBackend.db_encrypt_keys = [settings.secrets.gateway_database]
 c.LocalClusterBackend.api_url = f"http://{HOST}:{ports.gateway}/api"
+c.LocalClusterBackend.ready_python = str(settings.roman.python)
 c.LocalClusterBackend.inherited_environment = ["LANG", "LC_ALL", "TZ"]
 
 # Workers run in the very environment of the notebooks.
