@@ -59,6 +59,8 @@ class LocalClusterBackend(OwnFolders):
 
     database_url = Unicode(config=True, help="The ledger's database.")
 
+    environment = Unicode(config=True, help="The identity of the workers' environment; none is asked for without.")
+
     async def do_setup(self) -> None:
         """Open the ledger and read the tiers."""
         self._tiers_file = TiersFile(self.tiers_file)
@@ -80,7 +82,7 @@ class LocalClusterBackend(OwnFolders):
 
     async def get_cluster_options(self, user: User) -> Options:
         """What the user may choose by their entitlements on the accounts that they may draw on."""
-        return cluster_options(await self._payers(user))
+        return cluster_options(await self._payers(user), self.environment)
 
     async def start_cluster(self, user: User, cluster_options: dict[str, Any]) -> str:
         """Admit a cluster within the cap of the account that is to pay and its balance, then start it.

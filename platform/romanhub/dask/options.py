@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dask_gateway_server.options import Integer, Options, Select
+from dask_gateway_server.options import Integer, Options, Select, String
 
+from romanhub.client.environment import OPTION, RESTART
 from romanhub.dask.payers import Payers
 
 GIB = 2**30
@@ -14,15 +15,21 @@ GIB = 2**30
 ACCOUNT = "account"
 
 
-def cluster_options(payers: Payers) -> Options:
+def cluster_options(payers: Payers, environment: str = "") -> Options:
     """The options of a cluster: who pays, and no more cores and memory a worker than that account's tier allows.
 
     The caps on the whole cluster are not options: the handler sets them from the tier, whatever was asked.
     Where the accounts' tiers have workers of different sizes, 0 stands for all that the chosen one gives.
+    Where the identity of the workers' environment is given, a client of another one is refused.
     """
     tiers = {name: entitlement.offered.dask for name, entitlement in payers.entitlements.items()}
 
     def handler(options: Any) -> dict[str, Any]:
+        if environment and options.environment != environment:
+            raise ValueError(
+                "Your server does not run the software environment that Dask workers run now: the platform "
+                f"was upgraded after your server had started. {RESTART}."
+            )
         dask = tiers[options.account]
         for name, asked, most in (
             ("worker_cores", options.worker_cores, dask.worker_cores),
@@ -43,6 +50,7 @@ def cluster_options(payers: Payers) -> Options:
         _number(
             "worker_memory_gib", [dask.worker_memory_gib for dask in tiers.values()], "Memory of a worker (GiB)"
         ),
+        String(OPTION, label="Identity of the notebook's environment; set by the platform"),
         handler=handler,
     )
 
