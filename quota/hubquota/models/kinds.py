@@ -8,3 +8,5 @@ from typing import Final
 SERVER: Final = "server"
 #: A Dask worker; caps on workers count these.
 WORKER: Final = "dask-worker"
+#: A Dask cluster. Its lease is free: what costs are its workers.
+CLUSTER: Final = "dask-cluster"

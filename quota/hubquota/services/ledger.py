@@ -10,6 +10,7 @@ from hubquota.services.adoption import Adoption
 from hubquota.services.allocations import Allocations
 from hubquota.services.base import utc_now
 from hubquota.services.caps import Caps
+from hubquota.services.clusters import Clusters
 from hubquota.services.groups import GroupProjects
 from hubquota.services.leases import MINIMUM_SECONDS, Leases
 from hubquota.services.leaseviews import LeaseViews
@@ -30,9 +31,10 @@ class Ledger(
     Adoption,
     Outlooks,
     Overrides,
+    Clusters,
     GroupProjects,
     TierChange,
     Notices,
     Sweeping,
 ):
-    """The ledger in one database: accounts, allocations, leases, overrides, caps, notices and the sweep."""
+    """The ledger in one database: accounts, allocations, leases, overrides, caps, clusters, notices and the sweep."""
