@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from dask_gateway import Gateway
-
 from romanhub.client.account import counted, credits_text
 from romanhub.client.clusters import Offer, read_offer, time_text
 from romanhub.client.connection import Portal
@@ -20,7 +18,7 @@ from romanhub.client.errors import (
     OutsidePlatformError,
     PortalUnavailableError,
 )
-from romanhub.client.gateway import in_a_sentence, sentence
+from romanhub.client.gateway import ClosingGateway, in_a_sentence, sentence
 from romanhub.client.running import RomanHubCluster
 
 #: The variable that the platform sets in every server, for Dask's own configuration.
@@ -143,8 +141,8 @@ def _chosen(options: dict[str, Any], environment: str) -> Any:
 
     Raises ClusterRefusedError for an option that the platform does not offer or a value that it does not allow.
     """
-    # Not closed here: it closes itself when it is let go of, and complains then if somebody has closed it before.
-    offered = Gateway().cluster_options(use_local_defaults=False)
+    with ClosingGateway() as gateway:
+        offered = gateway.cluster_options(use_local_defaults=False)
     for name, value in options.items():
         if name not in offered or name == OPTION:
             names = ", ".join(sorted(set(offered) - {OPTION})) or "none"

@@ -1,14 +1,28 @@
-"""What the Dask gateway answers, as a sentence."""
+"""The Dask gateway's client, and what it answers as a sentence."""
 
 from __future__ import annotations
 
 import aiohttp
+from dask_gateway import Gateway
 from dask_gateway.client import GatewayClusterError, GatewayServerError
 
 from romanhub.client.environment import RESTART
 from romanhub.client.errors import ClusterRefusedError, NotAllowedError, RomanHubError
 
 _AGAIN = "Run the cell again; if it happens again, please tell the platform's operators."
+
+
+class ClosingGateway(Gateway):  # type: ignore[misc]
+    """A client of the gateway that may be closed once more when it is let go of.
+
+    One that is left to be closed then can hang for ten seconds in the start of the next one; one that was closed
+    before would print a traceback.
+    """
+
+    def close(self) -> None:
+        """Close it, where that was not done before."""
+        if self._loop_runner.is_started():
+            super().close()
 
 
 def in_a_sentence(error: Exception) -> Exception:

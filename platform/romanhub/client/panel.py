@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dask_gateway import Gateway
-
 from romanhub.client.environment import identity
+from romanhub.client.gateway import ClosingGateway
 from romanhub.client.running import RomanHubCluster
 
 
@@ -28,5 +27,5 @@ def security_for(info: dict[str, Any]) -> Any:
     address = str(info.get("address", ""))
     if not address.startswith("gateway://"):
         return None
-    with Gateway() as gateway:
+    with ClosingGateway() as gateway:
         return gateway.get_cluster(address.rpartition("/")[2]).security

@@ -17,7 +17,7 @@ from romanhub.client.account import counted
 from romanhub.client.clusters import ClusterState, read_cluster
 from romanhub.client.connection import Portal
 from romanhub.client.errors import ClusterEndedError, RomanHubError
-from romanhub.client.gateway import in_a_sentence, sentence
+from romanhub.client.gateway import ClosingGateway, in_a_sentence, sentence
 from romanhub.client.widget import widget_of
 
 #: How often a cluster's state is asked for while it runs, in seconds.
@@ -47,6 +47,9 @@ class RomanHubCluster(GatewayCluster):  # type: ignore[misc]
         super()._init_internal(*args, **kwargs)
 
     async def _start_internal(self) -> RomanHubCluster:
+        if not self.asynchronous:
+            # The cluster has made the client by itself, and closes it twice.
+            self.gateway.__class__ = ClosingGateway
         try:
             await super()._start_internal()
         except Exception as error:
