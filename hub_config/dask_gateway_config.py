@@ -4,7 +4,7 @@ from dask_gateway_server.auth import JupyterHubAuthenticator
 from romanhub.dask.backend import LocalClusterBackend
 from romanhub.local.analysis import identity
 from romanhub.local.ports import HOST
-from romanhub.local.settings import Settings
+from romanhub.local.settings import REGION, Settings
 
 c = get_config()  # noqa: F821
 settings = Settings.load()
@@ -22,6 +22,7 @@ c.Proxy.externally_managed = True
 c.LocalClusterBackend.homes = str(settings.state.homes)
 c.LocalClusterBackend.tiers_file = str(settings.tiers_file)
 c.LocalClusterBackend.database_url = settings.ledger_url
+c.LocalClusterBackend.region = REGION
 c.LocalClusterBackend.clusters_directory = str(settings.state.clusters)
 c.LocalClusterBackend.db_url = f"sqlite:///{settings.state.private / 'gateway.sqlite'}"
 c.LocalClusterBackend.db_encrypt_keys = [settings.secrets.gateway_database]

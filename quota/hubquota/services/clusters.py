@@ -62,6 +62,14 @@ class Clusters(Service):
         lease = self._cluster_lease(name)
         return next(one for one in self.clusters(lease.account, person=lease.person) if one.name == name)
 
+    def instruction(self, name: str) -> Instruction | None:
+        """Return what an administrator said last of a cluster that runs; None for nothing."""
+        with reading(self._engine) as connection:
+            found = leases.find_open(connection, cluster_key(name), self._now())
+            if found is None:
+                return None
+            return clusters.last_instructions(connection, [found[0].id]).get(found[0].id)
+
     def limit_cluster(self, name: str, most: int, *, actor: str, reason: str) -> Instruction:
         """Have a cluster keep to a number of workers. The newest ones beyond it end; its owner is told.
 

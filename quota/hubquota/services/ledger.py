@@ -37,4 +37,4 @@ class Ledger(
     Notices,
     Sweeping,
 ):
-    """The ledger in one database: accounts, allocations, leases, overrides, caps, clusters, notices and the sweep."""
+    """The ledger in one database: accounts, allocations, leases, clusters, overrides, caps, notices, the sweep."""
