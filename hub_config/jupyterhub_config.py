@@ -2,6 +2,7 @@
 
 import httpx
 from hubquota.hub import template_paths
+from romanhub.local.analysis import identity
 from romanhub.local.environments import SetupError
 from romanhub.local.ports import HOST
 from romanhub.local.settings import ADMIN, Settings
@@ -65,12 +66,21 @@ c.Spawner.cmd = [str(settings.roman.bin / "jupyterhub-singleuser")]
 c.Spawner.default_url = "/lab"
 c.Spawner.start_timeout = c.Spawner.http_timeout = 120
 c.Spawner.env_keep = ["LANG", "LC_ALL", "TZ"]
+environment = identity(settings.roman)
 c.Spawner.environment = {
     "PATH": f"{settings.roman.bin}:/usr/local/bin:/usr/bin:/bin",
     "ROMANHUB_PORTAL_URL": f"{settings.url}/services/portal/",
     "DASK_GATEWAY__ADDRESS": f"{settings.url}/services/dask-gateway/",
     "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://{HOST}:{ports.gateway_scheduler}",
     "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
+    # Dask workers are of the same environment as the notebook; what any client of the gateway sends proves it.
+    "ROMANHUB_ENVIRONMENT": environment,
+    "DASK_GATEWAY__CLUSTER__OPTIONS__ENVIRONMENT": environment,
+    # The Dask panel of Lab: what its New button makes, where dashboards are, and how a notebook connects to both.
+    "DASK_LABEXTENSION__FACTORY__MODULE": "romanhub.client.panel",
+    "DASK_LABEXTENSION__FACTORY__CLASS": "DaskCluster",
+    "DASK_DISTRIBUTED__CLIENT__SECURITY_LOADER": "romanhub.client.panel.security_for",
+    "ROMANHUB_CLUSTERS": str(settings.state.clusters),
 }
 
 # Services, each with what it may do and no more.
