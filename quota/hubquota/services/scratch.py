@@ -167,16 +167,16 @@ class ScratchSpaces(Ledger):
         now, ended = moment(self._now()), 0
         for one in found:
             if one.ends_at <= now:
-                self._end(one, at=seconds(one.ends_at), reason=OVER, actor="hubquota", grace=grace_days(one.account))
+                self._end(
+                    one, at=seconds(one.ends_at), reason=OVER, actor="hubquota", grace=grace_days(one.account)
+                )
                 ended += 1
                 continue
             if one.rate:
                 self.extend(one.lease)
                 out = self.exhausts_at(one.account)
                 if out is not None and out <= now:
-                    self._end(
-                        one, at=seconds(now), reason=UNPAID, actor="hubquota", grace=grace_days(one.account)
-                    )
+                    self._end(one, at=seconds(now), reason=UNPAID, actor="hubquota", grace=grace_days(one.account))
                     ended += 1
                     continue
             self._warn(one, now, grace_days(one.account))
@@ -260,8 +260,8 @@ class ScratchSpaces(Ledger):
         if gib and taken + gib > limit:
             raise Refused(
                 limit="size",
-                message=f"{account} has {taken} GiB of scratch open, and its tier allows {limit} GiB in all: {gib} "
-                f"GiB more do not fit. Release some, or choose a smaller size. {tiers.ask}",
+                message=f"{account} has {taken} GiB of scratch open, and its tier allows {limit} GiB in all: "
+                f"{gib} GiB more do not fit. Release some, or choose a smaller size. {tiers.ask}",
             )
 
     def _pay(self, tiers: Tiers, account: str, person: str, name: str, gib: int, rate: int) -> int:
@@ -277,7 +277,7 @@ class ScratchSpaces(Ledger):
 
     def _end(self, one: Scratch, *, at: int, reason: str, actor: str, grace: int | None = None) -> Scratch:
         if one.ended_at is None:
-            # The lease first: it is closed once, whoever comes first, and what pays has ended whatever happens next.
+            # The lease first: whatever happens next, nothing is charged past this.
             self.close(one.lease, reason=reason, at=moment(at), actor=actor)
             with decision(self._engine) as connection:
                 book = self._book(connection, one.account)
@@ -303,6 +303,6 @@ def _taken(one: Scratch) -> str:
     if one.ended_at is None:
         return f"There is a scratch space {one.name} on {one.account} already. Choose another name, or extend it."
     return (
-        f"What was in the scratch space {one.name} of {one.account} is still kept. Extend it, which opens it again, "
-        "or choose another name."
+        f"What was in the scratch space {one.name} of {one.account} is still kept. Extend it, which opens it "
+        "again, or choose another name."
     )
