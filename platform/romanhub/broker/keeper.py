@@ -1,8 +1,8 @@
 """Looks after what is in people's scratch: how much it is, and its end.
 
-S3 has no limit for a prefix. So what is in each scratch space is listed at intervals, and keys that are given out
-while there is more in one than its size may not write there. What has ended is kept for its account's days of grace,
-then moved aside by the purge's own adapter, kept for the days of the quarantine, and deleted.
+S3 has no limit for a prefix. So what is in each scratch space is listed at intervals, and keys that are given
+out while there is more in one than its size may not write there. What has ended is kept for its account's days of
+grace, then moved aside by the purge's own adapter, kept for the days of the quarantine, and deleted.
 """
 
 from __future__ import annotations

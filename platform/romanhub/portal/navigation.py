@@ -25,6 +25,7 @@ class Item:
 ITEMS = (
     Item("account", "", "Your account"),
     Item("requests", "requests", "Your requests"),
+    Item("scratch", "scratch", "Scratch"),
     Item("projects", "projects", "Projects"),
     Item("notices", "notices", "Notices"),
     Item("admin", "admin", "All accounts", auditors=True),

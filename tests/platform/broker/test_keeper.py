@@ -108,9 +108,7 @@ def test_after_its_end_it_is_kept_then_moved_aside_then_deleted(kept: Kept) -> N
     assert kept.there(kept.bucket.prefix(other)) == ["a", "folder/b"], "nobody else's is touched"
 
 
-def test_without_settings_of_a_purge_nothing_is_deleted(
-    storage: Storage, broker_settings: BrokerSettings
-) -> None:
+def test_without_settings_of_a_purge_nothing_is_deleted(storage: Storage, broker_settings: BrokerSettings) -> None:
     kept = Kept(storage, broker_settings, None)
     one = kept.make("olive")
     kept.later(200)

@@ -1,4 +1,4 @@
-"""Data without keys in sight: a notebook and a Dask worker read the archive and write scratch, by whatever library."""
+"""Data without keys in sight: a notebook and its workers read the archive and write scratch, by any library."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def broker_tokens(platform: Platform) -> int:
 
 READ = """
 from romanhub import archive
-print("found", len(archive.exposures()), archive.exposures()[0].cutout(archive.exposures()[0].footprint[0], 5).shape)
+one = archive.exposures()[0]
+print("found", len(archive.exposures()), one.cutout(one.footprint[0], 5).shape)
 """
 
 BY_S3FS = f"""
@@ -88,7 +89,8 @@ def there():
 cluster = romanhub.cluster(workers=1)
 client = cluster.get_client()
 print("worker", client.submit(there).result(timeout=180))
-print("handle", client.submit(lambda one: one.open().meta.instrument.name, archive.exposures()[0]).result(timeout=60))
+asked = client.submit(lambda one: one.open().meta.instrument.name, archive.exposures()[0])
+print("handle", asked.result(timeout=60))
 """
 
 
