@@ -111,7 +111,9 @@ def _plan(portal: Portal, chosen: Any, workers: int | None, at_most: int | None)
             f"{number} instead of {wanted}."
         )
     if 0 < offer.room < number:
-        before.append(f"{counted(offer.room, 'worker')} of {number} would fit now; others follow as there is room.")
+        before.append(
+            f"{counted(offer.room, 'worker')} of {number} would fit now; others follow as there is room."
+        )
     return _Plan(number, fixed, [*before, _cost(offer, number, fixed)])
 
 
