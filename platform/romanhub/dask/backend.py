@@ -17,14 +17,14 @@ from traitlets import Unicode
 
 from romanhub.dask.charged import ChargedBackend, account_of, size_of
 from romanhub.dask.facts import ClusterFacts, WorkerSize
-from romanhub.dask.folders import OwnFolders
 from romanhub.dask.options import REGION
 from romanhub.dask.payers import NOT_STARTED
+from romanhub.dask.ready import ReadyStarts
 from romanhub.local.processes import birth, is_alive
 from romanhub.local.system_users import SystemUsers, can_separate
 
 
-class LocalClusterBackend(ChargedBackend, OwnFolders):
+class LocalClusterBackend(ChargedBackend, ReadyStarts):
     """Runs schedulers and workers as local processes of their owner's system user.
 
     A lease opens when its process is made and closes at the moment at which the process ends, so that what is
@@ -46,6 +46,7 @@ class LocalClusterBackend(ChargedBackend, OwnFolders):
                 if worker.status < JobStatus.STOPPED:
                     self._follow_worker(worker)
         self.task_pool.spawn(self.rounds.run())
+        self.keep_ready()
 
     # Facts -----------------------------------------------------------------------------------------------
 

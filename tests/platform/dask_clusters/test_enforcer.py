@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from romanhub.dask.enforcer import PATIENCE, Enforcer
+from romanhub.dask.enforcer import LAST_PATIENCE, PATIENCE, Enforcer
 from romanhub.dask.facts import ClusterFacts, WorkerSize
 from romanhub.dask.orders import Order, Orders
 
@@ -79,9 +79,11 @@ async def test_workers_are_given_time_then_ended_and_the_cluster_after_them(cloc
     gateway.found = Orders({"one": Order("one", 0, "Fewer.", final=False)})
     await enforcer.enforce()
     gateway.found = Orders({"one": Order("one", 0, "Spent.", final=True)})
-    for seconds in (0, 10, PATIENCE.total_seconds() - 11):
+    ends = clock.now + LAST_PATIENCE
+    for seconds in (0, 10, LAST_PATIENCE.total_seconds() - 11):
         clock.turn(int(seconds))
-        await enforcer.enforce()
+        # It looks again in time, whatever else is due.
+        assert await enforcer.enforce() == ends
         assert (len(gateway.workers), gateway.stopped) == (3, False)
     # Asked once for each order, and announced before.
     assert (gateway.asked, gateway.announced) == ([0, 0], [(3, "Spent.")])

@@ -1,106 +1,51 @@
-"""Dask clusters that run: reading them all, limiting and stopping one."""
+"""A person's own Dask clusters."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
-from hubquota.models.clusters import ClusterUse, Instruction
-from hubquota.models.money import price_of
-from hubquota.models.stops import EndKind
-from pydantic import Field
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from romanhub.portal.api.paging import link_next
 from romanhub.portal.auth import Visitor
-from romanhub.portal.clusters import Clusters
+from romanhub.portal.clusters import ClusterModel, Clusters, ClustersModel, OfferModel
 from romanhub.portal.gate import Gate
-from romanhub.portal.inputs import Input, Reason, ReasonInput
-from romanhub.portal.models import Amount, Answer, Price
+from romanhub.portal.inputs import AccountName, Before, Rows
 from romanhub.portal.problems import described
 
-_Name = Annotated[
-    str, Path(min_length=1, max_length=100, pattern="^[0-9A-Za-z._-]+$", description="The cluster's name.")
-]
-
-
-class InstructionModel(Answer):
-    """What an administrator said of a cluster."""
-
-    most: int | None = Field(description="How many workers it may have at most; null for that it has to stop.")
-    at: datetime
-    by: str
-    reason: str
-
-
-class ClusterModel(Answer):
-    """A cluster that runs, or is starting."""
-
-    name: str
-    owner: str
-    account: str = Field(description="The account that pays for its workers.")
-    workers: int = Field(description="How many of its workers run.")
-    starting: int = Field(description="How many are admitted and do not run yet.")
-    price: Price = Field(description="What those that run cost together, in credits an hour.")
-    cost: Amount = Field(description="What all its workers have cost so far, in credits.")
-    admitted_at: datetime
-    started_at: datetime | None = Field(description="Since when its scheduler runs; null while it is starting.")
-    stopping: str | None = Field(description="Why it is about to stop; null where it is not.")
-    stopping_kind: EndKind | None = Field(description="The same for programs.")
-    instruction: InstructionModel | None = Field(description="What an administrator said of it last.")
-
-
-class ClustersModel(Answer):
-    """The clusters that run, those that cost most first."""
-
-    clusters: tuple[ClusterModel, ...]
-
-
-class ClusterLimitInput(Input):
-    """How many workers a cluster may have."""
-
-    workers: Annotated[int, Field(ge=0, le=1_000_000, description="At most so many; the newest beyond it end.")]
-    reason: Reason
+_Size = Annotated[int, Query(ge=0, le=100_000, description="0 for all that the account's tier gives a worker.")]
 
 
 def routes(gate: Gate, clusters: Clusters) -> APIRouter:
     """The routes of clusters."""
-    router = APIRouter(tags=["clusters"], responses=described(404, 409))
-    auditor, admin = Depends(gate.auditor), Depends(gate.admin)
+    router = APIRouter(tags=["clusters"])
+    person = Depends(gate.person)
 
     @router.get("/clusters")
-    async def list_clusters(_visitor: Visitor = auditor) -> ClustersModel:
-        """Every cluster that runs, with its owner, what it costs and has cost."""
-        return ClustersModel(clusters=tuple(_cluster(use) for use in await clusters.list()))
+    async def list_clusters(
+        request: Request, response: Response, limit: Rows = 50, before: Before = None, visitor: Visitor = person
+    ) -> ClustersModel:
+        """The caller's Dask clusters: all that run, and by pages those that have ended."""
+        found = await clusters.mine(visitor, limit=limit, before=before)
+        link_next(request, response, before=found.next_before)
+        return found
 
-    @router.post("/clusters/{name}/stop")
-    async def stop_cluster(name: _Name, given: ReasonInput, visitor: Visitor = admin) -> InstructionModel:
-        """Stop a cluster, its workers first; its owner reads the reason. Asked for again, nothing changes."""
-        return _instruction(await clusters.stop(visitor, name, reason=given.reason))
+    @router.get("/clusters/offer", responses=described(404, 409))
+    async def cluster_offer(
+        account: AccountName = None, worker_cores: _Size = 0, worker_memory: _Size = 0, visitor: Visitor = person
+    ) -> OfferModel:
+        """What an account could start for the caller now, and what a worker of a size costs.
 
-    @router.post("/clusters/{name}/limit")
-    async def limit_cluster(name: _Name, given: ClusterLimitInput, visitor: Visitor = admin) -> InstructionModel:
-        """Have a cluster keep to a number of workers, whatever else its account allows. Its owner reads why."""
-        return _instruction(await clusters.limit(visitor, name, given.workers, reason=given.reason))
+        Without an account, the one that the caller's servers draw on, or their own.
+        """
+        return await clusters.offer(visitor, account, cores=worker_cores, memory_gib=worker_memory)
+
+    @router.get("/clusters/{name}", responses=described(404))
+    async def read_cluster(
+        name: Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,64}$", description="What Dask Gateway calls it.")],
+        visitor: Visitor = person,
+    ) -> ClusterModel:
+        """One of the caller's Dask clusters: what it has cost, how long that lasts, and why it ended."""
+        return await clusters.one(visitor, name)
 
     return router
-
-
-def _cluster(use: ClusterUse) -> ClusterModel:
-    return ClusterModel(
-        name=use.name,
-        owner=use.lease.person,
-        account=use.lease.account,
-        workers=use.workers,
-        starting=use.starting,
-        price=price_of(use.rate),
-        cost=use.cost,
-        admitted_at=use.lease.admitted_at,
-        started_at=use.lease.started_at,
-        stopping=use.lease.reason,
-        stopping_kind=use.lease.end_kind,
-        instruction=None if use.instruction is None else _instruction(use.instruction),
-    )
-
-
-def _instruction(given: Instruction) -> InstructionModel:
-    return InstructionModel(most=given.most, at=given.at, by=given.actor, reason=given.reason)

@@ -1,49 +1,34 @@
-"""The page of all Dask clusters that run, for administrators."""
+"""A person's own Dask clusters."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Path, Request
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse
 
 from romanhub.portal.auth import Visitor
 from romanhub.portal.clusters import Clusters
-from romanhub.portal.forms import Form
-from romanhub.portal.gate import Gate, ensure_admin
-from romanhub.portal.problems import invalid
+from romanhub.portal.desk import Desk
+from romanhub.portal.gate import Gate
+from romanhub.portal.pages.account import LINES, Earlier
 from romanhub.portal.rendering import Pages
-from romanhub.portal.settings import HubSettings
-
-_Name = Annotated[str, Path(min_length=1, max_length=100, pattern="^[0-9A-Za-z._-]+$")]
-#: No cluster has more workers.
-_MOST = 1_000_000
 
 
-def routes(settings: HubSettings, gate: Gate, clusters: Clusters, pages: Pages) -> APIRouter:
-    """The routes of clusters."""
+def routes(gate: Gate, desk: Desk, clusters: Clusters, pages: Pages) -> APIRouter:
+    """The route of the page."""
     router = APIRouter()
-    auditor, form = Depends(gate.auditor), Depends(gate.form)
+    person = Depends(gate.person)
 
-    @router.get("/admin/clusters")
-    async def all_clusters(request: Request, _visitor: Visitor = auditor) -> HTMLResponse:
-        return pages.page(request, "clusters.html", here="clusters", clusters=await clusters.list())
-
-    @router.post("/admin/clusters/{name}/limit")
-    async def limit(name: _Name, sent: Form = form) -> RedirectResponse:
-        visitor = ensure_admin(sent.visitor)
-        most = sent.number("workers")
-        if most > _MOST:
-            raise invalid(f"The field 'workers' is to be a whole number from 0 to {_MOST}.")
-        await clusters.limit(visitor, name, most, reason=sent.text("reason", longest=2000))
-        return back()
-
-    @router.post("/admin/clusters/{name}/stop")
-    async def stop(name: _Name, sent: Form = form) -> RedirectResponse:
-        await clusters.stop(ensure_admin(sent.visitor), name, reason=sent.text("reason", longest=2000))
-        return back()
-
-    def back() -> RedirectResponse:
-        return RedirectResponse(f"{settings.prefix}admin/clusters", status_code=303)
+    @router.get("/clusters")
+    async def own_clusters(request: Request, before: Earlier = None, visitor: Visitor = person) -> HTMLResponse:
+        found = await clusters.mine(visitor, limit=LINES, before=before)
+        return pages.page(
+            request,
+            "clusters.html",
+            here="clusters",
+            found=found,
+            before=before,
+            at=desk.clock(),
+            tiers=desk.tiers,
+        )
 
     return router
