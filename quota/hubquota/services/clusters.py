@@ -71,7 +71,7 @@ class Clusters(Service):
             return clusters.last_instructions(connection, [found[0].id]).get(found[0].id)
 
     def limit_cluster(self, name: str, most: int, *, actor: str, reason: str) -> Instruction:
-        """Have a cluster keep to a number of workers. The newest ones beyond it end; its owner is told.
+        """Have a cluster keep to a number of workers. Those beyond it end; its owner is told.
 
         Asked for again, nothing changes.
 

@@ -58,7 +58,7 @@ class AllClustersModel(Answer):
 class ClusterLimitInput(Input):
     """How many workers a cluster may have."""
 
-    workers: Annotated[int, Field(ge=0, le=1_000_000, description="At most so many; the newest beyond it end.")]
+    workers: Annotated[int, Field(ge=0, le=1_000_000, description="At most so many; those beyond it end.")]
     reason: Reason
 
 
