@@ -56,17 +56,24 @@ def make_engine(url: str, *, timeout: float = 5.0) -> Engine:
 
 
 @contextmanager
-def decision(engine: Engine) -> Iterator[Connection]:
+def decision(engine: Engine, *, patience: int | None = None) -> Iterator[Connection]:
     """Open the one transaction of a decision: it reads, decides and writes before anybody else writes.
 
     On SQLite it takes the write lock at once, so that what was read cannot have changed at the write. On
     PostgreSQL whoever decides locks the account's row first, to the same end.
+
+    Args:
+        engine: the ledger's database.
+        patience: on PostgreSQL, how many milliseconds a lock of a row is waited for, where that is less than
+            the engine's own time.
     """
     with (
         _turn(engine),
         engine.connect() as connection,
         connection.execution_options(**{_IMMEDIATE: True}).begin(),
     ):
+        if patience is not None and engine.dialect.name == "postgresql":
+            send(connection, f"SET LOCAL lock_timeout = {int(patience)}")
         yield connection
 
 
