@@ -11,6 +11,7 @@ from hubquota.services.adoption import Adoption
 from hubquota.services.allocations import Allocations
 from hubquota.services.base import utc_now
 from hubquota.services.caps import Caps
+from hubquota.services.clusters import Clusters
 from hubquota.services.leases import Leases
 from hubquota.services.leaseviews import LeaseViews
 from hubquota.services.notices import Notices
@@ -34,8 +35,9 @@ class Ledger(
     Adoption,
     Outlooks,
     Overrides,
+    Clusters,
     TierChange,
     Notices,
     Sweeping,
 ):
-    """The ledger in one database: accounts, allocations, leases, overrides, caps, notices and the sweep."""
+    """The ledger in one database: accounts, allocations, leases, clusters, overrides, caps, notices, the sweep."""

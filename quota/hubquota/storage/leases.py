@@ -184,6 +184,24 @@ def list_ended(connection: Connection, account_id: int, limit: int, now: int) ->
     )
 
 
+def list_ended_of(
+    connection: Connection, person: str, kind: str, limit: int, before: int | None, now: int
+) -> list[Lease]:
+    """Return a person's leases of a kind that have ended, the newest admission first, from before a number."""
+    return _list(
+        connection,
+        _leases.where(
+            lease.c.person == person,
+            lease.c.kind == kind,
+            lease.c.ended_at.is_not(None),
+            lease.c.id < before if before is not None else true(),
+        )
+        .order_by(lease.c.id.desc())
+        .limit(limit),
+        now,
+    )
+
+
 def of_ids(connection: Connection, lease_ids: Sequence[int], now: int) -> list[Lease]:
     """Return the leases of these numbers."""
     return _list(connection, _leases.where(lease.c.id.in_(lease_ids)), now)
