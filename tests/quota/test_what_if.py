@@ -17,7 +17,7 @@ from hubquota.models.ledger import ImpossibleError
 from hubquota.models.money import rate_of, to_units
 from hubquota.models.tiers import Tiers
 from hubquota.models.whatif import Budgets, Policy
-from hubquota.services import whatif
+from hubquota.services import whatif as whatif_service
 from hubquota.services.export import Export
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import load_tiers
@@ -317,7 +317,7 @@ def test_a_replay_that_the_database_gives_up_says_so(
         return []
 
     monkeypatch.setattr(whatif_storage, "owners", slow)
-    monkeypatch.setattr(whatif, "PATIENCE", 1)
+    monkeypatch.setattr(whatif_service, "PATIENCE", 1)
     replay = WhatIf.sharing(ledger)
     if url.startswith("postgresql"):
         with pytest.raises(ImpossibleError, match=r"gave up .* after 1 second\. Choose a shorter range"):

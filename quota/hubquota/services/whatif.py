@@ -145,8 +145,8 @@ def _patiently(engine: Engine) -> Iterator[Connection]:
         if not took_too_long(error):
             raise
         raise ImpossibleError(
-            f"The database gave up reading the use of that range after {duration_text(PATIENCE)}. Choose a shorter "
-            "range, or try again when less else is going on."
+            f"The database gave up reading the use of that range after {duration_text(PATIENCE)}. Choose a "
+            "shorter range, or try again when less else is going on."
         ) from error
 
 
