@@ -24,6 +24,7 @@ class Item:
 
 ITEMS = (
     Item("account", "", "Your account"),
+    Item("clusters", "clusters", "Your clusters"),
     Item("requests", "requests", "Your requests"),
     Item("scratch", "scratch", "Scratch"),
     Item("projects", "projects", "Projects"),

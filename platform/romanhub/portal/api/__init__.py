@@ -10,6 +10,7 @@ from romanhub.portal.acts import Acts
 from romanhub.portal.api import (
     account,
     allocations,
+    clusters,
     directory,
     exports,
     limits,
@@ -21,6 +22,7 @@ from romanhub.portal.api import (
     scratch,
     whatif,
 )
+from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
 from romanhub.portal.limits import Limits
@@ -40,6 +42,8 @@ TAGS = [
     {"name": "projects", "description": "Projects by member."},
     {"name": "allocations", "description": "Acts on allocations. They need `custom:romanhub:allocations:admin`, a "
      "reason, and an Idempotency-Key."},
+    {"name": "clusters", "description": "The caller's own Dask clusters: what they cost, how long that lasts, and "
+     "why they ended."},
     {"name": "notices", "description": "The caller's notices, and whether and where they are sent."},
     {"name": "limits", "description": "Other limits than the tier's until a day, other tiers, and caps of a "
      "project's members."},
@@ -76,11 +80,13 @@ def more_routes(
     limits_: Limits,
     purging: Purging,
     trying: Trying,
+    clusters_: Clusters,
     scratching: Scratching,
 ) -> APIRouter:
-    """The API's routes of scratch, notices, limits, purges and other tiers files."""
+    """The API's routes of clusters, scratch, notices, limits, purges and other tiers files."""
     router = _router()
     for part in (
+        clusters.routes(gate, clusters_),
         notices.routes(gate, mailbox),
         limits.routes(gate, desk, reading, limits_),
         purge.routes(gate, reading, purging),
