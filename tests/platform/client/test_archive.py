@@ -269,7 +269,7 @@ def over_the_wire(thing):
 
 
 def test_handles_travel_to_another_process(archive, center) -> None:
-    # What a Dask worker gets: it has no token for the portal, and needs none.
+    # What a Dask worker gets.
     exposures = archive.exposures(center)
     for sent in (exposures[0], over_the_wire(exposures)[0], over_the_wire(exposures[0])):
         assert sent.cutout(center, 10).shape == (10, 10)
@@ -305,17 +305,17 @@ def test_dask_workers_cut_out_and_open(archive, center, monkeypatch) -> None:
         assert client.submit(lambda: archive.exposures(center).names).result() == exposures.names
 
 
-def test_the_portal_is_asked_once_and_only_when_needed(portal, stored) -> None:
+def test_the_broker_is_asked_once_and_only_when_needed(portal, stored) -> None:
     portal.show_archive(stored.access)
     archive = Archive()
     assert portal.asked == []
     archive.exposures()
     archive.exposures(level=3)
     archive.catalogs()
-    assert portal.asked == ["api/archive"]
+    assert portal.asked == ["api/credentials"]
     archive.reconnect()
     archive.exposures()
-    assert portal.asked == ["api/archive", "api/archive"]
+    assert portal.asked == ["api/credentials"], "keys that still work are not asked for again"
 
 
 def said(action: Callable[[], object]) -> str:
