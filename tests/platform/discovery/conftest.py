@@ -1,0 +1,26 @@
+"""One search service for all tests that only read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.platform.discovery.world import Service, Sky, make_sky, serve
+
+
+@pytest.fixture(scope="session")
+def sky() -> Sky:
+    return make_sky()
+
+
+@pytest.fixture(scope="session")
+def service(sky: Sky, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with serve(tmp_path_factory.mktemp("search"), sky, ROMANHUB_SEARCH_ASYNC_SECONDS="120") as found:
+        yield found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
