@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,10 +16,6 @@ def sky() -> Sky:
 
 @pytest.fixture(scope="session")
 def service(sky: Sky, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with serve(tmp_path_factory.mktemp("search"), sky, ROMANHUB_SEARCH_ASYNC_SECONDS="120") as found:
+    limits = {"ROMANHUB_SEARCH_ASYNC_SECONDS": "120", "ROMANHUB_SEARCH_DEFAULT_ROWS": "2500"}
+    with serve(tmp_path_factory.mktemp("search"), sky, **limits) as found:
         yield found
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path
