@@ -2,6 +2,8 @@
 
 from dask_gateway_server.auth import JupyterHubAuthenticator
 from romanhub.dask.backend import LocalClusterBackend
+from romanhub.local.analysis import identity
+from romanhub.local.aws import storage_environment
 from romanhub.local.ports import HOST
 from romanhub.local.settings import REGION, Settings
 
@@ -31,11 +33,14 @@ c.LocalClusterBackend.inherited_environment = ["LANG", "LC_ALL", "TZ"]
 
 # Workers run in the very environment of the notebooks.
 dask = str(settings.roman.bin / "dask")
-# Their dashboards would be open to everybody on the machine.
-c.ClusterConfig.scheduler_cmd = [dask, "scheduler", "--no-dashboard"]
+c.LocalClusterBackend.environment = identity(settings.roman)
+# Web servers on ports would be open to everybody on the machine: the preload puts a scheduler's on a socket of its
+# owner's, where it also makes the dashboard, and ends a worker's.
+c.ClusterConfig.scheduler_cmd = [dask, "scheduler", "--no-dashboard", "--preload", "romanhub.client.dashboard"]
 c.ClusterConfig.worker_cmd = [dask, "worker", "--no-dashboard"]
 c.ClusterConfig.environment = {
     "PATH": f"{settings.roman.bin}:/usr/local/bin:/usr/bin:/bin",
+    **storage_environment(settings.state.aws_config, f"{settings.url}/services/broker/"),
     # As in the kernel: AstroPy uses what it has, and asks no address outside.
-    "DASK_DISTRIBUTED__WORKER__PRELOAD": '["romanhub.client.offline"]',
+    "DASK_DISTRIBUTED__WORKER__PRELOAD": '["romanhub.client.offline", "romanhub.client.dashboard"]',
 }

@@ -79,6 +79,8 @@ class ChargedBackend(Backend):  # type: ignore[misc]
 
     database_url = Unicode(config=True, help="The ledger's database.")
 
+    environment = Unicode(config=True, help="The identity of the workers' environment; none is asked for without.")
+
     region = Unicode(config=True, help="The region that clusters run in; empty where nobody says.")
 
     where_not = Enum(
@@ -118,7 +120,7 @@ class ChargedBackend(Backend):  # type: ignore[misc]
 
     async def get_cluster_options(self, user: User) -> Options:
         """What the user may choose by their entitlements on the accounts that they may draw on."""
-        return cluster_options(await self.policy.payers(user.name, user.groups), self.place)
+        return cluster_options(await self.policy.payers(user.name, user.groups), self.place, self.environment)
 
     async def on_cluster_heartbeat(self, cluster_name: str, msg: dict[str, Any]) -> None:
         """Take what the cluster says of itself, as far as it may say it.

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from dask_gateway_server.options import Integer, Options, Select, String
 
+from romanhub.client.environment import OPTION, RESTART
 from romanhub.dask.payers import Payers
 
 GIB = 2**30
@@ -51,16 +52,22 @@ class Place:
             raise ValueError(f"{sentence} Work on data in {self.region}, or leave the option region out.")
 
 
-def cluster_options(payers: Payers, place: Place | None = None) -> Options:
+def cluster_options(payers: Payers, place: Place | None = None, environment: str = "") -> Options:
     """The options of a cluster: who pays, what a worker has within that account's tier, and where the data is.
 
     Caps on the whole cluster are not options: they follow from the ledger, and may change while it runs.
     Where the accounts' tiers have workers of different sizes, 0 stands for all that the chosen one gives.
+    Where the identity of the workers' environment is given, a client of another one is refused.
     """
     where = place or Place()
     tiers = {name: entitlement.offered.dask for name, entitlement in payers.entitlements.items()}
 
     def handler(options: Any) -> dict[str, Any]:
+        if environment and options.environment != environment:
+            raise ValueError(
+                "Your server does not run the software environment that Dask workers run now: the platform "
+                f"was upgraded after your server had started. {RESTART}."
+            )
         dask = tiers[options.account]
         for name, asked, most in (
             ("worker_cores", options.worker_cores, dask.worker_cores),
@@ -81,6 +88,7 @@ def cluster_options(payers: Payers, place: Place | None = None) -> Options:
         _number("worker_cores", [dask.worker_cores for dask in tiers.values()], "Cores of a worker"),
         _number("worker_memory", [dask.worker_memory_gib for dask in tiers.values()], "Memory of a worker (GiB)"),
         String(REGION, default=where.region, label="Region of the data"),
+        String(OPTION, label="Identity of the notebook's environment; set by the platform"),
         handler=handler,
     )
 

@@ -73,6 +73,8 @@ class Clusters(Service):
     def limit_cluster(self, name: str, most: int, *, actor: str, reason: str) -> Instruction:
         """Have a cluster keep to a number of workers. The newest ones beyond it end; its owner is told.
 
+        Asked for again, nothing changes.
+
         Raises:
             UnknownLeaseError: none of that name runs.
             ImpossibleError: there is no reason, or it has been told to stop.
@@ -115,6 +117,8 @@ class Clusters(Service):
                 if most is None:
                     return before
                 raise ImpossibleError(f"The cluster {name} has been told to stop already.")
+            if before is not None and (before.most, before.actor, before.reason) == (most, actor, reason):
+                return before
             given = clusters.add_instruction(
                 connection, lease.id, most=most, at=book.now, actor=actor, reason=reason
             )
