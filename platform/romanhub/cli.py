@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from romanhub import __version__
+from romanhub.commands.datasets import datasets
 from romanhub.local.environments import SetupError
 from romanhub.local.layout import State, default_state
 
@@ -85,6 +86,9 @@ def clean(yes: bool) -> None:
     if state.mark.exists() and not yes:
         click.confirm(f"Remove {state.root} with every user, home and data in it?", abort=True)
     click.echo(remove(state))
+
+
+romanhub.add_command(datasets)
 
 
 def main() -> None:
