@@ -1,7 +1,7 @@
 """Read ASDF files in object storage lazily: the tree first, and of the arrays only the bytes that are needed.
 
 This package is usable by itself: it imports nothing of the platform. What it reads from is a `ByteSource`,
-two questions of one small protocol; `S3Source` is one for S3, `FileSource` one for files on a disk.
+one small protocol; `S3Source` is one for S3, `FileSource` one for files on a disk.
 
     source = FileSource(Path("folder"))
     file = RemoteAsdf(source, "image.asdf")
@@ -36,7 +36,7 @@ from romanhub.asdf_blocks.errors import (
     UnknownCompressionError,
     UnreachableError,
 )
-from romanhub.asdf_blocks.indexing import build_index
+from romanhub.asdf_blocks.indexing import build_index, write_index
 from romanhub.asdf_blocks.lazy import LazyArray, read_together
 from romanhub.asdf_blocks.remote import RemoteAsdf
 from romanhub.asdf_blocks.s3 import S3Source
@@ -65,4 +65,5 @@ __all__ = [
     "read_together",
     "sidecar_key",
     "to_dask",
+    "write_index",
 ]

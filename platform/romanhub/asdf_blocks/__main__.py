@@ -9,9 +9,8 @@ from pathlib import Path
 import click
 
 from romanhub.asdf_blocks.errors import BlocksError
-from romanhub.asdf_blocks.indexing import build_index
+from romanhub.asdf_blocks.indexing import write_index
 from romanhub.asdf_blocks.sidecar import sidecar_key
-from romanhub.asdf_blocks.source import FileSource
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,23 +27,19 @@ def index(folder: Path, jobs: int, again: bool) -> None:
     paths = [path for path in sorted(folder.rglob("*.asdf")) if again or not _current(path)]
     failed = 0
     with ProcessPoolExecutor(jobs) as pool:
-        for path, problem in zip(paths, pool.map(write_index, paths), strict=True):
+        for path, problem in zip(paths, pool.map(_index, paths), strict=True):
             click.echo(f"{path.relative_to(folder)}: {problem or 'indexed'}")
             failed += problem is not None
     click.echo(f"{len(paths) - failed} indexed, {failed} failed.")
     sys.exit(1 if failed else 0)
 
 
-def write_index(path: Path) -> str | None:
-    """Write the index of one file beside it; return what went wrong, or None."""
+def _index(path: Path) -> str | None:
+    """Write the index of one file; return what went wrong, or None."""
     try:
-        found = build_index(FileSource(path.parent), path.name)
+        write_index(path)
     except BlocksError as error:
         return str(error)
-    target = path.with_name(sidecar_key(path.name))
-    half = target.with_name(f".{target.name}")
-    half.write_bytes(found.to_bytes())
-    half.replace(target)
     return None
 
 

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.message import Message as HTTPMessage
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -69,7 +70,7 @@ class Answer:
     """The beginning of an answer: its status and headers. `reply` gives the rest."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: HTTPMessage
     reply: http.client.HTTPResponse
 
 
@@ -138,8 +139,8 @@ def whole_size(answer: Answer, length: int) -> int | None:
     if answer.status == 206:
         total = answer.headers.get("Content-Range", "").rpartition("/")[2]
         return int(total) if total.isdigit() else None
-    if answer.headers.get("Content-Length") == str(length):
-        return length
+    if int(answer.headers.get("Content-Length") or length + 1) <= length:
+        return int(answer.headers["Content-Length"])
     raise UnreachableError("The storage does not answer with parts of a file, which reading it needs.")
 
 

@@ -22,9 +22,9 @@ HEADER = struct.Struct(">4sHI4sQQQ16s")
 STREAMED = 1
 
 #: The first bytes that are read: the trees of Roman's Level 2 files take 23 to 43 kB.
-HEAD = 64 * 1024
-#: The last bytes that are read, for the block index: 16 kB hold a thousand blocks.
-TAIL = 16 * 1024
+HEAD = 48 * 1024
+#: The last bytes that are read, for the block index: 4 kB hold some hundred blocks.
+TAIL = 4 * 1024
 #: A tree beyond this is taken for damage.
 LARGEST_TREE = 256 * 1024 * 1024
 
@@ -56,7 +56,7 @@ class Layout:
 
 
 def read_tree(source: ByteSource, key: str, size: int) -> tuple[bytes, bytes, int | None]:
-    """Read the tree and the end of the file, in one round of requests for a tree of up to 64 kB.
+    """Read the tree and the end of the file, in one round of requests for a tree of up to 48 kB.
 
     :return: the file's bytes up to the end of its tree, its last bytes, and where its first block begins (None for a
         file without blocks).
@@ -102,12 +102,14 @@ def read_layout(source: ByteSource, key: str, size: int) -> tuple[bytes, Layout]
     blocks: list[Block] | None = None
     if offsets:
         spans = [(offset, offset + HEADER.size) for offset in offsets]
-        headers = fetch(source, key, spans, Costs(gap=HEAD), version=version)
+        headers = fetch(source, key, spans, Costs(gap=TAIL), version=version)
         try:
             blocks = [_block(bytes(raw), offset, size)[0] for raw, offset in zip(headers, offsets, strict=True)]
         except CorruptError:
             blocks = None  # an index that does not fit the file, left by a program that changed it
-    return tree, Layout(size, len(tree), tuple(_walk(source, key, first, size, version) if blocks is None else blocks))
+    return tree, Layout(
+        size, len(tree), tuple(_walk(source, key, first, size, version) if blocks is None else blocks)
+    )
 
 
 def _walk(source: ByteSource, key: str, first: int, size: int, version: str | None) -> list[Block]:

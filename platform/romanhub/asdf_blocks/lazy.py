@@ -156,9 +156,7 @@ class _Wanted:
     make: Callable[[list[memoryview]], Any]
 
 
-def read_together(
-    arrays: Sequence[LazyArray], index: Any, *, ceiling: int | None = None
-) -> list[Any]:
+def read_together(arrays: Sequence[LazyArray], index: Any, *, ceiling: int | None = None) -> list[Any]:
     """Return the same part of several arrays of one file, read in one round of requests.
 
     :param arrays: lazy arrays of the same file.
@@ -187,6 +185,3 @@ def read_together(
             for each in wanted:
                 results[each.place] = each.make([next(parts) for _ in each.spans])
     return results
-
-
-

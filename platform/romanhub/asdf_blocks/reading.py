@@ -92,7 +92,7 @@ def _array(window: Window, parts: list[memoryview]) -> Any:
 def read_whole(remote: RemoteAsdf, number: int) -> Any:
     """Return all of a block's data as bytes in an array of shape (size,), and compare their checksum."""
     block = remote.block(number)
-    data = np.empty(block.size, np.uint8)
+    data: Any = np.empty(block.size, np.uint8)
     if not block.compression:
         remote.whole(block, memoryview(data))
     elif block.compression == "lz4":
@@ -104,7 +104,8 @@ def read_whole(remote: RemoteAsdf, number: int) -> Any:
 
 def _whole_lz4(remote: RemoteAsdf, block: Block, frames: Frames, target: memoryview) -> None:
     """Decode all frames while the rest of the block is still being read."""
-    raw = memoryview(np.empty(block.used, np.uint8))
+    room: Any = np.empty(block.used, np.uint8)
+    raw = memoryview(room)
     waiting = deque(range(len(frames.frames)))
     running: list[Future[None]] = []
     arrived = 0
@@ -118,7 +119,9 @@ def _whole_lz4(remote: RemoteAsdf, block: Block, frames: Frames, target: memoryv
     def use(part: memoryview) -> None:
         nonlocal arrived
         arrived += len(part)
-        while waiting and frames.frames[waiting[0]].start + frames.frames[waiting[0]].length - block.start <= arrived:
+        while (
+            waiting and frames.frames[waiting[0]].start + frames.frames[waiting[0]].length - block.start <= arrived
+        ):
             running.append(_decoders().submit(decode, waiting.popleft()))
 
     try:

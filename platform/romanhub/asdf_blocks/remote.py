@@ -24,6 +24,9 @@ from romanhub.asdf_blocks.source import ByteSource, Span
 #: What blocks may be compressed with. The first two can be read in parts.
 KNOWN = ("", "lz4", *streams.DECODERS)
 
+#: An index is not larger than this, in bytes: that of a Level 2 file takes 14 kB.
+LARGEST_INDEX = 1024 * 1024
+
 
 class RemoteAsdf:
     """An ASDF file that is read in pieces, as they are needed. Picklable: another process reads its own pieces.
@@ -129,7 +132,9 @@ class RemoteAsdf:
             if use:
                 use(part)
         if sum_ and sum_.hexdigest() != block.checksum:
-            raise ChecksumError("A block of the file is damaged: it does not have the checksum that it should have.")
+            raise ChecksumError(
+                "A block of the file is damaged: it does not have the checksum that it should have."
+            )
 
     @contextlib.contextmanager
     def spoken(self) -> Iterator[None]:
@@ -145,8 +150,7 @@ class RemoteAsdf:
         """Return the index beside the file, where there is one that may be this file's."""
         key = sidecar_key(self.key)
         with contextlib.suppress(BlocksError):
-            [data] = self.source.read_ranges(key, [(0, self.source.size(key))])
-            found = FileIndex.from_bytes(bytes(data))
+            found = FileIndex.from_bytes(bytes(self.source.read_start(key, LARGEST_INDEX)))
             if found and size in (None, found.size):
                 return found
         return None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import http.client
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -46,7 +48,7 @@ class S3Source:
     is sent once more with new keys. It is picklable if `keys` is; connections are not taken along.
 
     :param keys: returns the keys; called with True for new ones, because those before were refused or end soon.
-    :param count: called with the number of requests and of bytes of each read, also of one that failed.
+    :param count: called with the key, the number of requests and of bytes of each read, also of one that failed.
     :param sleep: waits so many seconds.
     :param now: the time, for the end of keys and of signed addresses.
     """
@@ -55,7 +57,7 @@ class S3Source:
         self,
         keys: Callable[[bool], Keys],
         *,
-        count: Callable[[int, int], None] | None = None,
+        count: Callable[[str, int, int], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] | None = None,
     ) -> None:
@@ -81,7 +83,7 @@ class S3Source:
     def size(self, key: str) -> int:
         """Return the object's size in bytes. Raises NotThereError, DeniedError or UnreachableError."""
         if key not in self._seen:
-            self._request("HEAD", key, 0, memoryview(b""), None)
+            self._request(_Job("HEAD", key, 0, memoryview(b""), None))
         return self._seen[key][0]
 
     def version(self, key: str) -> str | None:
@@ -90,9 +92,13 @@ class S3Source:
             self.size(key)
         return self._seen[key][1]
 
-    def read_ranges(
-        self, key: str, ranges: Sequence[Span], *, version: str | None = None
-    ) -> list[memoryview]:
+    def read_start(self, key: str, most: int) -> memoryview:
+        """Return the object's first bytes: `most`, or all where it has fewer."""
+        job = _Job("GET", key, 0, memoryview(bytearray(most)), None, short=True)
+        self._request(job)
+        return job.target
+
+    def read_ranges(self, key: str, ranges: Sequence[Span], *, version: str | None = None) -> list[memoryview]:
         """Return the bytes of each range, in order; up to `AT_ONCE` requests are under way at once."""
         targets = [memoryview(bytearray(stop - start)) for start, stop in ranges]
         if len(ranges) == 1 and len(targets[0]) <= PART:
@@ -132,20 +138,20 @@ class S3Source:
 
     def _fill(self, key: str, start: int, target: memoryview, version: str | None) -> None:
         if len(target):
-            self._request("GET", key, start, target, version)
+            self._request(_Job("GET", key, start, target, version))
 
-    def _request(self, method: str, key: str, start: int, target: memoryview, version: str | None) -> None:
-        """Fill `target`, trying again where that may help."""
-        done = requests = failed = 0
+    def _request(self, job: _Job) -> None:
+        """Fill the job's target, trying again where that may help."""
+        requests = failed = 0
         renewed = False
         try:
             while True:
-                keys, url, connections = self._address(key, method)
+                keys, url, connections = self._address(job.key, job.method)
                 requests += 1
                 try:
-                    more = self._once(connections, method, key, url, start + done, target[done:], version)
-                    done += more
-                    if done == len(target):
+                    more = self._once(connections, url, job)
+                    job.done += more
+                    if job.done == len(job.target):
                         return
                     failed = 0 if more else failed  # it got further, so it is worth going on
                 except _RefusedError:
@@ -164,44 +170,36 @@ class S3Source:
                 self._sleep(PAUSE * 2 ** (failed - 1) * (0.5 + random.random()))
         finally:
             if self._count:
-                self._count(requests, done)
+                self._count(job.key, requests, job.done)
 
-    def _once(
-        self,
-        connections: Connections,
-        method: str,
-        key: str,
-        url: str,
-        start: int,
-        target: memoryview,
-        version: str | None,
-    ) -> int:
+    def _once(self, connections: Connections, url: str, job: _Job) -> int:
         """Send one request; return how many bytes came."""
-        headers = {"Range": f"bytes={start}-{start + len(target) - 1}"} if method == "GET" else {}
-        if version is not None:
-            headers["If-Match"] = version
+        start = job.start + job.done
+        headers = {"Range": f"bytes={start}-{job.start + len(job.target) - 1}"} if job.method == "GET" else {}
+        if job.version is not None:
+            headers["If-Match"] = job.version
         try:
-            answer, connection = connections.ask(method, url, headers)
-        except Exception as error:
-            if isinstance(error, (OSError, ValueError)) or type(error).__module__ == "http.client":
-                raise _PassingError from None
-            raise
+            answer, connection = connections.ask(job.method, url, headers)
+        except (OSError, ValueError, http.client.HTTPException):
+            raise _PassingError from None
         kept = False
         try:
             if answer.status not in (200, 206):
-                raise _failure(answer.status, body_text(answer) if method == "GET" else "")
-            if method == "HEAD":
+                raise _failure(answer.status, body_text(answer) if job.method == "GET" else "")
+            if job.method == "HEAD":
                 answer.reply.read()
-                self._see(key, int(answer.headers.get("Content-Length", 0)), answer.headers.get("ETag"), version)
+                self._see(job, int(answer.headers.get("Content-Length", 0)), answer.headers.get("ETag"))
                 kept = True
                 return 0
-            size = whole_size(answer, len(target))
+            size = whole_size(answer, len(job.target) - job.done)
             if size is not None:
-                self._see(key, size, answer.headers.get("ETag"), version)
-                if size < start + len(target):
-                    raise CutShortError("The file is shorter than what it says that it holds.")
-            done = read_body(answer, target)
-            kept = done == len(target) and not answer.reply.read(1)
+                self._see(job, size, answer.headers.get("ETag"))
+                if size < job.start + len(job.target):
+                    if not job.short:
+                        raise CutShortError("The file is shorter than what it says that it holds.")
+                    job.target = job.target[: size - job.start]
+            done = read_body(answer, job.target[job.done :])
+            kept = job.done + done == len(job.target) and not answer.reply.read(1)
             return done
         finally:
             if kept:
@@ -209,11 +207,11 @@ class S3Source:
             else:
                 connection.close()
 
-    def _see(self, key: str, size: int, tag: str | None, version: str | None) -> None:
+    def _see(self, job: _Job, size: int, tag: str | None) -> None:
         """Note an object's size and ETag. A storage that does not know If-Match is caught here."""
-        if version is not None and tag is not None and tag != version:
+        if job.version is not None and tag is not None and tag != job.version:
             raise _changed()
-        self._seen[key] = (size, tag)
+        self._seen[job.key] = (size, tag)
 
     def _address(self, key: str, method: str) -> tuple[Keys, str, Connections]:
         """Return a signed address that is still valid for a while."""
@@ -241,6 +239,22 @@ class S3Source:
             self._connections = Connections(keys.base())
         self._keys = keys
         self._signed.clear()
+
+
+@dataclass
+class _Job:
+    """What is to be read: a target that is filled from `start` on, of which `done` bytes are there.
+
+    With `short`, the object may end before the target does, which is then cut to what there is.
+    """
+
+    method: str
+    key: str
+    start: int
+    target: memoryview
+    version: str | None
+    short: bool = False
+    done: int = 0
 
 
 class _RefusedError(Exception):

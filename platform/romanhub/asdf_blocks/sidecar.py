@@ -34,7 +34,8 @@ class BlockIndex(_Model):
     compression: str = Field(description="As its header says; empty for none.")
     checksum: str = Field(description="The MD5 of the used bytes, in hexadecimal digits; empty for none.")
     frames: tuple[tuple[int, int, int], ...] = Field(
-        default=(), description="For lz4: of each frame its payload's place in the file and length, and its data's."
+        default=(),
+        description="For lz4: of each frame its payload's place in the file and length, and its data's.",
     )
     points: tuple[tuple[int, int, int, int, int, int, int], ...] = Field(
         default=(),
@@ -48,7 +49,9 @@ class FileIndex(_Model):
     version: Literal[1] = Field(default=1, description="The version of this description.")
     size: int = Field(gt=0, description="The file's size in bytes.")
     tree_end: int = Field(gt=0, description="Where its tree ends.")
-    tree_md5: str = Field(description="The MD5 of the file up to there: an index of another file is recognised by it.")
+    tree_md5: str = Field(
+        description="The MD5 of the file up to there: an index of another file is recognised by it."
+    )
     blocks: tuple[BlockIndex, ...] = Field(description="The file's blocks, in order.")
 
     @classmethod

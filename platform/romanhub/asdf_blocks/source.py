@@ -27,9 +27,11 @@ class ByteSource(Protocol):
         """Return the object's version as it was last seen; None where the source has none."""
         ...
 
-    def read_ranges(
-        self, key: str, ranges: Sequence[Span], *, version: str | None = None
-    ) -> list[memoryview]:
+    def read_start(self, key: str, most: int) -> memoryview:
+        """Return the object's first bytes: `most`, or all where it has fewer."""
+        ...
+
+    def read_ranges(self, key: str, ranges: Sequence[Span], *, version: str | None = None) -> list[memoryview]:
         """Return the bytes of each range, in order. Each range is one request; they may be under way at once."""
         ...
 
@@ -61,9 +63,12 @@ class FileSource:
             raise NotThereError("The file is not there.") from None
         return f"{found.st_mtime_ns}-{found.st_size}"
 
-    def read_ranges(
-        self, key: str, ranges: Sequence[Span], *, version: str | None = None
-    ) -> list[memoryview]:
+    def read_start(self, key: str, most: int) -> memoryview:
+        """Return the file's first bytes: `most`, or all where it has fewer."""
+        [data] = self.read_ranges(key, [(0, min(most, self.size(key)))])
+        return data
+
+    def read_ranges(self, key: str, ranges: Sequence[Span], *, version: str | None = None) -> list[memoryview]:
         """Return the bytes of each range, in order."""
         parts = []
         for start, stop in ranges:

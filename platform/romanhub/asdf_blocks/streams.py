@@ -32,7 +32,9 @@ class Decoder:
         try:
             data = self._decoder.decompress(part) if not getattr(self._decoder, "eof", False) else b""
         except (zlib.error, OSError, EOFError):
-            raise CorruptError("A compressed block of the file is damaged: its stream cannot be decoded.") from None
+            raise CorruptError(
+                "A compressed block of the file is damaged: its stream cannot be decoded."
+            ) from None
         count = min(len(data), len(self._target) - self.done)
         self._target[self.done : self.done + count] = data[:count]
         self.done += count

@@ -12,7 +12,6 @@ import numpy as np
 from romanhub.asdf_blocks.source import Span
 
 
-
 @dataclass(frozen=True)
 class Window:
     """A box of an array and how the index is applied within it.
@@ -42,33 +41,37 @@ def as_window(index: Any, shape: tuple[int, ...], dtype: Any, offset: int) -> Wi
         at = parts.index(Ellipsis)
         parts[at : at + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
     parts += [slice(None)] * (len(shape) - len(parts))
-    low, high, within = [], [], []
-    for part, side in zip(parts, shape, strict=True):
-        if isinstance(part, slice):
-            chosen = range(*part.indices(side))
-            if not len(chosen):
-                low.append(0), high.append(0), within.append(slice(0, 0))
-                continue
-            first, last = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1])
-            low.append(first), high.append(last + 1)
-            stop = chosen[-1] - first + (1 if chosen.step > 0 else -1)
-            within.append(slice(chosen[0] - first, None if stop < 0 else stop, chosen.step))
-        else:
-            number = operator.index(part)
-            if not -side <= number < side:
-                raise IndexError(f"The index {number} is outside of an axis of {side} elements.")
-            low.append(number % side), high.append(number % side + 1), within.append(0)
-    box = tuple(stop - start for start, stop in zip(low, high, strict=True))
+    axes = [_axis(part, side) for part, side in zip(parts, shape, strict=True)]
+    low = [first for first, _, _ in axes]
+    within = [chosen for _, _, chosen in axes]
+    box = tuple(stop - first for first, stop, _ in axes)
     if box == shape:
         return None
     return Window(_runs(low, box, shape, int(dtype.itemsize), offset), box, tuple(within), dtype)
+
+
+def _axis(part: Any, side: int) -> tuple[int, int, Any]:
+    """Return the first and past the last element of an axis that are needed, and the index within these."""
+    if isinstance(part, slice):
+        chosen = range(*part.indices(side))
+        if not len(chosen):
+            return 0, 0, slice(0, 0)
+        first, last = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1])
+        stop = chosen[-1] - first + (1 if chosen.step > 0 else -1)
+        return first, last + 1, slice(chosen[0] - first, None if stop < 0 else stop, chosen.step)
+    number = operator.index(part)
+    if not -side <= number < side:
+        raise IndexError(f"The index {number} is outside of an axis of {side} elements.")
+    return number % side, number % side + 1, 0
 
 
 def _whole(part: Any) -> bool:
     return isinstance(part, (int, np.integer)) and not isinstance(part, (bool, np.bool_))
 
 
-def _runs(low: list[int], box: tuple[int, ...], shape: tuple[int, ...], item: int, offset: int) -> tuple[Span, ...]:
+def _runs(
+    low: list[int], box: tuple[int, ...], shape: tuple[int, ...], item: int, offset: int
+) -> tuple[Span, ...]:
     """Return the ranges of bytes that hold a box, each as long as its elements lie one after the other."""
     if not math.prod(box):
         return ()

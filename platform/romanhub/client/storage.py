@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
+from dataclasses import dataclass
+from pathlib import Path
 
-import s3fs
-from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from romanhub.client.errors import ArchiveUnavailableError
-from romanhub.client.reader import RangeReader
+from romanhub.asdf_blocks import (
+    BlocksError,
+    ChangedError,
+    ChecksumError,
+    CorruptError,
+    CutShortError,
+    DeniedError,
+    Keys,
+    NotAsdfError,
+    NotThereError,
+    RemoteAsdf,
+    S3Source,
+    UnknownCompressionError,
+)
+from romanhub.client.errors import ArchiveUnavailableError, OutsidePlatformError
+from romanhub.client.usage import usage
+
+#: The data set that an object belongs to, by the folder that it is in; the index and the rest count as catalogues.
+DATASETS = {"level1": "roman-l1", "level2": "roman-l2", "level3": "roman-l3", "catalogs": "roman-l4"}
+OTHERS = "roman-l4"
+
+_TELL = "Please tell the platform's operators."
 
 
 class StorageAccess(BaseModel):
@@ -39,28 +59,59 @@ class StorageAccess(BaseModel):
         return "<read-only access to the archive>"
 
 
+class _AccessKeys:
+    """The keys of an access, and new ones from whoever gave it when those are refused."""
+
+    def __init__(self, access: StorageAccess, ask: Callable[[], StorageAccess] | None) -> None:
+        self.access = access
+        self._ask = ask
+
+    def __call__(self, renew: bool) -> Keys:
+        if renew and self._ask is not None:
+            try:
+                self.access = self._ask()
+            except OutsidePlatformError:
+                self._ask = None  # a worker of a cluster, which has only what it was given
+        access = self.access
+        return Keys(
+            bucket=access.bucket,
+            access_key=access.access_key.get_secret_value(),
+            secret_key=access.secret_key.get_secret_value(),
+            endpoint=access.endpoint,
+            region=access.region,
+            session_token=access.session_token.get_secret_value() if access.session_token else None,
+        )
+
+
+@dataclass(frozen=True)
+class _Count:
+    """Counts reads of the archive's objects."""
+
+    region: str
+
+    def __call__(self, key: str, requests: int, size: int) -> None:
+        dataset = DATASETS.get(key.partition("/")[0], OTHERS)
+        usage.add(dataset, self.region, bytes=size, requests=requests)
+
+
 class ArchiveStorage:
-    """Reads objects and ranges of objects of the archive's bucket.
+    """Reads objects and parts of objects of the archive's bucket.
 
     Every failure becomes an ArchiveUnavailableError whose message names no address, bucket or key, and which
-    hides the error that it came from, because that one's message may name them.
+    hides the error that it came from.
+
+    :param access: the access to begin with.
+    :param ask: gives a new one when the storage refuses it; None for nobody.
     """
 
-    def __init__(self, access: StorageAccess) -> None:
-        self.access = access
-        token = access.session_token
-        self._files = s3fs.S3FileSystem(
-            key=access.access_key.get_secret_value(),
-            secret=access.secret_key.get_secret_value(),
-            token=token.get_secret_value() if token else None,
-            client_kwargs={"endpoint_url": access.endpoint, "region_name": access.region},
-            config_kwargs={
-                # A storage of one's own rarely has a host name for every bucket.
-                "s3": {"addressing_style": "path" if access.endpoint else "auto"},
-                "connect_timeout": 5,  # seconds
-                "read_timeout": 30,
-            },
-        )
+    def __init__(self, access: StorageAccess, ask: Callable[[], StorageAccess] | None = None) -> None:
+        self._keys = _AccessKeys(access, ask)
+        self.source = S3Source(self._keys, count=_Count(access.region or "us-east-1"))
+
+    @property
+    def access(self) -> StorageAccess:
+        """The access that is used now."""
+        return self._keys.access
 
     def __repr__(self) -> str:
         return "<the archive's storage>"
@@ -68,25 +119,55 @@ class ArchiveStorage:
     def read(self, key: str, what: str) -> bytes:
         """Return the whole object. `what` names it in errors; raises ArchiveUnavailableError."""
         with _spoken(what):
-            return cast(bytes, self._files.cat_file(self._path(key)))
+            [data] = self.source.read_ranges(key, [(0, self.source.size(key))])
+        return bytes(data)
 
-    def read_range(self, key: str, what: str, start: int, stop: int) -> bytes:
-        """Return the object's bytes from `start` up to `stop`. Raises ArchiveUnavailableError."""
-        with _spoken(what):
-            data = cast(bytes, self._files.cat_file(self._path(key), start=start, end=stop))
-        if len(data) != stop - start:
-            raise ArchiveUnavailableError(
-                f"The archive's file of {what} is shorter than the archive's index says. "
-                "Please tell the platform's operators."
+    def open(self, key: str, what: str, size: int, *, verify: bool = True) -> RemoteAsdf:
+        """Return the ASDF file of `size` bytes, to be read in pieces as they are needed."""
+        return RemoteAsdf(
+            self.source, key, size=size, indexed=True, cache=cache_folder(), verify=verify, says=InWords(what)
+        )
+
+
+def cache_folder() -> Path:
+    """Return the user's folder for what can be found out again: indexes of files that come without one."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "romanhub" / "asdf"
+
+
+@dataclass(frozen=True)
+class InWords:
+    """Says for people in a notebook what went wrong while a file of the archive was read."""
+
+    what: str
+
+    def __call__(self, error: BlocksError) -> ArchiveUnavailableError:
+        what = self.what
+        if isinstance(error, NotThereError):
+            said = f"The archive does not hold the file of {what} that it should. {_TELL}"
+        elif isinstance(error, CutShortError):
+            said = f"The archive's file of {what} is shorter than it should be. {_TELL}"
+        elif isinstance(error, ChangedError):
+            said = f"The archive's file of {what} was replaced by a newer one while you read it. Open it again."
+        elif isinstance(error, ChecksumError):
+            said = f"The archive's file of {what} is damaged: its checksum is wrong. {_TELL}"
+        elif isinstance(error, UnknownCompressionError):
+            said = f"The archive's file of {what} cannot be read here. {error} {_TELL}"
+        elif isinstance(error, NotAsdfError):
+            said = f"The archive's file of {what} cannot be understood as a Roman data model. {_TELL}"
+        elif isinstance(error, CorruptError):
+            said = f"The archive's file of {what} is damaged. {error} {_TELL}"
+        elif isinstance(error, DeniedError):
+            said = (
+                f"The archive's storage refused to read {what}: this server's access may have run out. "
+                "Run `archive.reconnect()` and the cell again; if it happens again, please tell the "
+                "platform's operators."
             )
-        return data
-
-    def open(self, key: str, what: str, size: int) -> RangeReader:
-        """Return the object of `size` bytes as a file that is read in pieces, as they are needed."""
-        return RangeReader(lambda start, stop: self.read_range(key, what, start, stop), size)
-
-    def _path(self, key: str) -> str:
-        return f"{self.access.bucket}/{key}"
+        else:
+            said = (
+                f"The archive's storage did not answer when {what} was read. "
+                "Wait a minute and run the cell again; if it happens again, please tell the platform's operators."
+            )
+        return ArchiveUnavailableError(said)
 
 
 @contextmanager
@@ -94,18 +175,5 @@ def _spoken(what: str) -> Iterator[None]:
     """Turn the storage's errors into sentences, and hide the originals."""
     try:
         yield
-    except FileNotFoundError:
-        raise ArchiveUnavailableError(
-            f"The archive does not hold the file of {what} that it should. Please tell the platform's operators."
-        ) from None
-    except PermissionError:
-        raise ArchiveUnavailableError(
-            f"The archive's storage refused to read {what}: this server's access may have run out. "
-            "Run `archive.reconnect()` and the cell again; if it happens again, please tell the "
-            "platform's operators."
-        ) from None
-    except (OSError, BotoCoreError, ClientError, TimeoutError):
-        raise ArchiveUnavailableError(
-            f"The archive's storage did not answer when {what} was read. "
-            "Wait a minute and run the cell again; if it happens again, please tell the platform's operators."
-        ) from None
+    except BlocksError as error:
+        raise InWords(what)(error) from None
