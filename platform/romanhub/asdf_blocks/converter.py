@@ -1,4 +1,4 @@
-"""The asdf extension that puts lazy arrays into a tree, and the one that lets a tree with them be written again."""
+"""The asdf extension that puts lazy arrays into a tree, and the one with which such a tree is written."""
 
 from __future__ import annotations
 

@@ -17,9 +17,9 @@ CHUNK_BYTES = 16 * 1024 * 1024
 def to_dask(array: LazyArray, *, chunk_bytes: int = CHUNK_BYTES) -> Any:
     """Return a Dask array whose chunks are rows (the first axis) of about `chunk_bytes` bytes.
 
-    Chunks of an lz4 block begin with the first row that begins in a frame, so that few frames are read twice. A block
-    that is one stream (zlib, bzp2) is one chunk: each chunk of it would read the stream from its start. The name is
-    the same each time for the same file, so that Dask recognises what it has computed.
+    Chunks of an lz4 block begin with the first row that begins in a frame, so that few frames are read twice. A
+    block that is one stream (zlib, bzp2) is one chunk: each chunk of it would read the stream from its start.
+    The name is the same each time for the same file, so that Dask recognises what it has computed.
 
     :raises BlocksError: when it is computed; here only for a block that cannot be read at all.
     """

@@ -1,8 +1,8 @@
 """Frames of lz4 blocks: where each lies, and how parts of a block are decoded from whole frames or parts of them.
 
-asdf writes an lz4 block as frames of 4 MiB of data: four bytes with the frame's length (big-endian), four with the
-length of its data (little-endian, as python-lz4 stores it), then one LZ4 block. A frame's place follows only from the
-lengths of all before it.
+asdf writes an lz4 block as frames of 4 MiB of data: four bytes with the frame's length (big-endian), four with
+the length of its data (little-endian, as python-lz4 stores it), then one LZ4 block. A frame's place follows only
+from the lengths of all before it.
 
 Within a frame, decoding can begin and end at a restart point (`restart.py`) where an index of the file has them.
 """
@@ -101,7 +101,7 @@ class Frames:
 
 
 def around(frame: Frame, start: int, stop: int) -> tuple[Point | None, Point | None]:
-    """Return the last point from which the frame's data from `start` on can be decoded, and the first after `stop`."""
+    """Return the points that a part of a frame's data is decoded from and to; None for the frame's own ends."""
     data = [point.data for point in frame.points]
     first = bisect.bisect_right(data, start) - 1
     last = bisect.bisect_left(data, stop)

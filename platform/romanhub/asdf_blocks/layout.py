@@ -35,8 +35,8 @@ _TREE_END = re.compile(rb"\r?\n\.\.\.\r?\n")
 class Block:
     """A block: its data are `used` bytes from `start`, which decode to `size` bytes.
 
-    `compression` is empty for data as they are. `checksum` is the MD5 of the used bytes in hexadecimal digits; empty
-    where the writer gave none.
+    `compression` is empty for data as they are. `checksum` is the MD5 of the used bytes in hexadecimal digits;
+    empty where the writer gave none.
     """
 
     start: int
@@ -58,8 +58,8 @@ class Layout:
 def read_tree(source: ByteSource, key: str, size: int) -> tuple[bytes, bytes, int | None]:
     """Read the tree and the end of the file, in one round of requests for a tree of up to 48 kB.
 
-    :return: the file's bytes up to the end of its tree, its last bytes, and where its first block begins (None for a
-        file without blocks).
+    :return: the file's bytes up to the end of its tree, its last bytes, and where its first block begins
+        (None for a file without blocks).
     :raises NotAsdfError: where the object does not begin as an ASDF file does.
     :raises CutShortError: where it ends within its tree.
     """
@@ -92,7 +92,8 @@ def read_layout(source: ByteSource, key: str, size: int) -> tuple[bytes, Layout]
     Without an index, or with one that is wrong, the headers are read one after the other.
 
     :return: the file's bytes up to the end of its tree, and its layout.
-    :raises NotAsdfError, CutShortError, CorruptError: for a file that is none, is cut short or cannot be understood.
+    :raises NotAsdfError, CutShortError, CorruptError: for a file that is none, is cut short or cannot be
+        understood.
     """
     tree, tail, first = read_tree(source, key, size)
     if first is None:

@@ -1,10 +1,10 @@
 """Which requests fetch many small ranges: neighbours are joined where the gap costs less than a request.
 
-A request costs time before its first byte comes, which does not depend on its size; a byte in a gap costs the time
-of its transfer. In S3 within a region a request takes about 30 ms until its first byte and a connection then gives 50
-to 100 MB/s (Amazon's performance guidelines for S3); with 16 requests under way the 30 ms come to 2 ms a request, in
-which such a connection moves 100 to 200 kB. A local server measured 0.5 ms and 1 GB/s, which is 500 kB. `GAP` lies
-between the two.
+A request costs time before its first byte comes, which does not depend on its size; a byte in a gap costs the
+time of its transfer. In S3 within a region a request takes about 30 ms until its first byte and a connection
+then gives 50 to 100 MB/s (Amazon's performance guidelines for S3); with 16 requests under way the 30 ms come to
+2 ms a request, in which such a connection moves 100 to 200 kB. A local server measured 0.5 ms and 1 GB/s, which
+is 500 kB. `GAP` lies between the two.
 
 What is joined moves bytes that nobody asked for, so a read may also have a ceiling. Under it the smallest gaps are
 joined first, until it is reached: the fewest requests that move no more than that.

@@ -1,12 +1,12 @@
 """Places within an LZ4 block at which decoding can begin and end, so that a part of a 4 MiB frame is enough.
 
-An LZ4 block is a row of sequences: a token, literal bytes, and a match, a copy of up to 64 kB before. A decoder can
-begin at any sequence, or within a run of literals with a token made for it, as long as it has the 64 kB before for the
-matches to copy from. Those are not at hand without reading what comes before. But each byte is, through one copy or a
-chain of them, some literal, and in noisy images the chains are short: a decoder that begins some hundred kilobytes
-earlier, with nothing but zeros before that, has every byte right from there on. How far back is known exactly, since
-an index is made from the whole frame: for each stretch between two points, `back` is the first place that any of its
-bytes comes from.
+An LZ4 block is a row of sequences: a token, literal bytes, and a match, a copy of up to 64 kB before. A decoder
+can begin at any sequence, or within a run of literals with a token made for it, as long as it has the 64 kB
+before for the matches to copy from. Those are not at hand without reading what comes before. But each byte is,
+through one copy or a chain of them, some literal, and in noisy images the chains are short: a decoder that
+begins some hundred kilobytes earlier, with nothing but zeros before that, has every byte right from there on.
+How far back is known exactly, since an index is made from the whole frame: for each stretch between two points,
+`back` is the first place that any of its bytes comes from.
 
 The format is that of the LZ4 Block Format Description by Yann Collet.
 """
@@ -26,7 +26,8 @@ STRIDE = 128 * 1024
 #: Matches reach so far back at most: what a decoder has to have before it begins.
 WINDOW = bytes(65536)
 
-#: A decoder takes the last bytes of its input for literals, and refuses what ends otherwise: so many more are added.
+#: A decoder takes the last bytes of its input for literals, and refuses what ends otherwise: so many more are
+#: added.
 TAIL = bytes(16)
 
 
@@ -105,7 +106,8 @@ def points(payload: bytes, size: int, stride: int = STRIDE) -> tuple[Point, ...]
 
 
 def _sequences(payload: bytes) -> Iterator[tuple[int, int, int, int, int]]:
-    """Yield of each sequence: its place in the data, its token's and its literals' in the payload, how many literals.
+    """Yield of each sequence: its place in the data, its token's and its literals' in the payload, how many
+    literals.
 
     And last, the lower half of its token with the distance of its match (0 for the last, which has none) above it.
     """
@@ -151,7 +153,8 @@ def _origins(sequences: Any, size: int) -> Any:
     ends = np.append(starts[1:], size)
     back = np.zeros(size + 1, np.int32)
     distance = (sequences[:, 4] >> 4).astype(np.int32)
-    # A step up where a match begins and down where it ends leaves the distance over each match and 0 over literals.
+    # A step up where a match begins and down where it ends leaves the distance over each match and 0 over
+    # literals.
     np.add.at(back, matches, distance)
     np.subtract.at(back, ends, distance)
     origin -= np.cumsum(back[:-1], dtype=np.int32)

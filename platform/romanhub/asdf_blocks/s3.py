@@ -1,4 +1,4 @@
-"""Objects in an S3 bucket as a byte source: many requests at once, renewed keys, and what breaks off is taken up."""
+"""Objects in an S3 bucket as a byte source: many requests at once, renewed keys, second and further tries."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ SOON = timedelta(minutes=2)
 class S3Source:
     """Reads objects of one bucket.
 
-    A request that fails for a passing reason (a connection that drops, a storage that says it is busy) is sent again
-    after a pause, at most `TRIES` times, and a body that broke off is taken up where it did. A request that is refused
-    is sent once more with new keys. It is picklable if `keys` is; connections are not taken along.
+    A request that fails for a passing reason (a connection that drops, a storage that says it is busy) is sent
+    again after a pause, at most `TRIES` times, and a body that broke off is taken up where it did. A request
+    that is refused is sent once more with new keys. It is picklable if `keys` is; connections are not taken
+    along.
 
     :param keys: returns the keys; called with True for new ones, because those before were refused or end soon.
     :param count: called with the key, the number of requests and of bytes of each read, also of one that failed.

@@ -1,4 +1,4 @@
-"""Blocks compressed as one stream, zlib and bzp2, which have no random access: read from the start, up to a point."""
+"""Blocks that are one compressed stream, zlib or bzp2: they are read from their start, up to a point."""
 
 from __future__ import annotations
 

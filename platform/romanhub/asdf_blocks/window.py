@@ -16,8 +16,8 @@ from romanhub.asdf_blocks.source import Span
 class Window:
     """A box of an array and how the index is applied within it.
 
-    `runs` are the ranges of the block's data that hold the box, in the order of its elements. `box` is its shape, and
-    `index` what picks the answer out of it.
+    `runs` are the ranges of the block's data that hold the box, in the order of its elements. `box` is its
+    shape, and `index` what picks the answer out of it.
     """
 
     runs: tuple[Span, ...]

@@ -29,9 +29,10 @@ MARGIN = 2
 class Stack:
     """Layers of one grid: north up, east left, pixels of 0.11 arcseconds, a tangent plane at the position.
 
-    `data` is a Dask array of shape (images, rows, columns) and type float32, in MJy/sr, with a chunk for each image;
-    NaN where an image has no good pixel. Each value is interpolated linearly between the four nearest pixels of the
-    image, so neighbouring values share some of their noise. `names` are the images', in the order of the layers.
+    `data` is a Dask array of shape (images, rows, columns) and type float32, in MJy/sr, with a chunk for each
+    image; NaN where an image has no good pixel. Each value is interpolated linearly between the four nearest
+    pixels of the image, so neighbouring values share some of their noise. `names` are the images', in the order
+    of the layers.
     """
 
     data: Any

@@ -141,6 +141,7 @@ class InWords:
     what: str
 
     def __call__(self, error: BlocksError) -> ArchiveUnavailableError:
+        """Return the error to raise instead of another one."""
         what = self.what
         if isinstance(error, NotThereError):
             said = f"The archive does not hold the file of {what} that it should. {_TELL}"

@@ -21,9 +21,9 @@ def archive() -> None:
 def index(folder: Path, jobs: int, again: bool) -> None:
     """Make an index beside each ASDF file in FOLDER, by which notebooks read parts of it with few requests.
 
-    It takes some seconds for a compressed Level 2 file. A file without one can be read too, with more requests and
-    more bytes. Publish the indexes with the files. Runs in the analysis environment, which is installed first where
-    it is not there yet.
+    It takes some seconds for a compressed Level 2 file. A file without one can be read too, with more requests
+    and more bytes. Publish the indexes with the files. Runs in the analysis environment, which is installed
+    first where it is not there yet.
     """
     import romanhub
     from romanhub.local.analysis import ensure_roman
