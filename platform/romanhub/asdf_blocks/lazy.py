@@ -104,6 +104,12 @@ class LazyArray(NDArrayType):  # type: ignore[misc]
     def __getitem__(self, index: Any) -> Any:
         return read_together([self], index)[0]
 
+    def __getattr__(self, name: str) -> Any:
+        # Whoever asks whether there is some attribute must not cause the array to be read for it.
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"An array has no attribute {name!r}.")
+        return getattr(self._make_array(), name)
+
     def __repr__(self) -> str:
         state = "in memory" if self.loaded else "in storage"
         return f"<LazyArray {state}: shape {self._shape}, {self._dtype}>"

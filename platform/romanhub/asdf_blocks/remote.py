@@ -125,16 +125,21 @@ class RemoteAsdf:
         :param use: called with each part of the target, in order, while the next ones are still under way.
         :raises ChecksumError: where they do not have the checksum that the block's header gives.
         """
-        sum_ = hashlib.md5(usedforsecurity=False) if self.verify and block.checksum else None
+        total = hashlib.md5(usedforsecurity=False) if self.verify and block.checksum else None
+        problem: BlocksError | None = None
         for part in self.stream(block.start, target):
-            if sum_:
-                sum_.update(part)
-            if use:
-                use(part)
-        if sum_ and sum_.hexdigest() != block.checksum:
-            raise ChecksumError(
-                "A block of the file is damaged: it does not have the checksum that it should have."
-            )
+            if total:
+                total.update(part)
+            if use and problem is None:
+                try:
+                    use(part)
+                except BlocksError as error:
+                    problem = error
+        # A wrong checksum explains why something could not be decoded, so it comes first.
+        if total and total.hexdigest() != block.checksum:
+            raise ChecksumError("A block of the file is damaged: it does not have the checksum that it should have.")
+        if problem:
+            raise problem
 
     @contextlib.contextmanager
     def spoken(self) -> Iterator[None]:
