@@ -162,14 +162,17 @@ class _Wanted:
     make: Callable[[list[memoryview]], Any]
 
 
-def read_together(arrays: Sequence[LazyArray], index: Any, *, ceiling: int | None = None) -> list[Any]:
+def read_together(
+    arrays: Sequence[LazyArray], index: Any, *, ceiling: int | None = None, keep: bool = True
+) -> list[Any]:
     """Return the same part of several arrays of one file, read in one round of requests.
 
     :param arrays: lazy arrays of the same file.
     :param index: what stands between the brackets of `array[…]`.
     :param ceiling: how many bytes this may move in all, unless more are needed; None for any. The fewest requests
         that move no more are made.
-    :return: plain arrays, writable and of their own memory, or numbers, as numpy would give them.
+    :param keep: whether an array that is read as a whole stays in memory for the next time.
+    :return: plain arrays, or numbers, as numpy would give them.
     """
     results: list[Any] = [None] * len(arrays)
     wanted: list[_Wanted] = []
@@ -177,7 +180,10 @@ def read_together(arrays: Sequence[LazyArray], index: Any, *, ceiling: int | Non
     for place, array in enumerate(arrays):
         window = array.window(index)
         if window is None:
+            was_loaded = array.loaded
             results[place] = array._make_array()[index]
+            if not (keep or was_loaded):
+                array._array = None
         elif array.where[0] is not remote:
             raise ValueError("Arrays can be read together only where they are of the same file.")
         else:

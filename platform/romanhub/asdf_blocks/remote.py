@@ -137,7 +137,9 @@ class RemoteAsdf:
                     problem = error
         # A wrong checksum explains why something could not be decoded, so it comes first.
         if total and total.hexdigest() != block.checksum:
-            raise ChecksumError("A block of the file is damaged: it does not have the checksum that it should have.")
+            raise ChecksumError(
+                "A block of the file is damaged: it does not have the checksum that it should have."
+            )
         if problem:
             raise problem
 

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from roman_datamodels.datamodels import DataModel
 
 
+#: So many images' descriptions are kept at hand for further cutouts; each takes some hundred kilobytes.
+AT_HAND = 32
+
+
 def _access_from_portal() -> StorageAccess:
     """Ask the portal for access to the archive's storage."""
     return Portal.from_environment().get("api/archive", StorageAccess)
@@ -52,6 +56,7 @@ class Archive:
         self._storage: ArchiveStorage | None = None
         self._index: ArchiveIndex | None = None
         self._records: Records | None = None
+        self._models: dict[str, DataModel] = {}
 
     def __reduce__(self) -> tuple[type[Archive], tuple[StorageAccess]]:
         return type(self), (self._connected().access,)
@@ -102,10 +107,12 @@ class Archive:
         :raises NotInArchiveError: for an unknown name.
         :raises ArchiveUnavailableError: when the storage does not answer or the file cannot be understood.
         """
+        return self._open(self._record(name), verify=verify)
+
+    def _open(self, record: ExposureRecord, *, verify: bool = True) -> DataModel:
         # roman_datamodels takes a second to import, which a search need not wait for.
         from roman_datamodels import datamodels
 
-        record = self._record(name)
         file = self._connected().open(record.key, record.name, record.size, verify=verify)
         try:
             model: DataModel = datamodels.open(file.open())
@@ -125,8 +132,13 @@ class Archive:
         :raises NotInArchiveError: for an unknown name.
         """
         center = as_position(position)
-        with self.open(name) as model:
-            return cut(model, self._record(name), center, size)
+        record = self._record(name)
+        try:
+            return cut(self._at_hand(record), record, center, size)
+        except ArchiveUnavailableError:
+            # It may be another file by now; the next cutout looks anew.
+            self._models.pop(record.name, None)
+            raise
 
     def to_dask(self, name: str | Exposure, array: str = "data", *, chunk_bytes: int = CHUNK_BYTES) -> Any:
         """Return an array of an image as a Dask array, whose chunks the workers of a cluster read by themselves.
@@ -187,6 +199,21 @@ class Archive:
     def reconnect(self) -> None:
         """Forget the access to the storage and the archive's index; the next question asks anew."""
         self._storage = self._index = self._records = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the descriptions of the images that were cut from, which are kept for further cutouts."""
+        self._models.clear()
+
+    def _at_hand(self, record: ExposureRecord) -> DataModel:
+        """Return an image's description, from those that were used last where it is among them."""
+        model = self._models.pop(record.name, None)
+        if model is None:
+            model = self._open(record)
+        self._models[record.name] = model
+        while len(self._models) > AT_HAND:
+            self._models.pop(next(iter(self._models)), None)
+        return model
 
     def _connected(self) -> ArchiveStorage:
         if self._storage is None:

@@ -175,7 +175,7 @@ class _Window:
 def _read(arrays: list[Any], part: tuple[slice, slice], ceiling: int | None) -> list[Any]:
     """Return the same part of each array, in one round of requests where they lie in the storage."""
     if all(isinstance(array, LazyArray) for array in arrays):
-        return read_together(arrays, part, ceiling=ceiling)
+        return read_together(arrays, part, ceiling=ceiling, keep=False)
     return [np.asarray(array[part]) for array in arrays]
 
 

@@ -311,6 +311,12 @@ def test_dask_workers_cut_out_and_open(archive, center, monkeypatch) -> None:
         assert levels == [level(exposure) for exposure in exposures]
         assert client.gather(client.map(opened, exposures.names)) == [exposure.filter for exposure in exposures]
         assert client.submit(lambda: archive.exposures(center).names).result() == exposures.names
+        stack = archive.stack(exposures[:2], center, 16)
+        rows = exposures[0].to_dask()[:20]
+        mean, chunk = client.gather(client.compute([stack.mean(), rows]))
+    np.testing.assert_allclose(mean, stack.mean().compute(scheduler="threads"))
+    with exposures[0].open() as model:
+        np.testing.assert_array_equal(chunk, model.data[:20])
 
 
 def test_the_portal_is_asked_once_and_only_when_needed(portal, stored) -> None:

@@ -95,7 +95,9 @@ def opened(folder: Path, name: str, **options) -> tuple[dict[str, LazyArray], Co
 
 part = st.one_of(
     st.integers(-600, 600),
-    st.builds(slice, *[st.one_of(st.none(), st.integers(-900, 900))] * 2, st.sampled_from([None, 1, 2, 7, -1, -3])),
+    st.builds(
+        slice, *[st.one_of(st.none(), st.integers(-900, 900))] * 2, st.sampled_from([None, 1, 2, 7, -1, -3])
+    ),
 )
 
 
@@ -210,7 +212,9 @@ def test_a_part_of_a_frame_decodes_from_its_restart_points_to_the_same_bytes(dat
         assert bytes(decoded)[start - origin : stop - origin] == data[start:stop]
 
 
-spans = st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 300)).map(lambda s: (s[0], s[0] + s[1])), min_size=1)
+spans = st.lists(
+    st.tuples(st.integers(0, 5000), st.integers(1, 300)).map(lambda s: (s[0], s[0] + s[1])), min_size=1
+)
 
 
 @given(spans, st.integers(0, 500), st.one_of(st.none(), st.integers(0, 6000)))

@@ -239,9 +239,10 @@ def test_what_was_read_is_counted_also_of_what_failed(gate, contents) -> None:
     counts: list[tuple[str, int, int]] = []
     reading = source(gate, count=lambda *read: counts.append(read))
     array = data(reading, indexed=True)
-    assert sum(size for _, _, size in counts) == len(contents[sidecar_key("None.asdf")]) + start(
-        contents, "None.asdf"
-    ) - 54
+    assert (
+        sum(size for _, _, size in counts)
+        == len(contents[sidecar_key("None.asdf")]) + start(contents, "None.asdf") - 54
+    )
     counts.clear()
     array[10:20]
     assert counts == [("None.asdf", 1, 10 * 1000 * 4)]
