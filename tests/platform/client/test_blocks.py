@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 from pathlib import Path
 
@@ -168,7 +169,7 @@ def test_only_the_frames_that_are_touched_are_read_and_less_with_an_index(files,
 
 
 def test_an_index_is_read_back_as_it_was_and_another_files_index_is_passed_over(files, tmp_path) -> None:
-    assert FILE_INDEX_ENDING == sidecar_key("")
+    assert sidecar_key("") == FILE_INDEX_ENDING
     index = build_index(FileSource(files), "lz4.asdf")
     assert FileIndex.from_bytes(index.to_bytes()) == index
     assert FileIndex.from_bytes(b"nonsense") is None
@@ -222,7 +223,7 @@ def test_requests_cover_what_is_asked_for_and_keep_to_the_ceiling(wanted, gap, c
     requests = join(wanted, Costs(gap, ceiling))
     for start, stop in wanted:
         assert any(first <= start and stop <= last for first, last in requests)
-    assert all(before[1] < after[0] for before, after in zip(requests, requests[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(requests))
     asked = sum(last - first for first, last in join(wanted, Costs(0)))
     moved = sum(last - first for first, last in requests)
     assert moved >= asked
@@ -297,7 +298,7 @@ def test_a_streamed_block_ends_with_the_file(tmp_path) -> None:
 
     stream = Stream([5], np.float64)
     with (tmp_path / "a.asdf").open("wb") as out:
-        asdf.AsdfFile({"arrays": {key: stream for key in ARRAYS}}).write_to(out)
+        asdf.AsdfFile({"arrays": dict.fromkeys(ARRAYS, stream)}).write_to(out)
         out.write(np.arange(20.0).tobytes())
     array = opened(tmp_path, "a")[0]["data"]
     np.testing.assert_array_equal(array, np.arange(20.0).reshape(4, 5))

@@ -1,4 +1,4 @@
-"""What goes wrong between a notebook and the storage is survived, or said in one sentence. The S3 server is real."""
+"""What goes wrong between a notebook and a real S3 server is survived, or said in one sentence."""
 
 from __future__ import annotations
 
