@@ -11,7 +11,18 @@ import traceback
 from collections.abc import Callable
 from types import FrameType
 
-from tests.bench import admission, admission_in_hubs, archive, dates, growth, hub_start, rows, sign_ins, spawn
+from tests.bench import (
+    admission,
+    admission_in_hubs,
+    archive,
+    dask_clusters,
+    dates,
+    growth,
+    hub_start,
+    rows,
+    sign_ins,
+    spawn,
+)
 from tests.bench.rows import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -25,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "sweep": dates.sweep,
     "year": dates.year,
     "archive": archive.measure,
+    "dask": dask_clusters.measure,
 }
 
 #: Takes minutes: run where it is named only.

@@ -123,7 +123,7 @@ def _cutouts(archive: Archive, plain: Any, keys: Keys, name: str, words: str, go
     with archive.open(name) as model:
         wcs = model.meta.wcs
         rng = np.random.default_rng(2)
-        places = [SkyCoord(*wcs(*rng.uniform(CUT, SIDE - CUT, 2)), unit="deg") for _ in range(PLACES)]
+        places = [_place(wcs, *rng.uniform(CUT, SIDE - CUT, 2)) for _ in range(PLACES)]
     archive.cutout(name, places[0], CUT)
     moved, first, further, least, requests_made = [], [], [], [], []
     for place in places:
@@ -187,6 +187,7 @@ def _cutouts(archive: Archive, plain: Any, keys: Keys, name: str, words: str, go
 def _others(plain: Any, name: str, place: SkyCoord) -> list[tuple[str, float, int]]:
     """Cut with asdf and with roman_datamodels from an s3fs file: each way's seconds and bytes."""
     found = []
+    where = place.ra.deg, place.dec.deg
     for way, opening in (
         ("asdf.open on an s3fs file", lambda file: asdf.open(file)["roman"]),
         ("roman_datamodels on an s3fs file", datamodels.open),
@@ -197,7 +198,7 @@ def _others(plain: Any, name: str, place: SkyCoord) -> list[tuple[str, float, in
             # The cache of s3fs counts what it fetches.
             with plain.open(f"{BUCKET}/level2/{name}.asdf") as file:
                 model = opening(file)
-                x, y = (int(v) for v in model["meta"]["wcs"].invert(place.ra.deg, place.dec.deg))
+                x, y = (int(v) for v in model["meta"]["wcs"].invert(*where, with_bounding_box=False))
                 for key in ("data", "err", "dq"):
                     np.array(model[key][y - CUT // 2 : y + CUT // 2, x - CUT // 2 : x + CUT // 2])
                 moved = file.cache.total_requested_bytes
@@ -285,9 +286,8 @@ def _stack(archive: Archive) -> Row:
     from distributed import Client, LocalCluster
 
     exposures = [each for each in archive.exposures() if each.name.startswith("layer-")]
-    corners = exposures[0].footprint
-    center = SkyCoord(corners.cartesian.mean(), frame="icrs")
-    position = SkyCoord(center.spherical.lon, center.spherical.lat)
+    with exposures[0].open() as model:
+        position = _place(model.meta.wcs, SIDE / 2, SIDE / 2)
     stack = archive.stack(exposures, position, LAYER)
     warm = archive.stack([_other_name(exposures[0], number) for number in range(4)], position, 8).mean()
     seconds = {}
@@ -358,6 +358,11 @@ class _Gets:
             done += answer.readinto(target[done:])
         answer.read()
         self._idle.append(connection)
+
+
+def _place(wcs: Any, x: float, y: float) -> SkyCoord:
+    # The sample's images are smaller, and so is the box in which their coordinates are said to hold.
+    return SkyCoord(*wcs(x, y, with_bounding_box=False), unit="deg")
 
 
 def _bytes() -> int:

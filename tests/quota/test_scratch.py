@@ -174,7 +174,7 @@ def test_the_command_makes_lists_extends_and_releases(tmp_path: Path) -> None:
 
     run("migrate")
     run("account", "open", "ada", "--tier", "explorer")
-    assert "10 GiB for 30 days cost 0.144 credits" in run("scratch", "price", "10", "30")
+    assert "10 GiB for 30 days cost 0.15 credits" in run("scratch", "price", "10", "30")
     assert "work" in run("scratch", "make", "ada", "work", "10", "30")
     run("scratch", "extend", "1", "5")
     assert "ended" in run("scratch", "release", "1")

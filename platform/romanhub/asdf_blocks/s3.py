@@ -36,7 +36,7 @@ PARTS_AT_ONCE = 4
 #: How often a request is tried, and the wait after the first failure in seconds; it doubles each time.
 TRIES, PAUSE = 6, 0.1
 
-#: Keys that end within so long a time are renewed before they are used.
+#: Keys that end within so long a time are asked for again before they are used.
 SOON = timedelta(minutes=2)
 
 
@@ -48,7 +48,7 @@ class S3Source:
     that is refused is sent once more with new keys. It is picklable if `keys` is; connections are not taken
     along.
 
-    :param keys: returns the keys; called with True for new ones, because those before were refused or end soon.
+    :param keys: returns the keys; asked again when they end soon, and called with True when they were refused.
     :param count: called with the key, the number of requests and of bytes of each read, also of one that failed.
     :param sleep: waits so many seconds.
     :param now: the time, for the end of keys and of signed addresses.
@@ -219,7 +219,7 @@ class S3Source:
         now = self._now() if self._now else datetime.now(UTC)
         with self._lock:
             if self._keys is None or (self._keys.expires and self._keys.expires - now < SOON):
-                self._take(self._ask(self._keys is not None))
+                self._take(self._ask(False))
             keys, connections = self._keys, self._connections
             assert keys is not None
             assert connections is not None
@@ -236,6 +236,8 @@ class S3Source:
                 self._take(self._ask(True))
 
     def _take(self, keys: Keys) -> None:
+        if keys is self._keys:
+            return
         if self._keys is None or keys.base() != self._keys.base():
             self._connections = Connections(keys.base())
         self._keys = keys

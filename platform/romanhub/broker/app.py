@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 import romanhub
-from romanhub.broker.desk import Desk, Guest, LedgerUnavailableError, NotWelcomeError, Settled
+from romanhub.broker.desk import Desk, LedgerUnavailableError, NotWelcomeError, Settled
 from romanhub.broker.issue import Issuer, TooManyKeysError
 from romanhub.broker.minter import Keys, StorageUnavailableError
 from romanhub.broker.policy import PolicyTooLongError
@@ -65,11 +65,16 @@ def create_app(settings: BrokerSettings, *, desk: Desk, issuer: Issuer, clock: C
     async def keys_for(request: Request, wanted: list[str] | None) -> tuple[Settled, Keys]:
         guest = await desk.guest(request)
         settled = await desk.settle(guest, clock(), wanted)
-        return settled, await issuer.keys(guest.name, settled.datasets, settled.scratch)
+        anew = request.method == "POST"
+        return settled, await issuer.keys(guest.name, settled.datasets, settled.scratch, anew=anew)
 
     @app.api_route(f"{prefix}api/credentials", methods=["GET", "POST"], responses=errors)
     async def credentials(request: Request, dataset: _Datasets = None) -> JSONResponse:
-        """Keys, and what they open: data sets and scratch by name."""
+        """Keys, and what they open: data sets and scratch by name.
+
+        GET answers with keys that others of the same person may have, too; POST with ones that are made anew, for
+        whoever was refused with those.
+        """
         settled, keys = await keys_for(request, dataset)
         return _private(
             {
@@ -190,5 +195,3 @@ def _told(error: Exception) -> tuple[HTTPStatus, str, str]:
 def _wait(title: str, why: str) -> tuple[HTTPStatus, str, str]:
     detail = f"Just now {why}. Keys that were given out go on working. Try again in a minute."
     return HTTPStatus.SERVICE_UNAVAILABLE, title, detail
-
-

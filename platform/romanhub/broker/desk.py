@@ -135,7 +135,9 @@ class Desk:
         """Count what a process of a person has read; return whether it was new. Raises LedgerUnavailableError."""
         known = self._datasets.current().datasets
         if unknown := sorted({one.dataset for one in report.reads} - known.keys()):
-            raise NotWelcomeError(f"There is no data set {', '.join(unknown)}. Nothing of this report was counted.")
+            raise NotWelcomeError(
+                f"There is no data set {', '.join(unknown)}. Nothing of this report was counted."
+            )
         found = [
             DataRead(one.dataset, one.region, report.cluster or "", one.bytes, one.requests)
             for one in report.reads

@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 #: before the end on: those that they are given then have to be new.
 MARGIN = timedelta(minutes=20)
 
+#: Keys that somebody asks to be made anew are those that were made so shortly before.
+MOMENT = timedelta(minutes=1)
+
 #: How many keys are remembered at once; the oldest make room.
 _KEPT = 10_000
 
@@ -60,22 +63,32 @@ class Issuer:
         # Of keys with a short life, those with a third left are still given out.
         self._margin = min(MARGIN, life / 3)
         self._limit = mints_a_minute
-        self._kept: OrderedDict[str, Keys] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[Keys, datetime]] = OrderedDict()
         self._making: dict[str, asyncio.Task[Keys]] = {}
         self._made: dict[str, deque[datetime]] = {}
 
     async def keys(
-        self, person: str, datasets: Mapping[str, Dataset], scratch: Mapping[str, ScratchPlace]
+        self,
+        person: str,
+        datasets: Mapping[str, Dataset],
+        scratch: Mapping[str, ScratchPlace],
+        *,
+        anew: bool = False,
     ) -> Keys:
         """Return keys for what a person may use.
+
+        With `anew`, those that are remembered are not given out again, unless they were made a moment ago.
 
         Raises PolicyTooLongError, TooManyKeysError and StorageUnavailableError.
         """
         policy = session_policy(datasets, scratch)
         which = hashlib.sha256(f"{person}\0{policy}".encode()).hexdigest()
         kept = self._kept.get(which)
-        if kept is not None and kept.expiration - self._clock() > self._margin:
-            return kept
+        if kept is not None:
+            keys, made = kept
+            now = self._clock()
+            if (now - made < MOMENT) if anew else (keys.expiration - now > self._margin):
+                return keys
         # However many ask at once, one question goes to the storage.
         task = self._making.get(which)
         if task is None:
@@ -106,7 +119,7 @@ class Issuer:
             made = await asyncio.wait_for(asyncio.to_thread(self._minter.mint, person, policy), self._deadline)
         except TimeoutError:
             raise StorageUnavailableError("the storage did not answer in time") from None
-        self._kept[which] = made
+        self._kept[which] = made, self._clock()
         self._kept.move_to_end(which)
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)

@@ -63,7 +63,9 @@ class RoleMinter:
             region_name=settings.region,
             aws_access_key_id=keys[0].get_secret_value() if keys[0] else None,
             aws_secret_access_key=keys[1].get_secret_value() if keys[1] else None,
-            config=Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}),
+            config=Config(
+                connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
+            ),
         )
 
     def mint(self, person: str, policy: str) -> Keys:

@@ -16,6 +16,7 @@ from romanhub.models.datasets import Dataset
 #: The most characters that AWS takes for a session policy.
 LONGEST = 2048
 
+_CLEAR = ["s3:GetObject", "s3:DeleteObject"]
 _WRITE = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
 
 
@@ -33,35 +34,35 @@ def session_policy(datasets: Mapping[str, Dataset], scratch: Mapping[str, Scratc
     Raises:
         PolicyTooLongError: it has more characters than AWS takes.
     """
-    read = {(one.bucket, one.prefix) for one in datasets.values()}
-    indexes = {(one.bucket, one.index) for one in datasets.values() if one.index is not None}
-    own = {(one.bucket, one.prefix) for one in scratch.values()}
-    writable = {(one.bucket, one.prefix) for one in scratch.values() if one.writable}
-    reading = _outermost(read | own)
-    objects = [_arn(bucket, f"{prefix}*") for bucket, prefix in reading]
-    objects += [
-        _arn(bucket, key)
-        for bucket, key in sorted(indexes)
-        if not any(bucket == within and key.startswith(prefix) for within, prefix in reading)
+    read = _outermost((one.bucket, one.prefix) for one in datasets.values())
+    indexes = sorted({(one.bucket, one.index) for one in datasets.values() if one.index is not None})
+    objects = [_arn(bucket, f"{prefix}*") for bucket, prefix in read]
+    objects += [_arn(bucket, key) for bucket, key in indexes if not _within(read, bucket, key)]
+    writable = _outermost((one.bucket, one.prefix) for one in scratch.values() if one.writable)
+    full = _outermost((one.bucket, one.prefix) for one in scratch.values() if not one.writable)
+    statements = [
+        _allow(actions, resources)
+        for actions, resources in (
+            ("s3:GetObject", objects),
+            (_CLEAR + _WRITE, [_arn(bucket, f"{prefix}*") for bucket, prefix in writable]),
+            (_CLEAR, [_arn(bucket, f"{prefix}*") for bucket, prefix in full]),
+        )
+        if resources
     ]
-    statements = [_allow("s3:GetObject", objects)] if objects else []
-    for bucket in sorted({bucket for bucket, _ in reading}):
-        prefixes = [f"{prefix}*" for within, prefix in reading if within == bucket]
+    listed = _outermost(read + writable + full)
+    for bucket in sorted({bucket for bucket, _ in listed}):
         listing = _allow("s3:ListBucket", _arn(bucket))
+        prefixes = [f"{prefix}*" for within, prefix in listed if within == bucket]
         listing["Condition"] = {"StringLike": {"s3:prefix": _one_or_all(prefixes)}}
         statements.append(listing)
-    if own:
-        statements.append(_allow("s3:DeleteObject", [_arn(b, f"{p}*") for b, p in _outermost(own)]))
-    if writable:
-        statements.append(_allow(_WRITE, [_arn(b, f"{p}*") for b, p in _outermost(writable)]))
     if not statements:
         # Keys without a policy would have all that the role may; these have nothing.
         statements.append({"Effect": "Deny", "Action": "*", "Resource": "*"})
     text = json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
     if len(text) > LONGEST:
         raise PolicyTooLongError(
-            f"You may read {len(datasets)} data sets and have {len(scratch)} scratch spaces, which do not fit into "
-            f"the rights of one key ({len(text)} characters; the limit is {LONGEST}). Ask for some of them: "
+            f"You may read {len(datasets)} data sets and have {len(scratch)} scratch spaces, which do not fit "
+            f"into the rights of one key ({len(text)} characters; the limit is {LONGEST}). Ask for some of them: "
             "?dataset=NAME&dataset=NAME, or ?dataset= for scratch alone."
         )
     return text
@@ -72,9 +73,13 @@ def _outermost(places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for bucket, prefix in sorted(places):
         # Whatever a prefix is within comes before it in this order.
-        if not any(bucket == b and prefix.startswith(p) for b, p in found):
+        if not _within(found, bucket, prefix):
             found.append((bucket, prefix))
     return found
+
+
+def _within(places: Iterable[tuple[str, str]], bucket: str, key: str) -> bool:
+    return any(bucket == within and key.startswith(prefix) for within, prefix in places)
 
 
 def _arn(bucket: str, key: str = "") -> str:

@@ -1,12 +1,13 @@
-"""The archive's object storage as a notebook or a Dask worker reads it: read-only, and silent about keys."""
+"""The archive's object storage as a notebook or a Dask worker reads it: silent about keys."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -24,21 +25,23 @@ from romanhub.asdf_blocks import (
     S3Source,
     UnknownCompressionError,
 )
-from romanhub.client.errors import ArchiveUnavailableError, OutsidePlatformError
+from romanhub.client.credentials import CredentialSource, source
+from romanhub.client.errors import ArchiveUnavailableError
 from romanhub.client.usage import usage
+from romanhub.models.credentials import Credentials
 
-#: The data set that an object belongs to, by the folder that it is in; the index and the rest count as catalogues.
-DATASETS = {"level1": "roman-l1", "level2": "roman-l2", "level3": "roman-l3", "catalogs": "roman-l4"}
+#: Without a broker, the data set that an object counts for, by the folder that it is in, and that of all others.
+FOLDERS = {"level1": "roman-l1", "level2": "roman-l2", "level3": "roman-l3", "catalogs": "roman-l4"}
 OTHERS = "roman-l4"
 
 _TELL = "Please tell the platform's operators."
 
 
 class StorageAccess(BaseModel):
-    """Read-only access to the archive's bucket, as the portal hands it out.
+    """Where the archive's bucket is, and for a storage without a broker a key that reads it.
 
-    It is picklable, so that Dask workers, which have no token for the portal, can read the archive. It
-    never shows what it holds.
+    It is picklable. Without a key, whoever reads fetches keys of their own from the platform's broker: so
+    nothing secret travels to a Dask worker. It never shows what it holds.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
@@ -46,11 +49,8 @@ class StorageAccess(BaseModel):
     endpoint: str | None = Field(repr=False, description="The storage's URL; none for AWS.")
     bucket: str = Field(repr=False, description="The bucket that holds the archive.")
     region: str | None = Field(default=None, repr=False, description="The storage's region.")
-    access_key: SecretStr = Field(repr=False, description="The read-only key's name.")
-    secret_key: SecretStr = Field(repr=False, description="The read-only key.")
-    session_token: SecretStr | None = Field(
-        default=None, repr=False, description="The token that goes with a short-lived key."
-    )
+    access_key: SecretStr | None = Field(default=None, repr=False, description="A read-only key's name.")
+    secret_key: SecretStr | None = Field(default=None, repr=False, description="That key.")
 
     def __str__(self) -> str:
         return repr(self)
@@ -60,58 +60,86 @@ class StorageAccess(BaseModel):
 
 
 class _AccessKeys:
-    """The keys of an access, and new ones from whoever gave it when those are refused."""
+    """The keys of an access, or of the platform's broker, and new ones from it when those are refused."""
 
-    def __init__(self, access: StorageAccess, ask: Callable[[], StorageAccess] | None) -> None:
-        self.access = access
-        self._ask = ask
+    def __init__(self, access: StorageAccess, broker: CredentialSource | None) -> None:
+        self._access = access
+        self._broker = broker
+        self._last: tuple[Credentials, Keys] | None = None
 
-    def __call__(self, renew: bool) -> Keys:
-        if renew and self._ask is not None:
-            try:
-                self.access = self._ask()
-            except OutsidePlatformError:
-                self._ask = None  # a worker of a cluster, which has only what it was given
-        access = self.access
-        return Keys(
+    def __getstate__(self) -> dict[str, Any]:
+        # The process that this comes to fetches keys of its own.
+        return {**self.__dict__, "_last": None}
+
+    def __call__(self, refused: bool) -> Keys:
+        access = self._access
+        if self._broker is None:
+            assert access.access_key is not None
+            assert access.secret_key is not None
+            return Keys(
+                bucket=access.bucket,
+                access_key=access.access_key.get_secret_value(),
+                secret_key=access.secret_key.get_secret_value(),
+                endpoint=access.endpoint,
+                region=access.region,
+            )
+        last = self._last
+        found = self._broker.current(refused=last[0] if refused and last else None)
+        if last and found is last[0]:
+            return last[1]
+        keys = Keys(
             bucket=access.bucket,
-            access_key=access.access_key.get_secret_value(),
-            secret_key=access.secret_key.get_secret_value(),
+            access_key=found.access_key.get_secret_value(),
+            secret_key=found.secret_key.get_secret_value(),
             endpoint=access.endpoint,
             region=access.region,
-            session_token=access.session_token.get_secret_value() if access.session_token else None,
+            session_token=found.session_token.get_secret_value(),
+            expires=found.expiration,
         )
+        self._last = (found, keys)
+        return keys
 
 
 @dataclass(frozen=True)
 class _Count:
-    """Counts reads of the archive's objects."""
+    """Counts reads of the bucket's objects by the data set that they are of."""
 
+    bucket: str
     region: str
+    broker: CredentialSource | None
 
     def __call__(self, key: str, requests: int, size: int) -> None:
-        dataset = DATASETS.get(key.partition("/")[0], OTHERS)
-        usage.add(dataset, self.region, bytes=size, requests=requests)
+        usage.add(self._dataset(key), self.region, bytes=size, requests=requests)
+
+    def _dataset(self, key: str) -> str:
+        if self.broker is None:
+            return FOLDERS.get(key.partition("/")[0], OTHERS)
+        datasets = self.broker.current().datasets
+        here = {name: one for name, one in datasets.items() if one.bucket == self.bucket}
+        # The index of a data set is read for it, and may be read for several: it counts for the first.
+        inside = [name for name, one in here.items() if key.startswith(one.prefix)]
+        longest = sorted(inside, key=lambda name: -len(here[name].prefix))
+        indexed = [name for name, one in here.items() if one.index == key]
+        return next(iter([*longest, *indexed]), OTHERS)
 
 
 class ArchiveStorage:
     """Reads objects and parts of objects of the archive's bucket.
 
     Every failure becomes an ArchiveUnavailableError whose message names no address, bucket or key, and which
-    hides the error that it came from.
+    hides the error that it came from. Keys that have come to their end in the middle of a read are renewed, and
+    the read goes on.
 
-    :param access: the access to begin with.
-    :param ask: gives a new one when the storage refuses it; None for nobody.
+    :param access: where the bucket is.
+    :param keys: where keys come from; the platform's broker if not given.
     """
 
-    def __init__(self, access: StorageAccess, ask: Callable[[], StorageAccess] | None = None) -> None:
-        self._keys = _AccessKeys(access, ask)
-        self.source = S3Source(self._keys, count=_Count(access.region or "us-east-1"))
-
-    @property
-    def access(self) -> StorageAccess:
-        """The access that is used now."""
-        return self._keys.access
+    def __init__(self, access: StorageAccess, keys: CredentialSource | None = None) -> None:
+        self.access = access
+        given = access.access_key is not None and access.secret_key is not None
+        broker = None if given else keys or source()
+        count = _Count(access.bucket, access.region or "us-east-1", broker)
+        self.source = S3Source(_AccessKeys(access, broker), count=count)
 
     def __repr__(self) -> str:
         return "<the archive's storage>"

@@ -9,20 +9,15 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import httpx
-
+from romanhub.client.credentials import source
+from romanhub.client.errors import ArchiveUnavailableError, RomanHubError
 from romanhub.models.usage import MOST_READS, Read, UsageReport
 
-#: The variables that say where reports go and with which token; without them, reads are only counted.
-BROKER_VARIABLE = "ROMANHUB_BROKER_URL"
-TOKEN_VARIABLES = ("ROMANHUB_BROKER_TOKEN", "JUPYTERHUB_API_TOKEN")
+#: The variable that names the Dask cluster that a worker is of.
 CLUSTER_VARIABLE = "DASK_GATEWAY_CLUSTER_NAME"
 
 #: How long reads are gathered before they are reported, in seconds.
 BATCH = 60.0
-
-#: How long the broker may take to take a report, in seconds.
-TIMEOUT = 10.0
 
 
 @dataclass
@@ -88,23 +83,16 @@ class Usage:
                 self.later(BATCH, self.report)
 
 
-def to_broker(report: UsageReport, *, transport: httpx.BaseTransport | None = None) -> bool:
+def to_broker(report: UsageReport) -> bool:
     """Send a report to the platform's broker; return whether it arrived, or has nowhere to go."""
-    url = os.environ.get(BROKER_VARIABLE)
-    token = next((os.environ[name] for name in TOKEN_VARIABLES if os.environ.get(name)), None)
-    if not url or not token:
-        return True
     try:
-        with httpx.Client(transport=transport, timeout=TIMEOUT) as client:
-            answer = client.post(
-                f"{url.rstrip('/')}/api/usage",
-                content=report.model_dump_json(),
-                headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-            )
-    except httpx.HTTPError:
+        source().report(report)
+    except ArchiveUnavailableError:
         return False
-    # What the broker does not understand today it will not understand in a minute.
-    return answer.status_code < 500 and answer.status_code != 429
+    except RomanHubError:
+        # Outside of the platform, or not taken: what is refused today is refused in a minute.
+        return True
+    return True
 
 
 def _later(seconds: float, what: Callable[[], None]) -> None:

@@ -34,15 +34,15 @@ class Settings:
     full: bool = False
 
     @classmethod
-    def load(cls) -> Settings:
-        """The settings of the platform whose folder of state `ROMANHUB_STATE` names.
+    def load(cls, root: Path | None = None) -> Settings:
+        """The settings of the platform in a folder of state: the one that `ROMANHUB_STATE` names if not given.
 
         Raises
         ------
         FileNotFoundError
             Where the platform has never been started there.
         """
-        state = State(default_state())
+        state = State(root or default_state())
         ports = Ports.model_validate_json((state.private / "ports.json").read_text())
         kept = secrets.load(state.private / "secrets.json")
         return cls(state, ports, kept, full=os.environ.get("ROMANHUB_FULL") == "1")
@@ -61,6 +61,16 @@ class Settings:
     def archive_endpoint(self) -> str:
         """The archive's S3 server."""
         return f"http://{HOST}:{self.ports.archive}"
+
+    @property
+    def search_url(self) -> str:
+        """The archive's search service, as people reach it."""
+        return f"{self.url}/services/archive/"
+
+    @property
+    def index(self) -> Path:
+        """The folder of the archive's index: `romanhub archive index` builds it, and the search service reads it."""
+        return self.state.private / "index"
 
     @property
     def ledger_url(self) -> str:

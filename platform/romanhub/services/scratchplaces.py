@@ -14,8 +14,8 @@ from romanhub.models.credentials import ScratchPlace
 def account_folder(account: str) -> str:
     """Return what stands for an account in a key: its name where that is a plain one.
 
-    A policy gives `*`, `?` and `$` a meaning, and a slash begins another prefix; so of other names it is what can be
-    read of them and a digest. It is never the same for two accounts.
+    A policy gives `*`, `?` and `$` a meaning, and a slash begins another prefix; so of other names it is what can
+    be read of them and a digest. It is never the same for two accounts.
     """
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,99}", account):
         return account

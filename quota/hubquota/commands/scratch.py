@@ -115,4 +115,5 @@ def _tell(as_json: bool, found: list[Scratch]) -> None:
 
 
 def _view(one: Scratch) -> dict[str, object]:
-    return plain(one) | {"state": one.state}
+    told: dict[str, object] = plain(one)
+    return told | {"state": one.state}

@@ -93,8 +93,8 @@ def ending_letter(one: Scratch, when: str, grace_days: int) -> Letter:
         "scratch-ending",
         f"{one.id}:{int(one.ends_at.timestamp())}:{when}",
         f"The scratch space {one.name} of {one.account} ends on {one.ends_at:%Y-%m-%d}",
-        f"{one.gib} GiB of scratch, {one.name} on {one.account}, end at {time_text(one.ends_at)}. Extend it, or copy "
-        f"what you need: after its end it cannot be reached, and {grace_days} days later it is taken away.",
+        f"{one.gib} GiB of scratch, {one.name} on {one.account}, end at {time_text(one.ends_at)}. Extend it, or "
+        f"copy what you need: after its end it cannot be reached, and {grace_days} days later it is taken away.",
     )
 
 
@@ -112,6 +112,6 @@ def ended_letter(one: Scratch, reason: str, grace_days: int) -> Letter:
 def price_text(quote: Quote) -> str:
     """Return what a scratch space would cost, as a sentence."""
     return (
-        f"{quote.gib} GiB for {quote.days} days cost {format_credits(quote.price, rounding='up')} credits, charged "
-        f"as time goes by until {time_text(quote.ends_at)}; nothing for the time after an earlier release."
+        f"{quote.gib} GiB for {quote.days} days cost {format_credits(quote.price, rounding='up')} credits, "
+        f"charged as time goes by until {time_text(quote.ends_at)}; nothing for the time after an earlier release."
     )

@@ -15,7 +15,7 @@ def note(connection: Connection, *, person: str, report: str, now: int) -> bool:
     """Note that a report was counted; return False if it had been."""
     values = {"person": person, "report": report, "at": now}
     made = _insert(connection, data_report).values(values).on_conflict_do_nothing()
-    return connection.execute(made).rowcount == 1
+    return connection.execute(made.returning(data_report.c.report)).first() is not None
 
 
 def add(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -10,9 +10,11 @@ from hubquota.models.scratch import Scratch
 from hubquota.storage.tables import account, lease, scratch
 from hubquota.storage.times import moment
 
-_all = select(scratch, account.c.name.label("account"), account.c.kind.label("kind"), lease.c.rate).join_from(
-    scratch, account, scratch.c.account_id == account.c.id
-).join(lease, scratch.c.lease_id == lease.c.id)
+_all = (
+    select(scratch, account.c.name.label("account"), account.c.kind.label("kind"), lease.c.rate)
+    .join_from(scratch, account, scratch.c.account_id == account.c.id)
+    .join(lease, scratch.c.lease_id == lease.c.id)
+)
 _there = scratch.c.cleared_at.is_(None)
 
 

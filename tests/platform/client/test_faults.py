@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +12,9 @@ import pytest
 pytest.importorskip("roman_datamodels", reason="the notebook's side is tested in the analysis environment")
 
 import asdf
+import httpx
 import numpy as np
+from pydantic import SecretStr
 from romanhub.asdf_blocks import (
     ChangedError,
     ChecksumError,
@@ -32,7 +35,10 @@ from romanhub.asdf_blocks import (
 from romanhub.asdf_blocks.connection import signed
 from romanhub.asdf_blocks.s3 import TRIES
 from romanhub.client.archive import Archive
+from romanhub.client.credentials import CredentialSource
 from romanhub.client.errors import ArchiveUnavailableError
+from romanhub.client.storage import ArchiveStorage
+from romanhub.client.usage import usage
 
 from tests.platform.client.conftest import READER_KEY, READER_SECRET, WRITER_KEY, WRITER_SECRET
 from tests.platform.client.gate import Gate, gate_before
@@ -181,8 +187,8 @@ def test_a_credential_that_ends_soon_is_renewed_before_it_does(filled) -> None:
     clock = [datetime(2027, 1, 1, tzinfo=UTC)]
     asked: list[bool] = []
 
-    def keys(renew: bool) -> Keys:
-        asked.append(renew)
+    def keys(refused: bool) -> Keys:
+        asked.append(refused)
         return keys_for(filled.access.endpoint, expires=clock[0] + timedelta(hours=1))
 
     array = data(S3Source(keys, now=lambda: clock[0]))
@@ -191,7 +197,7 @@ def test_a_credential_that_ends_soon_is_renewed_before_it_does(filled) -> None:
     assert asked == [False]
     clock[0] += timedelta(minutes=2)
     array[2]
-    assert asked == [False, True]
+    assert asked == [False, False]
 
 
 def test_keys_that_are_refused_for_good(filled) -> None:
@@ -297,14 +303,48 @@ def test_the_archive_says_it_in_its_own_words(storage_server, stored, sample, ch
     assert f"The archive's file of {image.name}" in text
 
 
-def test_an_archives_access_that_was_refused_is_asked_for_again(stored, portal) -> None:
-    portal.show_archive(stored.access)
-    archive = Archive()
-    name = archive.exposures()[0].name
-    assert portal.asked == ["api/archive"]
-    with archive.open(name) as model:
-        stale = stored.access.model_copy(update={"secret_key": type(stored.access.secret_key)("ended")})
-        archive._connected()._keys.access = stale
-        archive._connected().source._keys = None
-        assert np.isfinite(model.data[3, 3])
-    assert portal.asked == ["api/archive", "api/archive"]
+def test_keys_of_the_broker_are_renewed_where_the_storage_refuses_them_and_do_not_travel(
+    stored, monkeypatch
+) -> None:
+    access = stored.access
+    answers = itertools.count()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        first = next(answers) == 0
+        level2 = {
+            "bucket": access.bucket,
+            "prefix": "level2/",
+            "region": "us-east-1",
+            "title": "t",
+            "mission": "m",
+        }
+        level2 |= {
+            "description": "d",
+            "format": "asdf",
+            "level": 2,
+            "index": "index.json",
+            "citation": {"text": "c"},
+        }
+        keys = {
+            "access_key": access.access_key.get_secret_value(),
+            "secret_key": "has-ended" if first else access.secret_key.get_secret_value(),
+            "session_token": "",
+            "expiration": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
+            "endpoint": access.endpoint,
+            "region": "us-east-1",
+            "datasets": {"the-exposures": level2},
+            "scratch": {},
+        }
+        return httpx.Response(200, json=keys)
+
+    asked: list[str] = []
+    broker = CredentialSource("http://broker/", SecretStr("t"), transport=httpx.MockTransport(answer))
+    plain = access.model_copy(update={"access_key": None, "secret_key": None})
+    storage = ArchiveStorage(plain, broker)
+    assert b"exposures" in storage.read("index.json", "the index")
+    assert asked == ["GET", "POST"]
+    assert usage.total()["the-exposures", "us-east-1"].requests > 0
+    sent = pickle.dumps(storage.source)
+    for secret in stored.secrets[2:]:
+        assert secret.encode() not in sent

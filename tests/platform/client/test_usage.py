@@ -9,6 +9,8 @@ import pytest
 pytest.importorskip("roman_datamodels", reason="the notebook's side is tested in the analysis environment")
 
 import httpx
+from pydantic import SecretStr
+from romanhub.client.credentials import CredentialSource
 from romanhub.client.usage import Amount, Usage, to_broker, usage
 from romanhub.models.usage import Read, UsageReport
 
@@ -81,18 +83,24 @@ def test_a_report_goes_to_the_broker_with_the_servers_token(monkeypatch) -> None
         asked.append(request)
         return httpx.Response(status[0], json={"counted": True})
 
-    transport = httpx.MockTransport(answer)
-    monkeypatch.delenv("ROMANHUB_BROKER_URL", raising=False)
-    assert to_broker(REPORT, transport=transport)
-    assert asked == []
-    monkeypatch.setenv("ROMANHUB_BROKER_URL", "http://broker/services/broker/")
-    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "token")
-    assert to_broker(REPORT, transport=transport)
-    assert str(asked[0].url) == "http://broker/services/broker/api/usage"
+    broker = CredentialSource("http://broker/x/", SecretStr("token"), transport=httpx.MockTransport(answer))
+    monkeypatch.setattr("romanhub.client.usage.source", lambda: broker)
+    assert to_broker(REPORT)
+    assert str(asked[0].url) == "http://broker/x/api/usage"
     assert asked[0].headers["authorization"] == "Bearer token"
     assert UsageReport.model_validate_json(asked[0].content) == REPORT
     status[0] = 503
-    assert not to_broker(REPORT, transport=transport)
+    assert not to_broker(REPORT)
+    status[0] = 422
+    assert to_broker(REPORT)
+
+
+def test_outside_of_the_platform_there_is_nobody_to_tell(monkeypatch) -> None:
+    def nobody() -> CredentialSource:
+        return CredentialSource.from_environment({})
+
+    monkeypatch.setattr("romanhub.client.usage.source", nobody)
+    assert to_broker(REPORT)
 
 
 def test_what_the_archive_reads_is_counted_by_data_set(archive) -> None:

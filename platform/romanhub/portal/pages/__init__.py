@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
+from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
 from romanhub.portal.limits import Limits
@@ -18,18 +19,21 @@ from romanhub.portal.pages import (
     administration,
     audit,
     bulk,
+    clusters,
     limits,
     notices,
     projects,
     purge,
     queue,
     requests,
+    scratch,
     whatif,
 )
 from romanhub.portal.problems import PortalError
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.rendering import STATIC, Pages
+from romanhub.portal.scratching import Scratching
 from romanhub.portal.settings import HubSettings, PortalSettings
 from romanhub.portal.trying import Trying
 
@@ -85,15 +89,19 @@ def more_routes(
     limits_: Limits,
     purging: Purging,
     trying: Trying,
+    clusters_: Clusters,
+    scratching: Scratching,
     pages: Pages,
 ) -> APIRouter:
-    """The routes of notices, limits, purges and other tiers files, to be served under the same path."""
+    """The routes of clusters, scratch, notices, limits, purges and other tiers files, under the same path."""
     router = APIRouter(include_in_schema=False)
     for part in (
+        clusters.routes(gate, desk, clusters_, pages),
         notices.routes(settings.hub, gate, mailbox, pages),
         limits.routes(settings.hub, gate, desk, reading, limits_),
         purge.routes(settings.hub, gate, desk, purging, pages),
         whatif.routes(settings, gate, desk, trying, pages),
+        scratch.routes(settings.hub, gate, scratching, pages),
     ):
         router.include_router(part)
     return router
