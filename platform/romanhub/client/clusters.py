@@ -42,9 +42,13 @@ class ClusterState(_Reply):
 
     def lines(self) -> list[str]:
         """Return what it costs and how long it lasts, as sentences; last, why it ended or what to watch for."""
-        cost = f"{credits_text(self.cost)} credits"
+        # A cluster's first minutes cost less than can be told in hundredths.
+        cost = "less than 0.01 credits" if 0 < self.cost < Decimal("0.01") else f"{self.cost:.2f} credits"
         if self.ended_at is not None:
-            return [f"It has cost {cost}.", f"It ended on {self.ended_at:%Y-%m-%d at %H:%M} UTC. {self.reason or ''}"]
+            return [
+                f"It has cost {cost}.",
+                f"It ended on {self.ended_at:%Y-%m-%d at %H:%M} UTC. {self.reason or ''}",
+            ]
         now = (
             f"{counted(self.workers, 'worker')} now for {credits_text(self.price)} credits an hour"
             if self.workers
@@ -76,9 +80,7 @@ def read_cluster(portal: Portal, name: str) -> ClusterState:
     return portal.get(f"api/clusters/{name}", ClusterState)
 
 
-def read_offer(
-    portal: Portal, account: str | None, *, worker_cores: int = 0, worker_memory: int = 0
-) -> Offer:
+def read_offer(portal: Portal, account: str | None, *, worker_cores: int = 0, worker_memory: int = 0) -> Offer:
     """Return what an account could start now.
 
     Raises what `Portal.get` raises.

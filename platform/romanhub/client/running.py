@@ -7,6 +7,7 @@ import os
 import time
 import weakref
 from contextlib import suppress
+from contextvars import Context
 from html import escape
 from typing import Any
 
@@ -73,7 +74,7 @@ class RomanHubCluster(GatewayCluster):  # type: ignore[misc]
     # What it costs ---------------------------------------------------------------------------------------
 
     def state(self) -> ClusterState | None:
-        """Return the cluster's state, asked for anew where that was not done just now; None while it is unknown."""
+        """Return the cluster's state, asked for anew where that was not done just now; None if it is not known."""
         if self.name is not None and not self.asynchronous and time.monotonic() - self._seen_at > FRESH:
             self._take(self._ask_portal())
         return self._state
@@ -107,7 +108,8 @@ class RomanHubCluster(GatewayCluster):  # type: ignore[misc]
         for line in (*state.warnings, *ended):
             if line not in self._said:
                 self._said.add(line)
-                print(f"Dask cluster: {line}", flush=True)  # noqa: T201  -- a notebook's user reads it
+                # Below the cell that runs now or ran last; else it would go below the one that made the cluster.
+                Context().run(print, f"Dask cluster: {line}", flush=True)
         if (widget := getattr(self, "_cost_widget", None)) is not None:
             widget.value = self._cost_html()
 

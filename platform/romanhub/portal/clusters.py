@@ -189,10 +189,12 @@ class Clusters:
             room = ledger.room(lease.account, person=lease.person, kind=WORKER, rate=rate, limit=limit)
         if use.instruction is not None:
             limit = min(limit or 0, use.instruction.most or 0)
-        ending = ledger.ends_at(lease.account, lease.person) if use.rate else None
+        ending = ledger.ends_at(lease.account, lease.person) if use.rate and not lease.reason else None
         told = list(warnings.get(lease.id, ()))
         if lease.reason:
-            told.append(f"It is being stopped. {lease.reason}")
+            told.append(
+                "It is being stopped." if lease.end_kind == "stopped" else f"It is being stopped. {lease.reason}"
+            )
         elif use.instruction is not None:
             told.append(use.instruction.text)
         return ClusterModel(

@@ -22,7 +22,12 @@ def routes(gate: Gate, desk: Desk, clusters: Clusters, pages: Pages) -> APIRoute
     async def own_clusters(request: Request, before: Earlier = None, visitor: Visitor = person) -> HTMLResponse:
         found = await clusters.mine(visitor, limit=LINES, before=before)
         return pages.page(
-            request, "clusters.html", here="clusters", found=found, before=before, at=desk.clock(), tiers=desk.tiers
+            request,
+            "clusters.html",
+            here="clusters",
+            found=found,
+            before=before,
+            at=desk.clock(),
         )
 
     return router
