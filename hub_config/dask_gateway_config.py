@@ -3,6 +3,7 @@
 from dask_gateway_server.auth import JupyterHubAuthenticator
 from romanhub.dask.backend import LocalClusterBackend
 from romanhub.local.analysis import identity
+from romanhub.local.aws import storage_environment
 from romanhub.local.ports import HOST
 from romanhub.local.settings import REGION, Settings
 
@@ -27,6 +28,7 @@ c.LocalClusterBackend.clusters_directory = str(settings.state.clusters)
 c.LocalClusterBackend.db_url = f"sqlite:///{settings.state.private / 'gateway.sqlite'}"
 c.LocalClusterBackend.db_encrypt_keys = [settings.secrets.gateway_database]
 c.LocalClusterBackend.api_url = f"http://{HOST}:{ports.gateway}/api"
+c.LocalClusterBackend.ready_python = str(settings.roman.python)
 c.LocalClusterBackend.inherited_environment = ["LANG", "LC_ALL", "TZ"]
 
 # Workers run in the very environment of the notebooks.
@@ -38,6 +40,7 @@ c.ClusterConfig.scheduler_cmd = [dask, "scheduler", "--no-dashboard", "--preload
 c.ClusterConfig.worker_cmd = [dask, "worker", "--no-dashboard"]
 c.ClusterConfig.environment = {
     "PATH": f"{settings.roman.bin}:/usr/local/bin:/usr/bin:/bin",
+    **storage_environment(settings.state.aws_config, f"{settings.url}/services/broker/"),
     # As in the kernel: AstroPy uses what it has, and asks no address outside.
     "DASK_DISTRIBUTED__WORKER__PRELOAD": '["romanhub.client.offline", "romanhub.client.dashboard"]',
 }

@@ -3,12 +3,14 @@
 import httpx
 from hubquota.hub import template_paths
 from romanhub.local.analysis import identity
+from romanhub.local.aws import storage_environment
 from romanhub.local.environments import SetupError
 from romanhub.local.ports import HOST
 from romanhub.local.settings import ADMIN, Settings
 from romanhub.local.spawner import LocalServerSpawner
 from romanhub.local.sqlite import write_ahead
 from romanhub.portal.scopes import CUSTOM_SCOPES, REQUEST
+from romanhub.probe.robot import ROBOT
 from romanhub.sign_in import oidc
 from romanhub.sign_in.accounts import InstitutionAccounts, LocalAccounts
 from romanhub.sign_in.settings import load_sign_in
@@ -49,6 +51,9 @@ else:
         "more: the password that you sign in with first becomes yours."
     }
 
+# Its account has no person.
+c.Authenticator.blocked_users = {ROBOT}
+
 # The hub's home page says what is about to be stopped, and why the last server was.
 c.JupyterHub.template_paths = template_paths
 
@@ -66,6 +71,8 @@ environment = identity(settings.roman)
 c.Spawner.environment = {
     "PATH": f"{settings.roman.bin}:/usr/local/bin:/usr/bin:/bin",
     "ROMANHUB_PORTAL_URL": f"{settings.url}/services/portal/",
+    "ROMANHUB_SEARCH_URL": settings.search_url,
+    **storage_environment(settings.state.aws_config, f"{settings.url}/services/broker/"),
     "DASK_GATEWAY__ADDRESS": f"{settings.url}/services/dask-gateway/",
     "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://{HOST}:{ports.gateway_scheduler}",
     "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
@@ -97,9 +104,22 @@ c.JupyterHub.services = [
         "api_token": kept.gateway,
         "display": False,
     },
+    {
+        "name": "broker",
+        "url": f"http://{HOST}:{ports.broker}",
+        "api_token": kept.broker,
+        "display": False,
+    },
+    {
+        "name": "archive",
+        "url": f"http://{HOST}:{ports.search}",
+        "api_token": kept.search,
+        "display": False,
+    },
     {"name": "watch", "api_token": kept.watch},
+    {"name": "probe", "api_token": kept.probe},
 ]
-USES = ["access:services!service=portal", "access:services!service=dask-gateway"]
+USES = [f"access:services!service={name}" for name in ("portal", "dask-gateway", "broker", "archive")]
 # What an auditor or a script may do with allocations is given by a role with one of these.
 c.JupyterHub.custom_scopes = CUSTOM_SCOPES
 c.JupyterHub.load_roles = [
@@ -111,5 +131,12 @@ c.JupyterHub.load_roles = [
         "services": ["watch"],
         "scopes": ["list:users", "read:users", "read:servers", "delete:servers"],
     },
-    {"name": "gateway", "services": ["dask-gateway"], "scopes": ["read:users"]},
+    # The robot prober manages its own account and server, and nobody else's.
+    {
+        "name": "probe",
+        "services": ["probe"],
+        "scopes": [f"{scope}!user={ROBOT}" for scope in ("admin:users", "servers", "access:servers")],
+    },
+    # A cluster's workers have a token of their owner's, for the broker alone; see romanhub.dask.tokens.
+    {"name": "gateway", "services": ["dask-gateway"], "scopes": ["read:users", "tokens"]},
 ]

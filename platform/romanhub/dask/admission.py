@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from hubquota.models.admissions import Admission
 from hubquota.models.clusters import CLUSTER_LABEL, WORKER_LABEL, cluster_key, cluster_of, worker_key
 from hubquota.models.kinds import CLUSTER, WORKER
 from hubquota.models.ledger import Lease, Refused
-from hubquota.models.tiers import Tiers
+from hubquota.models.tiers import Dask, Tiers
 from hubquota.models.words import number_text
 from hubquota.services.book import START_LIMIT
 from hubquota.services.ledger import Ledger
@@ -33,7 +34,7 @@ def first_key(cluster: str) -> str:
 def admit_cluster(
     ledger: Ledger, tiers: Tiers, cluster: ClusterFacts, sizes: Mapping[str, WorkerSize], now: datetime
 ) -> None:
-    """Admit a cluster, and its first worker with it: one that could not run a single worker does not start.
+    """Admit a cluster, and its first worker in the same transaction: without one, it does not start.
 
     Raises:
         Refused: with the limit or the balance, what would be admitted instead, and how to ask for more.
@@ -42,8 +43,8 @@ def admit_cluster(
     account, owner = cluster.account, cluster.owner
     dask = ledger.entitlement(tiers, account, owner).tier.dask
     _, ending = _clusters(ledger, account)
-    record = ledger.admit(
-        account,
+    record = Admission(
+        account=account,
         person=owner,
         kind=CLUSTER,
         key=cluster_key(cluster.name),
@@ -53,11 +54,11 @@ def admit_cluster(
         limit=dask.clusters + len(ending),
         ask=tiers.ask,
     )
-    try:
-        _admit(ledger, tiers, cluster, now, [FIRST], room)
-    except BaseException:
-        ledger.cancel(record.id, NOT_STARTED, "failed")
-        raise
+    leases, refused = ledger.admit_up_to([*_workers(tiers, dask, cluster, now, [FIRST], room), record])
+    if refused is not None:
+        for lease in leases:
+            ledger.cancel(lease.id, NOT_STARTED, "failed")
+        raise refused
 
 
 def check_cluster(
@@ -125,41 +126,32 @@ def admit_workers(
     room = room_for(ledger, tiers, cluster, sizes, now)
     names = [new() for _ in range(min(wanted - len(leases), room.fits))]
     if names:
-        try:
-            leases += _admit(ledger, tiers, cluster, now, names, room)
-        except Refused:
-            # What there was room for a moment ago somebody else has now.
-            return leases
+        dask = ledger.entitlement(tiers, cluster.account, cluster.owner).tier.dask
+        # What there was room for a moment ago somebody else may have now: then it is fewer.
+        admitted, _ = ledger.admit_up_to(_workers(tiers, dask, cluster, now, names, room))
+        leases += admitted
     return leases
 
 
-def _admit(
-    ledger: Ledger, tiers: Tiers, cluster: ClusterFacts, now: datetime, names: list[str], room: Room
-) -> list[Lease]:
-    """Admit workers in order, as many as there is room for; at least one, or raise Refused."""
-    dask = ledger.entitlement(tiers, cluster.account, cluster.owner).tier.dask
-    leases: list[Lease] = []
-    for name in names:
-        try:
-            lease = ledger.admit(
-                cluster.account,
-                person=cluster.owner,
-                kind=WORKER,
-                key=worker_key(cluster.name, name),
-                label=WORKER_LABEL,
-                rate=rate_for(tiers, dask, cluster.size, now),
-                # By cores and memory as well, so many of this size fit beside those that are open.
-                limit=min(dask.workers, room.taken + room.fits),
-                ask=tiers.ask,
-                # A name is given to one worker: what is open under it is a leftover of a crash.
-                settle_leftover=True,
-            )
-        except Refused:
-            if not leases:
-                raise
-            break
-        leases.append(lease)
-    return leases
+def _workers(
+    tiers: Tiers, dask: Dask, cluster: ClusterFacts, now: datetime, names: Sequence[str], room: Room
+) -> list[Admission]:
+    return [
+        Admission(
+            account=cluster.account,
+            person=cluster.owner,
+            kind=WORKER,
+            key=worker_key(cluster.name, name),
+            label=WORKER_LABEL,
+            rate=rate_for(tiers, dask, cluster.size, now),
+            # By cores and memory as well, so many of this size fit beside those that are open.
+            limit=min(dask.workers, room.taken + room.fits),
+            ask=tiers.ask,
+            # A name is given to one worker: what is open under it is a leftover of a crash.
+            settle_leftover=True,
+        )
+        for name in names
+    ]
 
 
 def _clusters(ledger: Ledger, account: str) -> tuple[list[Lease], list[Lease]]:

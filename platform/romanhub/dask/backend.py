@@ -17,14 +17,14 @@ from traitlets import Unicode
 
 from romanhub.dask.charged import ChargedBackend, account_of, size_of
 from romanhub.dask.facts import ClusterFacts, WorkerSize
-from romanhub.dask.folders import OwnFolders
 from romanhub.dask.options import REGION
 from romanhub.dask.payers import NOT_STARTED
+from romanhub.dask.ready import ReadyStarts
 from romanhub.local.processes import birth, is_alive
 from romanhub.local.system_users import SystemUsers, can_separate
 
 
-class LocalClusterBackend(ChargedBackend, OwnFolders):
+class LocalClusterBackend(ChargedBackend, ReadyStarts):
     """Runs schedulers and workers as local processes of their owner's system user.
 
     A lease opens when its process is made and closes at the moment at which the process ends, so that what is
@@ -46,6 +46,7 @@ class LocalClusterBackend(ChargedBackend, OwnFolders):
                 if worker.status < JobStatus.STOPPED:
                     self._follow_worker(worker)
         self.task_pool.spawn(self.rounds.run())
+        self.keep_ready()
 
     # Facts -----------------------------------------------------------------------------------------------
 
@@ -213,7 +214,8 @@ class LocalClusterBackend(ChargedBackend, OwnFolders):
     async def _let_go(self, worker: Any, alive: bool) -> None:
         self._running.pop(worker.state.get("key", ""), None)
         if "lease" in worker.state:
-            await self.policy.ended(worker.state["lease"], self.policy.now() if alive else None)
+            at = self.policy.now() if alive else None
+            await self.policy.ended(worker.state["lease"], at, self.why_ended(worker.cluster.name))
 
     async def do_check_workers(self, workers: list[Any]) -> list[bool]:
         """Which workers run."""
@@ -224,7 +226,12 @@ class LocalClusterBackend(ChargedBackend, OwnFolders):
     def _follow_worker(self, worker: Any) -> None:
         if "lease" in worker.state and "pid" in worker.state:
             lease: int = worker.state["lease"]
-            self._follow(worker.state["key"], worker.state, lambda at: self.policy.ended(lease, at))
+            name = worker.cluster.name
+            self._follow(
+                worker.state["key"],
+                worker.state,
+                lambda at: self.policy.ended(lease, at, self.why_ended(name)),
+            )
 
     def _follow_scheduler(self, cluster: Any) -> None:
         if "pid" in cluster.state:

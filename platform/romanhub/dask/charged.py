@@ -23,6 +23,7 @@ from traitlets import Enum, Unicode
 
 from romanhub.dask.facts import ClusterFacts, WorkerSize
 from romanhub.dask.options import ACCOUNT, GIB, Place, WhereNot, cluster_options
+from romanhub.dask.payers import ENDED
 from romanhub.dask.policy import Policy
 from romanhub.dask.rounds import Rounds
 
@@ -182,6 +183,11 @@ class ChargedBackend(Backend):  # type: ignore[misc]
             )
         most = ceiling.most if highest is None else min(highest, ceiling.most)
         return {**msg, "minimum": min(lowest, ceiling.most), "maximum": most}
+
+    def why_ended(self, cluster_name: str) -> str:
+        """Return why a cluster's worker has ended: what was ordered of the cluster, or that it just has."""
+        order = self.rounds.enforcer.order(cluster_name)
+        return ENDED if order is None else order.reason
 
     async def stop_cluster(self, cluster_name: str, failed: bool = False) -> None:
         """Stop a cluster, and note why where no other reason is known."""

@@ -15,6 +15,10 @@ from romanhub.dask.orders import Order, Orders
 #: How long a scheduler has to retire its workers before they are ended for it. It is the owner's code.
 PATIENCE = timedelta(seconds=60)
 
+#: The same where the whole cluster ends. Its last workers have nobody to hand on to what they hold, and so do not
+#: retire by themselves; they have to be gone before nothing pays for them, which is half a minute after the order.
+LAST_PATIENCE = timedelta(seconds=15)
+
 
 class Decides(Protocol):
     """What says what has to stop: the policy."""
@@ -33,6 +37,11 @@ class Decides(Protocol):
 class _Given:
     order: Order
     since: datetime
+
+    @property
+    def until(self) -> datetime:
+        """Until when the scheduler may carry it out itself."""
+        return self.since + (LAST_PATIENCE if self.order.final else PATIENCE)
 
 
 class Enforcer:
@@ -79,12 +88,13 @@ class Enforcer:
             elif order.allowed > given.order.allowed:
                 # A limit was raised, but not to where it was: what may start now is the policy's to say.
                 self._given[name] = _Given(order, given.since)
-            elif now - given.since >= PATIENCE:
+            elif now >= given.until:
                 self._engine.end_workers(name, list(workers[order.allowed :]))
         for cluster in clusters:
             if named := [key for key in cluster.workers if key in found.named]:
                 self._engine.end_workers(cluster.name, named)
-        return found.next_at
+        waiting = [given.until for given in self._given.values() if given.until > now]
+        return min((at for at in (found.next_at, *waiting) if at is not None), default=None)
 
     async def _give(self, cluster: ClusterFacts, order: Order, now: datetime) -> None:
         self._given[cluster.name] = _Given(order, now)

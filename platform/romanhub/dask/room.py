@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hubquota.models.admissions import MINIMUM_SECONDS
 from hubquota.models.clusters import cluster_of
 from hubquota.models.kinds import WORKER
 from hubquota.models.ledger import Lease, Limit, Refused
@@ -14,7 +15,7 @@ from hubquota.models.tiers import Dask, Tiers
 from hubquota.models.words import duration_text, number_text
 from hubquota.models.workers import worker_rate
 from hubquota.services.book import START_LIMIT
-from hubquota.services.ledger import MINIMUM_SECONDS, Ledger
+from hubquota.services.ledger import Ledger
 
 from romanhub.dask.facts import ClusterFacts, WorkerSize
 

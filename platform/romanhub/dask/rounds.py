@@ -14,6 +14,7 @@ from hubquota.models.ledger import Lease
 from romanhub.dask.admission import first_key
 from romanhub.dask.enforcer import Enforcer
 from romanhub.dask.facts import Engine
+from romanhub.dask.payers import ENDED
 from romanhub.dask.policy import Policy
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,8 @@ class Rounds:
                 await self._policy.cluster_ended(name, None, failed=True)
                 await self._engine.stop_cluster(name, failed=True)
             else:
-                await self._policy.ended(lease.id, None)
+                order = self.enforcer.order(cluster_of(lease.key))
+                await self._policy.ended(lease.id, None, ENDED if order is None else order.reason)
 
     def _may_begin(self, lease: Lease) -> bool:
         cluster = cluster_of(lease.key)

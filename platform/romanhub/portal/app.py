@@ -26,6 +26,7 @@ from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.rendering import Pages
+from romanhub.portal.scratching import Scratching
 from romanhub.portal.settings import PortalSettings
 from romanhub.portal.trying import Trying
 
@@ -50,7 +51,7 @@ def create_app(
     prefix = settings.hub.prefix
     app = FastAPI(
         title="RomanHub portal",
-        description="Accounts, allocations, requests, tiers and the archive of a RomanHub platform. Amounts are "
+        description="Accounts, allocations, requests and tiers of a RomanHub platform. Amounts are "
         "credits as decimal text; times are UTC. Refusals are problem documents (RFC 9457).",
         openapi_tags=api.TAGS,
         # An operation is called like the function that answers it.
@@ -67,17 +68,20 @@ def create_app(
     gate = Gate(doorkeeper, mailbox.unread)
     limits, purging = Limits(desk), Purging(desk, settings.purge_file)
     trying = Trying(desk, seconds=settings.what_if_seconds)
-    clusters = Clusters(desk)
+    clusters, scratching = Clusters(desk), Scratching(desk)
     accounts, reading, acts = Accounts(desk), Reading(desk), Acts(desk)
     rendered = Pages(settings.hub, gate.ticket)
     app.include_router(signin.routes(settings.hub, doorkeeper))
-    app.include_router(api.routes(gate, desk, accounts, reading, acts, settings.archive), prefix=f"{prefix}api")
+    app.include_router(api.routes(gate, desk, accounts, reading, acts), prefix=f"{prefix}api")
     app.include_router(
-        api.more_routes(gate, desk, reading, mailbox, limits, purging, trying, clusters), prefix=f"{prefix}api"
+        api.more_routes(gate, desk, reading, mailbox, limits, purging, trying, clusters, scratching),
+        prefix=f"{prefix}api",
     )
     app.include_router(health_routes(accounts), prefix=f"{prefix}api")
     for part in (
-        pages.more_routes(settings, gate, desk, reading, mailbox, limits, purging, trying, clusters, rendered),
+        pages.more_routes(
+            settings, gate, desk, reading, mailbox, limits, purging, trying, clusters, scratching, rendered
+        ),
         pages.routes(settings.hub, gate, desk, accounts, reading, acts, limits, purging, rendered),
     ):
         app.include_router(part, prefix=prefix.rstrip("/"))

@@ -26,6 +26,7 @@ ITEMS = (
     Item("account", "", "Your account"),
     Item("clusters", "clusters", "Your clusters"),
     Item("requests", "requests", "Your requests"),
+    Item("scratch", "scratch", "Scratch"),
     Item("projects", "projects", "Projects"),
     Item("notices", "notices", "Notices"),
     Item("admin", "admin", "All accounts", auditors=True),

@@ -10,3 +10,5 @@ SERVER: Final = "server"
 WORKER: Final = "dask-worker"
 #: A Dask cluster. Its lease is free: what costs are its workers.
 CLUSTER: Final = "dask-cluster"
+#: Scratch space: so many GiB in a bucket, until a date.
+SCRATCH: Final = "scratch"

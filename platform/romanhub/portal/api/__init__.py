@@ -19,6 +19,7 @@ from romanhub.portal.api import (
     projects,
     purge,
     requests,
+    scratch,
     whatif,
 )
 from romanhub.portal.clusters import Clusters
@@ -29,7 +30,7 @@ from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.problems import described
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
-from romanhub.portal.settings import ArchiveSettings
+from romanhub.portal.scratching import Scratching
 from romanhub.portal.trying import Trying
 
 #: What each tag of the description is about.
@@ -46,21 +47,20 @@ TAGS = [
     {"name": "notices", "description": "The caller's notices, and whether and where they are sent."},
     {"name": "limits", "description": "Other limits than the tier's until a day, other tiers, and caps of a "
      "project's members."},
+    {"name": "scratch", "description": "Scratch space with an end, and what was read of the data."},
     {"name": "purge", "description": "Plans of what is taken from accounts whose time is over, holds, and the way "
      "back. Carrying a plan out is left to the command."},
     {"name": "administration", "description": "All accounts and the whole journal. They need "
      "`custom:romanhub:allocations:read`."},
-    {"name": "platform", "description": "Tiers, the archive, and whether the portal works."},
+    {"name": "platform", "description": "Tiers, and whether the portal works."},
 ]  # fmt: skip
 
 
-def routes(
-    gate: Gate, desk: Desk, accounts: Accounts, reading: Reading, acts: Acts, archive: ArchiveSettings | None
-) -> APIRouter:
+def routes(gate: Gate, desk: Desk, accounts: Accounts, reading: Reading, acts: Acts) -> APIRouter:
     """The API's routes, to be served under the portal's own path."""
     router = _router()
     for part in (
-        platform.routes(gate, accounts, archive),
+        platform.routes(gate, accounts),
         account.routes(gate, desk, accounts, reading),
         requests.routes(gate, reading, acts),
         projects.routes(gate, desk, reading, acts),
@@ -81,8 +81,9 @@ def more_routes(
     purging: Purging,
     trying: Trying,
     clusters_: Clusters,
+    scratching: Scratching,
 ) -> APIRouter:
-    """The API's routes of clusters, notices, limits, purges and other tiers files."""
+    """The API's routes of clusters, scratch, notices, limits, purges and other tiers files."""
     router = _router()
     for part in (
         clusters.routes(gate, clusters_),
@@ -90,6 +91,7 @@ def more_routes(
         limits.routes(gate, desk, reading, limits_),
         purge.routes(gate, reading, purging),
         whatif.routes(gate, desk, trying),
+        scratch.routes(gate, scratching),
     ):
         router.include_router(part)
     return router

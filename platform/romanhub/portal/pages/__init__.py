@@ -26,12 +26,14 @@ from romanhub.portal.pages import (
     purge,
     queue,
     requests,
+    scratch,
     whatif,
 )
 from romanhub.portal.problems import PortalError
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.rendering import STATIC, Pages
+from romanhub.portal.scratching import Scratching
 from romanhub.portal.settings import HubSettings, PortalSettings
 from romanhub.portal.trying import Trying
 
@@ -88,9 +90,10 @@ def more_routes(
     purging: Purging,
     trying: Trying,
     clusters_: Clusters,
+    scratching: Scratching,
     pages: Pages,
 ) -> APIRouter:
-    """The routes of clusters, notices, limits, purges and other tiers files, to be served under the same path."""
+    """The routes of clusters, scratch, notices, limits, purges and other tiers files, under the same path."""
     router = APIRouter(include_in_schema=False)
     for part in (
         clusters.routes(gate, desk, clusters_, pages),
@@ -98,6 +101,7 @@ def more_routes(
         limits.routes(settings.hub, gate, desk, reading, limits_),
         purge.routes(settings.hub, gate, desk, purging, pages),
         whatif.routes(settings, gate, desk, trying, pages),
+        scratch.routes(settings.hub, gate, scratching, pages),
     ):
         router.include_router(part)
     return router
