@@ -152,6 +152,11 @@ def test_the_panel_of_lab_makes_scales_and_ends_a_cluster(platform: Platform, wi
         page.locator(".jp-Dialog input[type=number]").first.fill("1")
         page.locator(".jp-Dialog .jp-mod-accept").click()
         expect(cluster).to_contain_text("Number of Workers: 1", timeout=60_000)
+        expect(cluster).to_contain_text("1 worker now for 0.04 credits an hour", timeout=60_000)
+        cluster.get_by_role("button", name="Scale").click()
+        page.locator(".jp-Dialog input[type=number]").first.fill("99")
+        page.locator(".jp-Dialog .jp-mod-accept").click()
+        expect(cluster).to_contain_text("so the cluster gets 4 instead of 99.", timeout=60_000)
         # Its plots come through the server, in Lab itself.
         expect(page.get_by_role("button", name="Task Stream", exact=True)).to_be_visible(timeout=60_000)
         take(page, "dask-panel")
