@@ -108,6 +108,9 @@ class AllowanceDesk:
             LedgerDownError: the ledger still does not answer.
         """
         done = True
+        if not self._file.path.exists():
+            # Nothing was ever allowed, as on nearly every hub: no start waits for a thread then.
+            return done
         for allowed in await asyncio.to_thread(self._file.waiting, person=person):
             if allowed.started_at is None:
                 done = await self._forget(allowed) and done

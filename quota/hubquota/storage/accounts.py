@@ -110,7 +110,7 @@ def view(connection: Connection, owner: Owner, now: int) -> Account:
     found = _paying_tiers.all(connection, account_id=owner.id, now=now)
     if not found:
         found = _newest_tier.all(connection, account_id=owner.id)
-    return _view(owner, [row.tier for row in found] or [owner.tier])
+    return view_on(owner, [row.tier for row in found] or [owner.tier])
 
 
 def views(connection: Connection, owners: Sequence[Owner], now: int) -> list[Account]:
@@ -129,10 +129,11 @@ def views(connection: Connection, owners: Sequence[Owner], now: int) -> list[Acc
         )
         found = select(allocation.c.account_id, allocation.c.tier).where(allocation.c.id.in_(newest))
         last = {row.account_id: row.tier for row in connection.execute(found)}
-    return [_view(owner, tiers.get(owner.id, [last.get(owner.id, owner.tier)])) for owner in owners]
+    return [view_on(owner, tiers.get(owner.id, [last.get(owner.id, owner.tier)])) for owner in owners]
 
 
-def _view(owner: Owner, tiers: Sequence[str]) -> Account:
+def view_on(owner: Owner, tiers: Sequence[str]) -> Account:
+    """Return an account as its readers see it, on some tiers, of which each may be there more than once."""
     return Account(
         id=owner.id,
         name=owner.name,
