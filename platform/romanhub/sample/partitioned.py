@@ -36,15 +36,16 @@ MARGIN = 10.0
 #: The finest partition, as a HEALPix order: 3.4 arcminutes across.
 FINEST = 10
 
-#: Into how many partitions a catalogue is split, about, as far as FINEST allows: even a small sample has several, as
-#: a large catalogue has.
+#: Into how many partitions a catalogue is split, about, as far as FINEST allows: even a small sample has several,
+#: as a large catalogue has.
 PARTITIONS = 4
 
 
 def make_catalogs(plan: SamplePlan, root: Path, index: ArchiveIndex) -> tuple[HatsRecord, ...]:
     """Make the catalogues from the files that the index lists under `root`, and return their records.
 
-    The sample's mosaic and the table of its sources must be in the index. Catalogues that are there already are replaced.
+    The sample's mosaic and the table of its sources must be in the index. Catalogues that are there
+    already are replaced.
     """
     import pyarrow.parquet as pq
     from roman_datamodels import datamodels
@@ -80,8 +81,8 @@ def write_hats(root: Path, name: str, columns: Iterable[Column], values: Columns
     """Write one catalogue under `root`, where PLACES says, and return what the index says of it."""
     import lsdb
     import pandas as pd
-    from cdshealpix.nested import lonlat_to_healpix
     from astropy.coordinates import Latitude, Longitude
+    from cdshealpix.nested import lonlat_to_healpix
 
     cells = lonlat_to_healpix(
         Longitude(values["ra"], "deg"), Latitude(values["dec"], "deg"), depth=np.uint8(FINEST)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from romanhub.sample.catalog import APERTURE, AT_EDGE, pixel_area
 
-#: A detection is a peak, after the background's neighbourhood is taken off, of so many times the background's scatter.
-#: Single exposures are searched down to less faint sources than the mosaic, so that few detections are noise.
+#: A detection is a peak, after the background's neighbourhood is taken off, of so many times the background's
+#: scatter. Single exposures are searched down to less faint sources than the mosaic, so that few detections are noise.
 THRESHOLD = 4.0
 
 #: Full width at half maximum of what is looked for, pixels: near that of a star.
@@ -86,8 +86,8 @@ def measure(sky: Sky, x: _Floats, y: _Floats) -> tuple[_Floats, _Floats, NDArray
 def detect(sky: Sky) -> tuple[_Floats, _Floats]:
     """Return the columns and rows of the sources that stand out of one exposure's noise.
 
-    Peaks are found as DAOFIND does (Stetson 1987), which tells close neighbours apart. Peaks of any shape are kept,
-    so that galaxies are found too.
+    Peaks are found as DAOFIND does (Stetson 1987), which tells close neighbours apart. Peaks of any shape are
+    kept, so that galaxies are found too.
     """
     from photutils.detection import DAOStarFinder
 

@@ -1,4 +1,4 @@
-"""The sample's catalogues for searches: a mosaic's sources in two filters, detections by epoch, reference stars."""
+"""The sample's catalogues for searches: sources in two filters, detections by epoch, reference stars."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ DETECTION_COLUMNS = (
     Column(
         "flags",
         "",
-        f"Sum of {AT_EDGE}: the aperture touches the exposure's edge; {BAD_PIXELS}: the aperture holds pixels that "
-        "must not be used.",
+        f"Sum of {AT_EDGE}: the aperture touches the exposure's edge; {BAD_PIXELS}: the aperture holds pixels "
+        "that must not be used.",
         "int16",
     ),
     Column("exposure", "", "The name of the exposure in which it was found.", "str"),

@@ -10,8 +10,9 @@ import pytest
 from romanhub.models.archive import ArchiveIndex
 from romanhub.sample.plan import FIELD_CENTER, PLACED_STARS
 
-lsdb = pytest.importorskip("lsdb", reason="catalogues are read in the notebook's environment")
+pytest.importorskip("lsdb", reason="catalogues are read in the notebook's environment")
 
+import lsdb
 import numpy as np
 from astropy.coordinates import SkyCoord
 from romanhub.sample.photometry import sky_of
