@@ -2,6 +2,7 @@
 
 from dask_gateway_server.auth import JupyterHubAuthenticator
 from romanhub.dask.backend import LocalClusterBackend
+from romanhub.local.aws import storage_environment
 from romanhub.local.ports import HOST
 from romanhub.local.settings import Settings
 
@@ -34,6 +35,7 @@ c.ClusterConfig.scheduler_cmd = [dask, "scheduler", "--no-dashboard"]
 c.ClusterConfig.worker_cmd = [dask, "worker", "--no-dashboard"]
 c.ClusterConfig.environment = {
     "PATH": f"{settings.roman.bin}:/usr/local/bin:/usr/bin:/bin",
+    **storage_environment(settings.state.aws_config, f"{settings.url}/services/broker/"),
     # As in the kernel: AstroPy uses what it has, and asks no address outside.
     "DASK_DISTRIBUTED__WORKER__PRELOAD": '["romanhub.client.offline"]',
 }

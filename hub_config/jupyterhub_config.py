@@ -2,6 +2,7 @@
 
 import httpx
 from hubquota.hub import template_paths
+from romanhub.local.aws import storage_environment
 from romanhub.local.environments import SetupError
 from romanhub.local.ports import HOST
 from romanhub.local.settings import ADMIN, Settings
@@ -64,6 +65,7 @@ c.Spawner.env_keep = ["LANG", "LC_ALL", "TZ"]
 c.Spawner.environment = {
     "PATH": f"{settings.roman.bin}:/usr/local/bin:/usr/bin:/bin",
     "ROMANHUB_PORTAL_URL": f"{settings.url}/services/portal/",
+    **storage_environment(settings.state.aws_config, f"{settings.url}/services/broker/"),
     "DASK_GATEWAY__ADDRESS": f"{settings.url}/services/dask-gateway/",
     "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://{HOST}:{ports.gateway_scheduler}",
     "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
@@ -87,9 +89,15 @@ c.JupyterHub.services = [
         "api_token": kept.gateway,
         "display": False,
     },
+    {
+        "name": "broker",
+        "url": f"http://{HOST}:{ports.broker}",
+        "api_token": kept.broker,
+        "display": False,
+    },
     {"name": "watch", "api_token": kept.watch},
 ]
-USES = ["access:services!service=portal", "access:services!service=dask-gateway"]
+USES = [f"access:services!service={name}" for name in ("portal", "dask-gateway", "broker")]
 # What an auditor or a script may do with allocations is given by a role with one of these.
 c.JupyterHub.custom_scopes = CUSTOM_SCOPES
 c.JupyterHub.load_roles = [
@@ -101,5 +109,6 @@ c.JupyterHub.load_roles = [
         "services": ["watch"],
         "scopes": ["list:users", "read:users", "read:servers", "delete:servers"],
     },
-    {"name": "gateway", "services": ["dask-gateway"], "scopes": ["read:users"]},
+    # A cluster's workers have a token of their owner's, for the broker alone; see romanhub.dask.tokens.
+    {"name": "gateway", "services": ["dask-gateway"], "scopes": ["read:users", "tokens"]},
 ]

@@ -15,9 +15,9 @@ from astropy.time import Time
 from pydantic import ValidationError
 
 from romanhub.client.catalog import read_catalog
-from romanhub.client.connection import Portal
+from romanhub.client.credentials import source
 from romanhub.client.cutout import Cutout, SizeLike, cut
-from romanhub.client.errors import ArchiveUnavailableError
+from romanhub.client.errors import ArchiveUnavailableError, NotAllowedError
 from romanhub.client.finding import Finding
 from romanhub.client.search import Records, TimeLike, not_in_archive
 from romanhub.client.sky import AngleLike, Footprint, PositionLike, as_position, vector_of
@@ -28,22 +28,26 @@ if TYPE_CHECKING:
     from roman_datamodels.datamodels import DataModel
 
 
-def _access_from_portal() -> StorageAccess:
-    """Ask the portal for access to the archive's storage."""
-    return Portal.from_environment().get("api/archive", StorageAccess)
+def _access_from_broker() -> StorageAccess:
+    """Ask the broker where the data set is whose index lists the archive's images."""
+    keys = source().current()
+    for one in keys.datasets.values():
+        if one.level is not None and one.index == INDEX_KEY:
+            return StorageAccess(endpoint=keys.endpoint, bucket=one.bucket, region=one.region)
+    raise NotAllowedError("There are no Roman images on this platform that you may read.")
 
 
 class Archive(Finding):
     """The platform's archive of Roman images and catalogues.
 
-    Nothing is read before the first question. An archive is picklable: what a Dask worker gets carries
-    the read-only access to the storage, which is never shown.
+    Nothing is read before the first question. An archive is picklable and carries no keys: a Dask worker
+    fetches its own.
 
-    :param access: the access to the storage; None asks the portal for it when it is first needed.
+    :param access: the access to the storage; None asks the broker for it when it is first needed.
     """
 
     def __init__(
-        self, access: StorageAccess | None = None, *, ask: Callable[[], StorageAccess] = _access_from_portal
+        self, access: StorageAccess | None = None, *, ask: Callable[[], StorageAccess] = _access_from_broker
     ) -> None:
         self._given = access
         self._ask = ask
@@ -51,8 +55,8 @@ class Archive(Finding):
         self._index: ArchiveIndex | None = None
         self._records: Records | None = None
 
-    def __reduce__(self) -> tuple[type[Archive], tuple[StorageAccess]]:
-        return type(self), (self._connected().access,)
+    def __reduce__(self) -> tuple[type[Archive], tuple[StorageAccess | None]]:
+        return type(self), (self._given,)
 
     def __repr__(self) -> str:
         return "<the platform's archive of Roman images: archive.exposures(position=…) searches it>"

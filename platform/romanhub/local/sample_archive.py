@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from romanhub.local.environments import SetupError
-from romanhub.local.settings import BUCKET, REGION, Settings
+from romanhub.local.settings import BUCKET, REGION, SCRATCH_BUCKET, Settings
 from romanhub.models.archive import INDEX_KEY, ArchiveIndex, CatalogRecord, ExposureRecord, HatsFile
 
 if TYPE_CHECKING:
@@ -61,8 +61,10 @@ def publish(folder: Path, client: S3Client, *, progress: Callable[[int, int], No
     total = sum(record.size for record in wanted.values())
     sent = done = 0
     try:
-        if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
-            client.create_bucket(Bucket=BUCKET)
+        there_are = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+        for bucket in (BUCKET, SCRATCH_BUCKET):
+            if bucket not in there_are:
+                client.create_bucket(Bucket=bucket)
         there = _checksums(client)
         for key, record in wanted.items():
             if there.get(key) != record.sha256:

@@ -17,6 +17,9 @@ from romanhub.local.system_users import SystemUsers, can_separate
 BUCKET = "roman-archive"
 REGION = "us-east-1"
 
+#: The bucket that holds people's scratch.
+SCRATCH_BUCKET = "roman-scratch"
+
 #: The administrator's account on one machine.
 ADMIN = "admin"
 
@@ -69,6 +72,12 @@ class Settings:
         """The tiers file: the deployment's own, or the one that `ROMANHUB_TIERS` names."""
         given = os.environ.get("ROMANHUB_TIERS")
         return Path(given) if given else deployment() / "hub_config" / "tiers.yaml"
+
+    @property
+    def datasets_file(self) -> Path:
+        """The file of data sets: the deployment's own, or the one that `ROMANHUB_DATASETS` names."""
+        given = os.environ.get("ROMANHUB_DATASETS")
+        return Path(given) if given else deployment() / "hub_config" / "datasets.yaml"
 
     @property
     def notices_file(self) -> Path | None:

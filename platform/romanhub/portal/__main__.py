@@ -29,8 +29,7 @@ def main(host: str, port: int) -> None:
     """Run the portal of a RomanHub platform, a service behind its hub.
 
     It reads its settings from the environment: the hub's usual variables for a service, HUBQUOTA_DATABASE_URL,
-    HUBQUOTA_TIERS, where something is purged HUBQUOTA_PURGE, and where there is an archive,
-    ROMANHUB_ARCHIVE_ENDPOINT, _BUCKET, _ACCESS_KEY and _SECRET_KEY.
+    HUBQUOTA_TIERS, and where something is purged HUBQUOTA_PURGE.
     """
     try:
         settings = PortalSettings.from_environment(os.environ)

@@ -49,7 +49,7 @@ def create_app(
     prefix = settings.hub.prefix
     app = FastAPI(
         title="RomanHub portal",
-        description="Accounts, allocations, requests, tiers and the archive of a RomanHub platform. Amounts are "
+        description="Accounts, allocations, requests and tiers of a RomanHub platform. Amounts are "
         "credits as decimal text; times are UTC. Refusals are problem documents (RFC 9457).",
         openapi_tags=api.TAGS,
         # An operation is called like the function that answers it.
@@ -69,7 +69,7 @@ def create_app(
     accounts, reading, acts = Accounts(desk), Reading(desk), Acts(desk)
     rendered = Pages(settings.hub, gate.ticket)
     app.include_router(signin.routes(settings.hub, doorkeeper))
-    app.include_router(api.routes(gate, desk, accounts, reading, acts, settings.archive), prefix=f"{prefix}api")
+    app.include_router(api.routes(gate, desk, accounts, reading, acts), prefix=f"{prefix}api")
     app.include_router(
         api.more_routes(gate, desk, reading, mailbox, limits, purging, trying), prefix=f"{prefix}api"
     )

@@ -8,3 +8,5 @@ from typing import Final
 SERVER: Final = "server"
 #: A Dask worker; caps on workers count these.
 WORKER: Final = "dask-worker"
+#: Scratch space: so many GiB in a bucket, until a date.
+SCRATCH: Final = "scratch"

@@ -37,6 +37,8 @@ KINDS: dict[str, Kind] = {
     "allocation-revoked": Kind("an allocation is revoked"),
     "allocation-renewed": Kind("an allocation is renewed", optional=True),
     "allocation-expiring": Kind("the end of an allocation is near"),
+    "scratch-ending": Kind("the end of a scratch space is near"),
+    "scratch-ended": Kind("a scratch space has ended, and when it is taken away"),
     "allocation-expired": Kind("an allocation has ended"),
     "grace-begun": Kind("my last allocation has ended, and my files are kept for a while"),
     "grace-over": Kind("that while is over"),

@@ -212,6 +212,11 @@ class Tiers(Strict):
         allowed = self.tiers[tier].when_down or self.when_down
         return allowed if allowed is not None and allowed.starts else None
 
+    def storage_rate(self, gib: int, on: date) -> int:
+        """Return what so many GiB of scratch cost on a day, in units a second: nothing where no rates say it."""
+        valid = [rates for rates in self.rates if rates.valid_from <= on]
+        return max(valid, key=lambda rates: rates.valid_from).storage_rate(gib) if valid else 0
+
     def largest(self, names: Collection[str]) -> str:
         """Return the largest of some tiers: the last in the file; of unknown ones only, the first named.
 

@@ -27,7 +27,6 @@ from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.problems import described
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
-from romanhub.portal.settings import ArchiveSettings
 from romanhub.portal.trying import Trying
 
 #: What each tag of the description is about.
@@ -46,17 +45,15 @@ TAGS = [
      "back. Carrying a plan out is left to the command."},
     {"name": "administration", "description": "All accounts and the whole journal. They need "
      "`custom:romanhub:allocations:read`."},
-    {"name": "platform", "description": "Tiers, the archive, and whether the portal works."},
+    {"name": "platform", "description": "Tiers, and whether the portal works."},
 ]  # fmt: skip
 
 
-def routes(
-    gate: Gate, desk: Desk, accounts: Accounts, reading: Reading, acts: Acts, archive: ArchiveSettings | None
-) -> APIRouter:
+def routes(gate: Gate, desk: Desk, accounts: Accounts, reading: Reading, acts: Acts) -> APIRouter:
     """The API's routes, to be served under the portal's own path."""
     router = _router()
     for part in (
-        platform.routes(gate, accounts, archive),
+        platform.routes(gate, accounts),
         account.routes(gate, desk, accounts, reading),
         requests.routes(gate, reading, acts),
         projects.routes(gate, desk, reading, acts),

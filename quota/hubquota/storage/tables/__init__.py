@@ -9,6 +9,7 @@ from hubquota.storage.tables.limits import cap, override, spending
 from hubquota.storage.tables.notices import delivery, notice, notice_address, notice_opt_out
 from hubquota.storage.tables.purge import purge_event, purge_hold, purge_item, purge_plan
 from hubquota.storage.tables.requests import request
+from hubquota.storage.tables.scratch import data_read, data_report, scratch
 from hubquota.storage.tables.terms import ending, reminder, renewal, renewal_item, renewal_plan
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "account_part",
     "allocation",
     "cap",
+    "data_read",
+    "data_report",
     "delivery",
     "ending",
     "entry",
@@ -37,6 +40,7 @@ __all__ = [
     "renewal_item",
     "renewal_plan",
     "request",
+    "scratch",
     "segment",
     "spending",
 ]

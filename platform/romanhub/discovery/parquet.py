@@ -1,0 +1,121 @@
+"""Catalogues of sources as they lie in buckets: single Parquet files, or HATS."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from romanhub.discovery.sources import Object, Source
+from romanhub.discovery.tables import CELL, Column, Kind
+from romanhub.models.datasets import Dataset
+
+#: The column of HATS catalogues with each row's cell of order 29.
+HATS_CELL = "_healpix_29"
+
+#: Files of a HATS catalogue that hold no rows of it.
+_NO_ROWS = ("_metadata", "_common_metadata", "data_thumbnail.parquet")
+_PROPERTIES = ("hats.properties", "properties")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+#: Names of position columns where nothing else says them, the likelier ones first.
+_POSITIONS = (("ra", "dec"), ("RA", "DEC"), ("ra_deg", "dec_deg"), ("s_ra", "s_dec"))
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """One catalogue: its files, and its columns of positions."""
+
+    files: tuple[Object, ...]
+    ra: str | None
+    dec: str | None
+    description: str = ""
+
+
+def find(dataset: Dataset, source: Source) -> Catalogue:
+    """Return what a data set of format parquet or hats consists of. Raises SourceError."""
+    objects = source.look(dataset.bucket, dataset.prefix)
+    files = [
+        one
+        for one in objects
+        if one.key.endswith((".parquet", ".pq")) and one.key.rsplit("/", 1)[-1] not in _NO_ROWS and one.size
+    ]
+    ra = dec = None
+    margins: set[str] = set()
+    for one in objects:
+        folder, _, name = one.key.rpartition("/")
+        if name in _PROPERTIES:
+            said = properties(source.read(dataset.bucket, one.key).decode("utf-8", "replace"))
+            # A margin repeats rows of its catalogue, and an index has none of the sky's: neither counts twice.
+            if said.get("dataproduct_type") in ("margin", "index"):
+                margins.add(f"{folder}/")
+            elif "hats_col_ra" in said:
+                ra, dec = said["hats_col_ra"], said.get("hats_col_dec")
+    kept = tuple(one for one in files if not any(one.key.startswith(margin) for margin in margins))
+    return Catalogue(kept, ra, dec)
+
+
+def properties(text: str) -> dict[str, str]:
+    """Return what a HATS properties file says: lines of the form `key=value`."""
+    said = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals and not line.startswith("#"):
+            said[key.strip()] = value.strip()
+    return said
+
+
+def position_columns(names: Iterable[str], ra: str | None, dec: str | None) -> tuple[str | None, str | None]:
+    """Return the columns of positions: those named, else the usual ones, else none."""
+    there = set(names)
+    if ra in there and dec in there:
+        return ra, dec
+    return next((pair for pair in _POSITIONS if there.issuperset(pair)), (None, None))
+
+
+def columns(schema: pa.Schema, ra: str | None, dec: str | None) -> tuple[Column, ...]:
+    """Return the columns that a query may name: those with a plain name and a type that VOTable has.
+
+    Units, descriptions and UCDs are those of the fields' metadata, as the sample's files have them.
+    """
+    found = []
+    for field in schema:
+        kind = _kind(field.type)
+        if kind is None or not _NAME.fullmatch(field.name):
+            continue
+        said: Mapping[bytes, bytes] = field.metadata or {}
+        ucd = said.get(b"ucd", b"").decode("utf-8", "replace")
+        main = {ra: "pos.eq.ra;meta.main", dec: "pos.eq.dec;meta.main"}.get(field.name, "")
+        unit = said.get(b"unit", b"").decode("utf-8", "replace") or ("deg" if main else "")
+        found.append(
+            Column(
+                name=field.name,
+                kind=kind,
+                unit=unit,
+                ucd=ucd or main,
+                description=said.get(b"description", b"").decode("utf-8", "replace"),
+                xtype="timestamp" if kind == "timestamp" else "",
+                indexed=bool(main),
+            )
+        )
+    return tuple(found)
+
+
+def _kind(type_: pa.DataType) -> Kind | None:
+    if pa.types.is_dictionary(type_):
+        type_ = type_.value_type
+    tests: Sequence[tuple[Kind, bool]] = (
+        ("boolean", pa.types.is_boolean(type_)),
+        ("short", pa.types.is_int16(type_) or pa.types.is_int8(type_) or pa.types.is_uint8(type_)),
+        ("int", pa.types.is_int32(type_) or pa.types.is_uint16(type_)),
+        ("long", pa.types.is_int64(type_) or pa.types.is_uint32(type_)),
+        ("float", pa.types.is_float32(type_) or pa.types.is_float16(type_)),
+        ("double", pa.types.is_float64(type_)),
+        ("text", pa.types.is_string(type_) or pa.types.is_large_string(type_)),
+        ("timestamp", pa.types.is_timestamp(type_)),
+    )
+    return next((kind for kind, holds in tests if holds), None)
+
+
+__all__ = ["CELL", "HATS_CELL", "Catalogue", "columns", "find", "position_columns", "properties"]
