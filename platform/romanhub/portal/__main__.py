@@ -63,6 +63,7 @@ async def _serve(settings: PortalSettings, tiers: TiersFile, host: str, port: in
             tiers=tiers,
             hub=HubClient(settings.hub, http),
             clock=lambda: datetime.now(UTC),
+            http=http,
         )
         server = uvicorn.Server(
             uvicorn.Config(app, host=host, port=port, server_header=False, timeout_graceful_shutdown=5)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
+import httpx
 from fastapi import FastAPI
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFile
@@ -20,8 +22,11 @@ from romanhub.portal.failures import Failures
 from romanhub.portal.gate import Gate
 from romanhub.portal.headers import SecurityHeaders
 from romanhub.portal.hub import HubClient
+from romanhub.portal.imagesearch import ImageSearch
+from romanhub.portal.keyedstorage import KeyedStorage
 from romanhub.portal.limits import Limits
 from romanhub.portal.mailbox import Mailbox
+from romanhub.portal.previews import Previews
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.rendering import Pages
@@ -36,6 +41,7 @@ def create_app(
     tiers: TiersFile,
     hub: HubClient,
     clock: Callable[[], datetime],
+    http: httpx.AsyncClient | None = None,
 ) -> FastAPI:
     """Return the portal.
 
@@ -45,6 +51,7 @@ def create_app(
         tiers: the tiers file.
         hub: answers who is who.
         clock: gives the present time, with its zone.
+        http: what the archive's search is asked through; it is not closed here. None has no search.
     """
     prefix = settings.hub.prefix
     app = FastAPI(
@@ -67,7 +74,10 @@ def create_app(
     limits, purging = Limits(desk), Purging(desk, settings.purge_file)
     trying = Trying(desk, seconds=settings.what_if_seconds)
     accounts, reading, acts = Accounts(desk), Reading(desk), Acts(desk)
-    rendered = Pages(settings.hub, gate.ticket)
+    viewer = Path(settings.viewer) if settings.viewer else None
+    rendered = Pages(settings.hub, gate.ticket, viewer if viewer and viewer.is_file() else None)
+    search = ImageSearch(settings.search_url, http) if settings.search_url and http else None
+    previews = Previews(KeyedStorage(settings.broker_url).read) if settings.broker_url else None
     app.include_router(signin.routes(settings.hub, doorkeeper))
     app.include_router(api.routes(gate, desk, accounts, reading, acts), prefix=f"{prefix}api")
     app.include_router(
@@ -75,7 +85,9 @@ def create_app(
     )
     app.include_router(health_routes(accounts), prefix=f"{prefix}api")
     for part in (
-        pages.more_routes(settings, gate, desk, reading, mailbox, limits, purging, trying, rendered),
+        pages.more_routes(
+            settings, gate, desk, reading, mailbox, limits, purging, trying, doorkeeper, search, previews, rendered
+        ),
         pages.routes(settings.hub, gate, desk, accounts, reading, acts, limits, purging, rendered),
     ):
         app.include_router(part, prefix=prefix.rstrip("/"))

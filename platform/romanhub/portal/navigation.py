@@ -24,6 +24,7 @@ class Item:
 
 ITEMS = (
     Item("account", "", "Your account"),
+    Item("archive", "archive", "Archive"),
     Item("requests", "requests", "Your requests"),
     Item("projects", "projects", "Projects"),
     Item("notices", "notices", "Notices"),

@@ -13,14 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio.to_thread
-import boto3
 import numpy as np
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-
-from romanhub.portal.settings import ArchiveSettings
 
 log = logging.getLogger(__name__)
 
@@ -51,36 +46,14 @@ class Subject(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    dataset: str
     key: str
     sha256: str
     size: int
 
 
-#: Returns the bytes of an object of the archive; may wait, and raises OSError.
-ReadObject = Callable[[str], bytes]
-
-
-def reader(settings: ArchiveSettings) -> ReadObject:
-    """Return what reads objects of the archive with the portal's key, which can only read."""
-    client: Any = boto3.client(
-        "s3",
-        endpoint_url=settings.endpoint,
-        region_name=settings.region,
-        aws_access_key_id=settings.access_key,
-        aws_secret_access_key=settings.secret_key.get_secret_value(),
-        config=Config(connect_timeout=5, read_timeout=30, max_pool_connections=AT_ONCE),
-    )
-
-    def read(key: str) -> bytes:
-        try:
-            data: bytes = client.get_object(Bucket=settings.bucket, Key=key)["Body"].read()
-        except (BotoCoreError, ClientError) as error:
-            raise OSError(type(error).__name__) from error
-        return data
-
-    return read
-
-
+#: Returns the bytes of an image for the owner of a token; may wait, and raises OSError.
+ReadImage = Callable[[str, str, str], bytes]
 
 
 class Previews:
@@ -89,7 +62,7 @@ class Previews:
     A preview is kept under the checksum of its image, so that one of an image that changed is never shown.
     """
 
-    def __init__(self, read: ReadObject, *, kept_bytes: int = KEPT_BYTES, at_once: int = AT_ONCE) -> None:
+    def __init__(self, read: ReadImage, *, kept_bytes: int = KEPT_BYTES, at_once: int = AT_ONCE) -> None:
         self._read = read
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._bytes = 0
@@ -97,8 +70,8 @@ class Previews:
         self._making: dict[str, asyncio.Task[bytes]] = {}
         self._turn = asyncio.Semaphore(at_once)
 
-    async def of(self, subject: Subject) -> bytes:
-        """Return the PNG file of an image's preview. Raises NoPreviewError."""
+    async def of(self, subject: Subject, token: str) -> bytes:
+        """Return the PNG file of an image's preview for the owner of a token. Raises NoPreviewError."""
         kept = self._kept.get(subject.sha256)
         if kept is not None:
             self._kept.move_to_end(subject.sha256)
@@ -107,21 +80,23 @@ class Previews:
         if task is None:
             if len(self._making) >= WAITING:
                 raise NoPreviewError("Too many previews are being made. Load the page again in a minute.")
-            task = asyncio.create_task(self._make(subject))
+            task = asyncio.create_task(self._make(subject, token))
             self._making[subject.sha256] = task
             task.add_done_callback(lambda _done: self._making.pop(subject.sha256, None))
         # Somebody who goes away does not take the preview from others who wait for it.
         return await asyncio.shield(task)
 
-    async def _make(self, subject: Subject) -> bytes:
+    async def _make(self, subject: Subject, token: str) -> bytes:
         if subject.size > LARGEST_FILE:
             raise NoPreviewError("The image is too large for a preview.")
         async with self._turn:
             try:
-                picture = await anyio.to_thread.run_sync(lambda: make_preview(self._read(subject.key)))
+                picture = await anyio.to_thread.run_sync(
+                    lambda: make_preview(self._read(token, subject.dataset, subject.key))
+                )
             except OSError as error:
-                log.error("The archive's storage did not give an image for a preview: %s", error)
-                raise NoPreviewError("The archive's storage did not answer.") from error
+                log.warning("No image for a preview: %s", error)
+                raise NoPreviewError(f"There is no preview: {error}") from error
         self._kept[subject.sha256] = picture
         self._bytes += len(picture)
         while self._bytes > self._most:

@@ -73,7 +73,11 @@ async def test_scratch_is_its_owners_alone_and_only_until_its_end(storage: Stora
         assert not may(his, operation, **own, **more)
     assert not may(his, "list_objects_v2", Bucket=place["bucket"], Prefix="scratch/ada/")
     assert not may(
-        his, "copy_object", Bucket=place["bucket"], Key="scratch/bob/x", CopySource=f"{place['bucket']}/{own['Key']}"
+        his,
+        "copy_object",
+        Bucket=place["bucket"],
+        Key="scratch/bob/x",
+        CopySource=f"{place['bucket']}/{own['Key']}",
     )
     # Over its size it can be read and cleared, and not be written.
     spaces.measured(one.id, GIB + 1)
@@ -121,7 +125,9 @@ async def test_all_of_a_persons_processes_have_the_same_keys(world: World) -> No
 async def test_one_person_cannot_have_any_number_of_keys_made(world: World) -> None:
     ada = world.add("ada", "early-birds", "survey-team")
     for query in (["roman-l2"], ["early"], ["team"], ["team", "early"], [""]):
-        assert (await world.web.get(f"{API}credentials", headers=ada, params={"dataset": query})).status_code == 200
+        assert (
+            await world.web.get(f"{API}credentials", headers=ada, params={"dataset": query})
+        ).status_code == 200
     refused = await world.web.get(f"{API}credentials", headers=ada)
     assert (refused.status_code, refused.json()["title"]) == (429, "Too many keys")
     assert 0 < int(refused.headers["retry-after"]) <= 61
@@ -216,5 +222,7 @@ def test_the_storages_log_names_the_person(storage: Storage, world: World, perso
     name = session_name(person)
     assert 2 <= len(name) <= 64
     assert name.startswith(person) if person in ("ada", "ada@example.org") else "=" in name
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]})
+    policy = json.dumps(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
+    )
     assert not readable(storage.client(world.minter.mint(person, policy)))

@@ -31,7 +31,12 @@ def dataset(prefix: str, bucket: str = "roman-archive", index: str | None = None
 
 def place(prefix: str, *, writable: bool = True) -> ScratchPlace:
     return ScratchPlace(
-        bucket="scratch", prefix=prefix, region="r-1", writable=writable, ends=datetime(2027, 1, 1, tzinfo=UTC), gib=1
+        bucket="scratch",
+        prefix=prefix,
+        region="r-1",
+        writable=writable,
+        ends=datetime(2027, 1, 1, tzinfo=UTC),
+        gib=1,
     )
 
 

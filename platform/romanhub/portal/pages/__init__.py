@@ -9,13 +9,16 @@ from fastapi.responses import Response
 
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
+from romanhub.portal.auth import Doorkeeper
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
+from romanhub.portal.imagesearch import ImageSearch
 from romanhub.portal.limits import Limits
 from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.pages import (
     account,
     administration,
+    archive,
     audit,
     bulk,
     limits,
@@ -26,10 +29,11 @@ from romanhub.portal.pages import (
     requests,
     whatif,
 )
+from romanhub.portal.previews import Previews
 from romanhub.portal.problems import PortalError
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
-from romanhub.portal.rendering import STATIC, Pages
+from romanhub.portal.rendering import Pages
 from romanhub.portal.settings import HubSettings, PortalSettings
 from romanhub.portal.trying import Trying
 
@@ -62,7 +66,7 @@ def routes(
 
     @router.get("/static/{version}/{name}")
     async def static(version: str, name: str) -> Response:
-        if name not in STATIC:
+        if name not in pages.static:
             raise PortalError(HTTPStatus.NOT_FOUND, "There is no such file.")
         # A page of another version of the portal may still ask for its own version of the file.
         kept = f"public, max-age={_YEAR_SECONDS}, immutable" if version == pages.version(name) else "no-cache"
@@ -70,8 +74,9 @@ def routes(
             "Cache-Control": kept,
             # Pages have origins of their own; these files are for everybody anyway.
             "Cross-Origin-Resource-Policy": "cross-origin",
+            "Access-Control-Allow-Origin": "*",
         }
-        return Response(pages.static[name], media_type=STATIC[name], headers=headers)
+        return Response(pages.static[name], media_type=pages.media_type(name), headers=headers)
 
     return router
 
@@ -85,15 +90,19 @@ def more_routes(
     limits_: Limits,
     purging: Purging,
     trying: Trying,
+    doorkeeper: Doorkeeper,
+    search: ImageSearch | None,
+    previews: Previews | None,
     pages: Pages,
 ) -> APIRouter:
-    """The routes of notices, limits, purges and other tiers files, to be served under the same path."""
+    """The routes of notices, limits, purges, other tiers files and the archive, to be served under the same path."""
     router = APIRouter(include_in_schema=False)
     for part in (
         notices.routes(settings.hub, gate, mailbox, pages),
         limits.routes(settings.hub, gate, desk, reading, limits_),
         purge.routes(settings.hub, gate, desk, purging, pages),
         whatif.routes(settings, gate, desk, trying, pages),
+        archive.routes(settings.hub, gate, doorkeeper, search, previews, pages),
     ):
         router.include_router(part)
     return router

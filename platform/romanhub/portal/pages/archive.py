@@ -56,7 +56,7 @@ def routes(
             except SearchUnavailableError:
                 wrong = "The archive's search does not answer. Try again in a minute."
             except PortalError as refusal:
-                wrong = refusal.detail
+                wrong = str(refusal)
         answer = pages.page(
             request,
             "archive.html",
@@ -66,7 +66,7 @@ def routes(
             most=SHOWN,
             found=found,
             wrong=wrong,
-            previews=_previews(found, doorkeeper) if previews else {},
+            previews=_previews(found, doorkeeper, request) if previews else {},
             notebook=_notebook(settings, conditions) if found is not None else "",
             nonce=nonce,
         )
@@ -78,9 +78,9 @@ def routes(
         """A preview, for whoever has its address, which only a page of somebody who may read the image has."""
         if previews is None:
             raise PortalError(HTTPStatus.NOT_FOUND, "There is no such preview.")
-        subject = Subject.model_validate_json(doorkeeper.unsealed(pass_))
+        what, token = await doorkeeper.passed(pass_)
         try:
-            picture = await previews.of(subject)
+            picture = await previews.of(Subject.model_validate_json(what), token)
         except NoPreviewError as error:
             raise PortalError(HTTPStatus.NOT_FOUND, str(error)) from error
         # The page that shows it has an origin of its own.
@@ -90,14 +90,13 @@ def routes(
     return router
 
 
-def _previews(found: Found | None, doorkeeper: Doorkeeper) -> dict[str, str]:
+def _previews(found: Found | None, doorkeeper: Doorkeeper, request: Request) -> dict[str, str]:
     """Return the last part of the address of each image's preview, by the image's name."""
-    return {
-        image.name: doorkeeper.sealed(
-            Subject(key=image.key, sha256=image.sha256, size=image.size).model_dump_json()
-        )
+    subjects = {
+        image.name: Subject(dataset=image.dataset, key=image.key, sha256=image.sha256, size=image.size)
         for image in (found.images if found else ())
     }
+    return {name: doorkeeper.pass_for(request, one.model_dump_json()) for name, one in subjects.items()}
 
 
 def _notebook(settings: HubSettings, conditions: Conditions | None) -> str:
