@@ -65,6 +65,7 @@ c.Spawner.env_keep = ["LANG", "LC_ALL", "TZ"]
 c.Spawner.environment = {
     "PATH": f"{settings.roman.bin}:/usr/local/bin:/usr/bin:/bin",
     "ROMANHUB_PORTAL_URL": f"{settings.url}/services/portal/",
+    "ROMANHUB_SEARCH_URL": settings.search_url,
     **storage_environment(settings.state.aws_config, f"{settings.url}/services/broker/"),
     "DASK_GATEWAY__ADDRESS": f"{settings.url}/services/dask-gateway/",
     "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://{HOST}:{ports.gateway_scheduler}",
@@ -98,9 +99,15 @@ c.JupyterHub.services = [
         "api_token": kept.broker,
         "display": False,
     },
+    {
+        "name": "archive",
+        "url": f"http://{HOST}:{ports.search}",
+        "api_token": kept.search,
+        "display": False,
+    },
     {"name": "watch", "api_token": kept.watch},
 ]
-USES = [f"access:services!service={name}" for name in ("portal", "dask-gateway", "broker")]
+USES = [f"access:services!service={name}" for name in ("portal", "dask-gateway", "broker", "archive")]
 # What an auditor or a script may do with allocations is given by a role with one of these.
 c.JupyterHub.custom_scopes = CUSTOM_SCOPES
 c.JupyterHub.load_roles = [

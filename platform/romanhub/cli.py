@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from romanhub import __version__
+from romanhub.commands.archive import archive
 from romanhub.commands.datasets import datasets
 from romanhub.local.environments import SetupError
 from romanhub.local.layout import State, default_state
@@ -88,6 +89,7 @@ def clean(yes: bool) -> None:
     click.echo(remove(state))
 
 
+romanhub.add_command(archive)
 romanhub.add_command(datasets)
 
 

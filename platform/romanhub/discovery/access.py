@@ -70,8 +70,8 @@ class Doorkeeper:
             if self._anonymous:
                 return self._reads(ANONYMOUS, ())
             raise NotSignedInError(
-                "Send a hub token, as `Authorization: Bearer TOKEN`, or as the password of HTTP Basic with any user name. "
-                "The hub's page Token makes one."
+                "Send a hub token, as `Authorization: Bearer TOKEN`, or as the password of HTTP Basic with any "
+                "user name. The hub's page Token makes one."
             )
         token = _token(header)
         identity = await self._hub.identify(token)
@@ -98,7 +98,7 @@ def _token(header: str) -> str:
             value = ""
     if scheme.lower() not in ("bearer", "token", "basic") or not _TOKEN.fullmatch(value):
         raise NotSignedInError(
-            "The Authorization header has to read `Bearer`, a space and a hub token, or to be HTTP Basic with a hub "
-            "token as the password."
+            "The Authorization header has to read `Bearer`, a space and a hub token, or to be HTTP Basic with a "
+            "hub token as the password."
         )
     return value

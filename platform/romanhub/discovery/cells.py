@@ -93,7 +93,7 @@ def image_cells(ra: Array, dec: Array, reach: Array) -> NDArray[np.int64]:
 
 
 def image_ranges(ra: float, dec: float, radius: float, classes: Iterable[int], *, reaching: bool) -> Ranges | None:
-    """Return ranges of `image_cells` of all images that may touch a cone, or (not `reaching`) are centred in it."""
+    """Return ranges of `image_cells`: of images that may touch a cone or, not `reaching`, are centred there."""
     found: Ranges = []
     for each in classes:
         ranges = cone_ranges(ra, dec, radius + (class_reach(each) if reaching else 0.0), IMAGE_ORDER)

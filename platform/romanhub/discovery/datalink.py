@@ -1,4 +1,4 @@
-"""DataLink 1.1: what there is of an image. There are no public addresses of files; the links say how to open it."""
+"""DataLink 1.1: what there is of an image. Files have no public addresses; the links say how to open them."""
 
 from __future__ import annotations
 

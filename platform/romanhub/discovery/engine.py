@@ -15,8 +15,8 @@ from romanhub.discovery import functions
 from romanhub.discovery.store import Place
 from romanhub.discovery.tables import Contents
 
-#: What makes the database a room without doors: no files, no network, no extensions, no names of Python's, and no way
-#: to change any of it. It is set once the store's file is open.
+#: What makes the database a room without doors: no files, no network, no extensions, no names of Python's, and no
+#: way to change any of it. It is set once the store's file is open.
 _LOCKED = (
     "enable_external_access = false",
     "autoinstall_known_extensions = false",
@@ -150,13 +150,13 @@ class Engine:
             with stop.watching(cursor):
                 clock.start()
                 relation = cursor.sql(statement.sql, params=list(statement.parameters))
-                table: pa.Table = relation.to_arrow_table()
-                return table
+                found: pa.Table = relation.to_arrow_table()
+                return found
         except duckdb.InterruptException:
             if stop.reason is TooLongError:
                 raise TooLongError(
-                    f"The query took longer than the {limits.seconds:.0f} seconds that it may. Ask for a smaller part "
-                    "of the sky or fewer columns, or run it as an asynchronous job, which may take longer."
+                    f"The query took longer than the {limits.seconds:.0f} seconds that it may. Ask for a smaller "
+                    "part of the sky or fewer columns, or run it as an asynchronous job, which may take longer."
                 ) from None
             raise CancelledError("The query was taken back.") from None
         except duckdb.OutOfMemoryException:

@@ -99,7 +99,7 @@ def footprint_table(name: str, dataset: Dataset, images: Sequence[ExposureRecord
     seconds = np.array([image.exposure_time for image in images])
     unknown = (float("nan"), float("nan"))
     bands = np.array([BANDS.get(image.optical_element, unknown) for image in images])
-    low, high = np.where(np.isnan(bands), None, bands).T
+    low, high = (pa.array(side, from_pandas=True).to_pylist() for side in bands.T)
     count = len(images)
     regions = [
         "POLYGON ICRS " + " ".join(f"{number!r}" for corner in image.footprint for number in corner)

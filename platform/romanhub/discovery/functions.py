@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import duckdb
 import numpy as np
@@ -13,7 +13,7 @@ from romanhub.discovery import geometry
 from romanhub.discovery.geometry import Array, Truth
 from romanhub.discovery.ranges import touches_range
 
-_Lists = pa.ChunkedArray
+_Lists: TypeAlias = "pa.ChunkedArray"
 
 
 class _Rows:

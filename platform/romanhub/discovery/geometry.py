@@ -9,7 +9,7 @@ images it looks at. Vectors are unit vectors; angles are radians unless a name s
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +101,7 @@ def box(ra: float, dec: float, width: float, height: float) -> tuple[float, ...]
 
 
 def from_edges(polygons: Array, points: Array) -> Array:
-    """Return the angle, shape (n,), from points, shape (n, 3), to the nearest edge of polygons, shape (n, k, 3)."""
+    """Return the angles, shape (n,), from points, shape (n, 3), to the nearest edges of polygons, (n, k, 3)."""
     start, stop = polygons, np.roll(polygons, -1, axis=1)
     normal = np.cross(start, stop)
     length = np.linalg.norm(normal, axis=-1)
@@ -164,12 +164,13 @@ def edges_cross(a: Array, b: Array) -> Truth:
             np.sum(np.cross(stop_b, normal_b) * meet, axis=-1),
         ]
     )
-    crossing: Truth = ((sides > 0).all(axis=0) | (sides < 0).all(axis=0)).any(axis=(1, 2))
+    met: Any = np.logical_or((sides > 0).all(axis=0), (sides < 0).all(axis=0))
+    crossing: Truth = np.any(met, axis=(1, 2))
     return crossing
 
 
 def _each(polygons: Array, points: Array, test: Callable[[Array, Array], Truth]) -> Truth:
-    """Test polygons, shape (n, k, 3), against several points each, shape (n, m, 3); the answer has shape (n, m)."""
+    """Test polygons, shape (n, k, 3), against several points each, (n, m, 3); the answer has shape (n, m)."""
     return np.stack([test(polygons, points[:, place]) for place in range(points.shape[1])], axis=1)
 
 
@@ -222,7 +223,8 @@ def within(a: Array, b: Array) -> Truth:
         point = _point(a)
         return covers(outer, point) & ((_radius(a) == 0) | (from_edges(outer, point) >= _radius(a) - EDGE))
     polygons = corners(a)
-    return _each(outer, polygons, covers).all(axis=1) & ~edges_cross(outer, polygons)
+    whole: Truth = np.all(_each(outer, polygons, covers), axis=1) & ~edges_cross(outer, polygons)
+    return whole
 
 
 def area(shapes: Array) -> Array:

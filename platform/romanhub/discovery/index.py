@@ -166,14 +166,10 @@ def _prepare(connection: duckdb.DuckDBPyConnection, work: Path) -> None:
         found[known] = cells.cell_numbers(numbers[0][known] % 360, numbers[1][known], cells.SOURCE_ORDER)
         return pa.array(found)
 
-    connection.create_function(
-        "cell_of",
-        cell,
-        ["DOUBLE", "DOUBLE"],
-        "BIGINT",
-        type="arrow",
-        null_handling="special",  # type: ignore[arg-type]
-    )
+    number: Any = "DOUBLE"
+    whole: Any = "BIGINT"
+    options: dict[str, Any] = {"type": "arrow", "null_handling": "special"}
+    connection.create_function("cell_of", cell, [number, number], whole, **options)
     connection.execute(f"SET temp_directory = '{work / 'spill'}'")
     connection.execute("SET preserve_insertion_order = true")
 

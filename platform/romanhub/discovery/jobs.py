@@ -88,7 +88,8 @@ class Jobs:
             [count] = connection.execute("SELECT count(*) FROM jobs WHERE owner = ?", (owner,)).fetchone()
             if count >= self._most:
                 raise JobStateError(
-                    f"You have {count} jobs, as many as one may keep. Delete some of them, or wait until they are removed."
+                    f"You have {count} jobs, as many as one may keep. Delete some of them, or wait until they "
+                    "are removed."
                 )
             connection.execute(
                 "INSERT INTO jobs (id, owner, phase, run_id, created, destruction, seconds, params) "
@@ -158,7 +159,7 @@ class Jobs:
         seconds: int | None = None,
         params: Sequence[tuple[str, str]] | None = None,
     ) -> Job:
-        """Change what can be changed: an earlier destruction at any time, the rest while the job is being set up."""
+        """Change what can be changed: the destruction at any time, the rest while the job is being set up."""
         with self._transaction() as connection:
             job = self._get(connection, owner, number)
             if (seconds is not None or params is not None) and job.phase != "PENDING":

@@ -28,7 +28,7 @@ def touches_range(shapes: Array, lon1: float, lon2: float, lat1: float, lat2: fl
         raise ShapeError("The latitudes of a RANGE have to be in order, and between -90 and 90 degrees.")
     width = 360.0 if lon2 - lon1 >= 360 else (lon2 - lon1) % 360
     polygons = corners(shapes)
-    found = _holds(polygons, lon1, width, lat1, lat2).any(axis=1)
+    found: Truth = np.any(_holds(polygons, lon1, width, lat1, lat2), axis=1)
     ends = [(lon1, lat1), (lon1, lat2), (lon1 + width, lat1), (lon1 + width, lat2)]
     for ra, dec in ends:
         point = np.broadcast_to(vectors(np.array(ra), np.array(dec)), (len(shapes), 3))

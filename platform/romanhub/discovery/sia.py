@@ -123,8 +123,8 @@ def position(text: str, entry: Entry) -> str:
         lon1, lon2 = (0.0, 360.0) if math.isinf(lon1) or math.isinf(lon2) else (lon1, lon2)
         return predicates.in_range(ALIAS, entry, (lon1, lon2, max(lat1, -90.0), min(lat2, 90.0)))
     raise UsageError(
-        "POS has to be `CIRCLE ra dec radius`, `RANGE ra1 ra2 dec1 dec2` or `POLYGON ra1 dec1 ra2 dec2 ra3 dec3 …`, in "
-        f"degrees; it was {text[:200]!r}."
+        "POS has to be `CIRCLE ra dec radius`, `RANGE ra1 ra2 dec1 dec2` or `POLYGON ra1 dec1 ra2 dec2 ra3 dec3`, "
+        f"in degrees; it was {text[:200]!r}."
     )
 
 

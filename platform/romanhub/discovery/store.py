@@ -6,7 +6,6 @@ one to use, so that a new one takes effect between two queries, and no query see
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +55,7 @@ class Place:
         before = self.current()
         new = self.pointer.with_suffix(".new")
         new.write_text(current.model_dump_json(indent=2) + "\n")
-        os.replace(new, self.pointer)
+        new.replace(self.pointer)
         kept = {current.store, before.store if before else ""}
         for path in self.root.glob("store-*.duckdb*"):
             if path.name not in kept:

@@ -23,7 +23,7 @@ SQL_TYPES: dict[Kind, str] = {
     "timestamp": "TIMESTAMP",
 }
 
-#: The columns of the store that a query cannot name: the number that rows are sorted by, and a footprint's numbers.
+#: The store's columns that a query cannot name: the number that rows are sorted by, and a footprint's numbers.
 CELL, SHAPE = "_cell", "_shape"
 
 

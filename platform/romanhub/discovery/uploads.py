@@ -7,6 +7,7 @@ import re
 import secrets
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,8 +33,8 @@ def read(params: Params, *, most_rows: int) -> dict[str, tuple[Entry, pa.Table]]
             scheme, _, part = address.strip().partition(":")
             if scheme.lower() != "param":
                 raise UsageError(
-                    "A table has to come along in the request itself (UPLOAD=name,param:part): this service fetches "
-                    "nothing from elsewhere."
+                    "A table has to come along in the request itself (UPLOAD=name,param:part): this service "
+                    "fetches nothing from elsewhere."
                 )
             if part not in params.files:
                 raise UsageError(f"The request has no file in a part named {part!r}.")
@@ -59,8 +60,8 @@ def _table(name: str, content: bytes, most_rows: int) -> tuple[Entry, pa.Table]:
         kind = kind_of(array.type)
         if not _NAME.fullmatch(column) or kind is None:
             raise UsageError(
-                f"The column {column!r} of the table {name} cannot be used: its name has to be letters, digits and "
-                "underscores, and its type a number or a text."
+                f"The column {column!r} of the table {name} cannot be used: its name has to be letters, digits "
+                "and underscores, and its type a number or a text."
             )
         said = described.get(column)
         columns.append(
@@ -88,7 +89,7 @@ def _table(name: str, content: bytes, most_rows: int) -> tuple[Entry, pa.Table]:
 
 
 def _array(column: object) -> pa.Array:
-    values = np.ma.asarray(column)
+    values: Any = np.ma.asarray(column)
     mask = np.broadcast_to(np.ma.getmaskarray(values), values.shape)
     if values.dtype.kind in "OSU":
         texts = [

@@ -15,7 +15,7 @@ from romanhub.local.settings import BUCKET, REGION, SCRATCH_BUCKET, Settings
 from romanhub.local.supervisor import Part
 
 #: The order in which the parts end: those that hold users' work first, then those that they lean on.
-STOP_ORDER = ("hub", "watch", "gateway", "portal", "broker", "gateway-proxy", "proxy", "archive")
+STOP_ORDER = ("hub", "watch", "gateway", "portal", "search", "broker", "gateway-proxy", "proxy", "archive")
 
 #: The role that short-lived keys have on the local server.
 ROLE = "arn:aws:iam::000000000000:role/romanhub-data"
@@ -124,6 +124,29 @@ def broker(settings: Settings) -> Part:
             **({"ROMANHUB_BROKER_SECONDS": given} if (given := os.environ.get("ROMANHUB_BROKER_SECONDS")) else {}),
         },
         ready=f"http://{HOST}:{port}/services/broker/api/health",
+    )
+
+
+def search(settings: Settings) -> Part:
+    """Searches of the archive: TAP, SIA, cone search and JSON. It reads the index; it has no key to the archive."""
+    port = settings.ports.search
+    given = {name: value for name, value in os.environ.items() if name.startswith("ROMANHUB_SEARCH_")}
+    return Part(
+        name="search",
+        command=[sys.executable, "-m", "romanhub.discovery", "--port", str(port)],
+        environment={
+            **given,
+            "JUPYTERHUB_SERVICE_NAME": "archive",
+            "JUPYTERHUB_SERVICE_PREFIX": "/services/archive/",
+            "JUPYTERHUB_BASE_URL": "/",
+            "JUPYTERHUB_API_URL": settings.hub_api,
+            "JUPYTERHUB_API_TOKEN": settings.secrets.search,
+            "ROMANHUB_DATASETS": str(settings.datasets_file),
+            "ROMANHUB_SEARCH_URL": settings.search_url,
+            "ROMANHUB_SEARCH_FOLDER": str(settings.index),
+            "ROMANHUB_SEARCH_JOBS": str(settings.state.private / "searches"),
+        },
+        ready=f"http://{HOST}:{port}/services/archive/api/health",
     )
 
 

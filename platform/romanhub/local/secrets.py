@@ -34,6 +34,7 @@ class Secrets(BaseModel):
     portal: str = Field(default_factory=_token, description="The portal's token at the hub.")
     gateway: str = Field(default_factory=_token, description="Dask Gateway's token at the hub.")
     broker: str = Field(default_factory=_token, description="The broker's token at the hub.")
+    search: str = Field(default_factory=_token, description="The search service's token at the hub.")
     watch: str = Field(default_factory=_token, description="The watch's token at the hub.")
     gateway_proxy: str = Field(default_factory=_token, description="Lets the gateway change its proxy's routes.")
     gateway_database: str = Field(

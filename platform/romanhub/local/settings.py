@@ -63,6 +63,16 @@ class Settings:
         return f"http://{HOST}:{self.ports.archive}"
 
     @property
+    def search_url(self) -> str:
+        """The archive's search service, as people reach it."""
+        return f"{self.url}/services/archive/"
+
+    @property
+    def index(self) -> Path:
+        """The folder of the archive's index: `romanhub archive index` builds it, and the search service reads it."""
+        return self.state.private / "index"
+
+    @property
     def ledger_url(self) -> str:
         """The ledger's database."""
         return f"sqlite:///{self.state.private / 'ledger.sqlite'}"

@@ -19,6 +19,7 @@ from hubquota.storage.migrate import migrate
 
 from romanhub.local import parts, ports, sample_archive, secrets
 from romanhub.local.analysis import ensure_roman, place
+from romanhub.local.archive_index import index
 from romanhub.local.aws import write_aws_config
 from romanhub.local.environments import SetupError, others_can_reach
 from romanhub.local.layout import State
@@ -166,6 +167,7 @@ async def _start(settings: Settings, folder: Path, supervisor: Supervisor, scree
                 group.create_task(gateway())
                 group.create_task(supervisor.start(parts.portal(settings)))
                 group.create_task(supervisor.start(parts.broker(settings)))
+                group.create_task(supervisor.start(parts.search(settings)))
         except ExceptionGroup as failures:
             # The first one that went wrong has ended the others; it is the one to tell.
             raise failures.exceptions[0] from None
@@ -173,6 +175,8 @@ async def _start(settings: Settings, folder: Path, supervisor: Supervisor, scree
     client = sample_archive.connect(settings)
     with screen.bar("Archive: the sample's exposures") as progress:
         await asyncio.to_thread(sample_archive.publish, folder, client, progress=progress)
+    with screen.step("Archive: the index of what there is"):
+        await asyncio.to_thread(index, settings)
 
 
 def _welcome(settings: Settings, screen: Screen, seconds: float) -> None:

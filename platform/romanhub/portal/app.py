@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-import httpx
 from fastapi import FastAPI
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFile
@@ -16,17 +15,15 @@ from romanhub.portal import api, pages, signin
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
 from romanhub.portal.api.platform import health_routes
+from romanhub.portal.archivedoors import ArchiveDoors
 from romanhub.portal.auth import Doorkeeper
 from romanhub.portal.desk import Desk
 from romanhub.portal.failures import Failures
 from romanhub.portal.gate import Gate
 from romanhub.portal.headers import SecurityHeaders
 from romanhub.portal.hub import HubClient
-from romanhub.portal.imagesearch import ImageSearch
-from romanhub.portal.keyedstorage import KeyedStorage
 from romanhub.portal.limits import Limits
 from romanhub.portal.mailbox import Mailbox
-from romanhub.portal.previews import Previews
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.rendering import Pages
@@ -41,7 +38,7 @@ def create_app(
     tiers: TiersFile,
     hub: HubClient,
     clock: Callable[[], datetime],
-    http: httpx.AsyncClient | None = None,
+    archive: ArchiveDoors = ArchiveDoors(),
 ) -> FastAPI:
     """Return the portal.
 
@@ -51,7 +48,7 @@ def create_app(
         tiers: the tiers file.
         hub: answers who is who.
         clock: gives the present time, with its zone.
-        http: what the archive's search is asked through; it is not closed here. None has no search.
+        archive: what the search of the archive asks.
     """
     prefix = settings.hub.prefix
     app = FastAPI(
@@ -76,8 +73,6 @@ def create_app(
     accounts, reading, acts = Accounts(desk), Reading(desk), Acts(desk)
     viewer = Path(settings.viewer) if settings.viewer else None
     rendered = Pages(settings.hub, gate.ticket, viewer if viewer and viewer.is_file() else None)
-    search = ImageSearch(settings.search_url, http) if settings.search_url and http else None
-    previews = Previews(KeyedStorage(settings.broker_url).read) if settings.broker_url else None
     app.include_router(signin.routes(settings.hub, doorkeeper))
     app.include_router(api.routes(gate, desk, accounts, reading, acts), prefix=f"{prefix}api")
     app.include_router(

@@ -9,7 +9,7 @@ from typing import Annotated
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from romanhub.portal.problems import PortalError
+from romanhub.portal.problems import invalid
 
 #: How long a search may take, in seconds.
 DEADLINE = 15.0
@@ -70,12 +70,12 @@ class ImageSearch:
         try:
             async with asyncio.timeout(DEADLINE):
                 answer = await self._http.get(
-                    self._url, params=conditions, headers={"Authorization": f"Bearer {token}"}, timeout=None
+                    self._url, params=httpx.QueryParams([*conditions]), headers={"Authorization": f"Bearer {token}"}, timeout=None
                 )
         except (httpx.HTTPError, TimeoutError) as error:
             raise SearchUnavailableError(f"the search service did not answer: {type(error).__name__}") from error
         if answer.status_code in (400, 422):
-            raise PortalError(answer.status_code, _said(answer))
+            raise invalid(_said(answer))
         if answer.status_code != 200:
             raise SearchUnavailableError(f"the search service answered {answer.status_code}")
         try:

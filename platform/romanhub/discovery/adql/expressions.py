@@ -59,7 +59,14 @@ GEOMETRY = (
     ),
 )
 _SHAPES = ("BOX", "CIRCLE", "POINT", "POLYGON", "REGION")
-_NEARER: dict[type[exp.Expression], bool] = {exp.LT: True, exp.LTE: False}
+_NEARER: dict[type[exp.Expr], bool] = {exp.LT: True, exp.LTE: False}
+#: What a comparison is with its sides exchanged.
+_TURNED: dict[type[exp.Expr], type[exp.Expr]] = {
+    exp.LT: exp.GT,
+    exp.LTE: exp.GTE,
+    exp.GT: exp.LT,
+    exp.GTE: exp.LTE,
+}
 
 
 class Expressions:
@@ -73,15 +80,15 @@ class Expressions:
         """Take the tables that columns are of, by the identity of their nodes."""
         self._entries = entries
 
-    def rewrite(self, node: exp.Expression) -> None:
+    def rewrite(self, node: exp.Expr) -> None:
         """Rewrite everything within a node."""
         for name, value in list(node.args.items()):
-            if isinstance(value, exp.Expression):
+            if isinstance(value, exp.Expr):
                 node.set(name, self._new(value))
             elif isinstance(value, list):
-                node.set(name, [self._new(one) if isinstance(one, exp.Expression) else one for one in value])
+                node.set(name, [self._new(one) if isinstance(one, exp.Expr) else one for one in value])
 
-    def _new(self, node: exp.Expression) -> exp.Expression:
+    def _new(self, node: exp.Expr) -> exp.Expr:
         if isinstance(node, (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)):
             condition = self._condition(node)
             if condition is not None:
@@ -100,20 +107,19 @@ class Expressions:
             return node
         return exp.column(column.stored, table=node.table, quoted=True)
 
-    def _text(self, node: exp.Expression) -> str:
+    def _text(self, node: exp.Expr) -> str:
         return self._new(node).sql(dialect="duckdb")
 
-    def _shape(self, node: exp.Expression) -> Shape:
+    def _shape(self, node: exp.Expr) -> Shape:
         return shape_of(node, self._text, lambda column: self._entries.get(id(column)))
 
-    def _condition(self, node: exp.Expression) -> str | None:
+    def _condition(self, node: exp.Expr) -> str | None:
         """Return a comparison that asks something of the sky as a condition; None for any other."""
         left, right = node.this, node.expression
-        kind: type[exp.Expression] = type(node)
+        kind: type[exp.Expr] = type(node)
         if _is(right, "CONTAINS", "INTERSECTS", "DISTANCE"):
             left, right = right, left
-            turned = {exp.LT: exp.GT, exp.LTE: exp.GTE, exp.GT: exp.LT, exp.GTE: exp.LTE}
-            kind = turned.get(kind, kind)
+            kind = _TURNED.get(kind, kind)
         if _is(left, "CONTAINS", "INTERSECTS") and kind in (exp.EQ, exp.NEQ):
             wanted = number(right)
             if wanted not in (0, 1):
@@ -127,14 +133,14 @@ class Expressions:
             return predicates.near(a, b, self._text(right), number(right), strictly=_NEARER[kind])
         return None
 
-    def _predicate(self, node: exp.Expression) -> str:
+    def _predicate(self, node: exp.Expr) -> str:
         given = node.expressions
         if len(given) != 2:
             raise AdqlError(f"{node.this.upper()} takes two shapes.")
         a, b = self._shape(given[0]), self._shape(given[1])
         return predicates.contains(a, b) if node.this.upper() == "CONTAINS" else predicates.intersects(a, b)
 
-    def _points(self, node: exp.Expression) -> tuple[Shape, Shape]:
+    def _points(self, node: exp.Expr) -> tuple[Shape, Shape]:
         given = list(node.expressions)
         if len(given) == 4:
             pairs = [
@@ -150,9 +156,9 @@ class Expressions:
             raise AdqlError("DISTANCE is between points; for others, INTERSECTS with a CIRCLE.")
         return a, b
 
-    def _function(self, node: exp.Anonymous) -> exp.Expression:
+    def _function(self, node: exp.Anonymous) -> exp.Expr:
         name = str(node.this).upper()
-        given: Sequence[exp.Expression] = node.expressions
+        given: Sequence[exp.Expr] = node.expressions
         if name in ("CONTAINS", "INTERSECTS"):
             return exp.Var(this=f"(CASE WHEN {self._predicate(node)} THEN 1 ELSE 0 END)")
         if name == "DISTANCE":
@@ -170,8 +176,8 @@ class Expressions:
             return exp.Var(this=self._shape(node).sql)
         if name not in _PLAIN:
             raise AdqlError(
-                f"There is no function {name} here. There are {', '.join((*FUNCTIONS, *GEOMETRY))}, COUNT, SUM, AVG, MIN, "
-                "MAX, COALESCE and CAST."
+                f"There is no function {name} here. There are {', '.join((*FUNCTIONS, *GEOMETRY))}, COUNT, SUM, "
+                "AVG, MIN, MAX, COALESCE and CAST."
             )
         function, counts = _PLAIN[name]
         if name == "RAND" and len(given) == 1:
@@ -181,5 +187,5 @@ class Expressions:
         return exp.Anonymous(this=function, expressions=[self._new(one) for one in given])
 
 
-def _is(node: exp.Expression, *names: str) -> bool:
+def _is(node: exp.Expr, *names: str) -> bool:
     return isinstance(node, exp.Anonymous) and str(node.this).upper() in names

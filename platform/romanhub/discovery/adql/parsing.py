@@ -12,6 +12,7 @@ from typing import ClassVar
 from sqlglot import exp, parser, tokens
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import SqlglotError
+from sqlglot.tokenizer_core import TokenType
 
 #: No query is longer, in characters.
 LONGEST = 200_000
@@ -27,7 +28,7 @@ class Adql(Dialect):
     class Tokenizer(tokens.Tokenizer):
         """SQL's words, and TOP."""
 
-        KEYWORDS: ClassVar = {**tokens.Tokenizer.KEYWORDS, "TOP": tokens.TokenType.TOP}
+        KEYWORDS: ClassVar = {**tokens.Tokenizer.KEYWORDS, "TOP": TokenType.TOP}
 
     class Parser(parser.Parser):
         """Functions but a few are kept by their names."""
@@ -44,7 +45,7 @@ _NAME = re.compile(r"[\w .+*/()-]{1,128}")
 
 _BINARY = ("this", "expression")
 #: What a tree may consist of: kinds of nodes, and their parts.
-ALLOWED: dict[type[exp.Expression], tuple[str, ...]] = {
+ALLOWED: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.Select: (
         *("with_", "expressions", "from_", "joins", "where", "group", "having", "order", "limit", "offset"),
         "distinct",
@@ -143,7 +144,7 @@ def parse(text: str) -> exp.Query:
     return tree
 
 
-def _check(tree: exp.Expression) -> None:
+def _check(tree: exp.Expr) -> None:
     try:
         nodes = list(tree.walk())
     except RecursionError:
@@ -167,7 +168,7 @@ def _check(tree: exp.Expression) -> None:
             raise AdqlError("TOP and OFFSET take a whole number.")
 
 
-def _word(node: exp.Expression) -> str:
+def _word(node: exp.Expr) -> str:
     return type(node).__name__.upper()
 
 

@@ -1,8 +1,8 @@
 """Conditions on the sky, as the database can answer them quickly and exactly.
 
-Each condition is the exact one and, where the rows are sorted by place, the ranges of cells that it cannot be true
-outside of. The database skips whole groups of rows by the ranges, and tests what is left. As the ranges follow from
-the condition, the two together mean the condition, wherever in a query it stands.
+Each condition is the exact one and, where the rows are sorted by place, the ranges of cells that it cannot be
+true outside of. The database skips whole groups of rows by the ranges, and tests what is left. As the ranges
+follow from the condition, the two together mean the condition, wherever in a query it stands.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from romanhub.discovery.adql.parsing import AdqlError
 from romanhub.discovery.tables import SHAPE, Entry
 
 #: Turns a number in ADQL into the database's text.
-Text = Callable[[exp.Expression], str]
+Text = Callable[[exp.Expr], str]
 #: The table of the store that a column is of, if it is of one.
 EntryOf = Callable[[exp.Column], Entry | None]
 
@@ -41,7 +41,7 @@ class Shape:
         return "[" + ", ".join(f"({text})::DOUBLE" for text in self.texts) + "]"
 
 
-def shape_of(node: exp.Expression, text: Text, entry_of: EntryOf) -> Shape:
+def shape_of(node: exp.Expr, text: Text, entry_of: EntryOf) -> Shape:
     """Return the shape that a node is. Raises AdqlError where it is none."""
     while isinstance(node, exp.Paren):
         node = node.this
@@ -84,7 +84,7 @@ def shape_of(node: exp.Expression, text: Text, entry_of: EntryOf) -> Shape:
     return _of_table(shape, given, entry_of) if name == "POINT" else shape
 
 
-def _of_table(shape: Shape, given: Sequence[exp.Expression], entry_of: EntryOf) -> Shape:
+def _of_table(shape: Shape, given: Sequence[exp.Expr], entry_of: EntryOf) -> Shape:
     """Return the point with the table whose positions it is, where it is."""
     ra, dec = given
     if isinstance(ra, exp.Column) and isinstance(dec, exp.Column) and ra.table == dec.table:
@@ -109,9 +109,9 @@ def _known(numbers: tuple[float, ...]) -> Shape:
     return Shape(tuple(repr(one) for one in numbers), numbers, kind=kind)
 
 
-def _unfold(given: list[exp.Expression]) -> list[exp.Expression]:
+def _unfold(given: list[exp.Expr]) -> list[exp.Expr]:
     """Return the numbers of points in their stead: ADQL 2.1 takes CIRCLE(POINT(ra, dec), radius)."""
-    found: list[exp.Expression] = []
+    found: list[exp.Expr] = []
     for one in given:
         if isinstance(one, exp.Anonymous) and str(one.this).upper() == "POINT":
             found += one.expressions[-2:]
@@ -120,7 +120,7 @@ def _unfold(given: list[exp.Expression]) -> list[exp.Expression]:
     return found
 
 
-def number(node: exp.Expression) -> float | None:
+def number(node: exp.Expr) -> float | None:
     """Return what an expression comes to, if it is made of numbers alone."""
     if isinstance(node, exp.Literal) and not node.is_string:
         return float(node.this)
@@ -141,7 +141,7 @@ def number(node: exp.Expression) -> float | None:
     return None
 
 
-def _string(given: Sequence[exp.Expression]) -> str:
+def _string(given: Sequence[exp.Expr]) -> str:
     if len(given) != 1 or not isinstance(given[0], exp.Literal) or not given[0].is_string:
         raise AdqlError("REGION takes one text, such as 'CIRCLE ICRS 10 20 0.5'.")
     return str(given[0].this)

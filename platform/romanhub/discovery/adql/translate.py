@@ -58,13 +58,13 @@ def translate(text: str, tables: Mapping[str, Entry], datasets: Iterable[str], *
     return Translated(limited.sql(dialect="duckdb"), columns, tuple(used.values()), top)
 
 
-def _lower(tree: exp.Expression) -> None:
+def _lower(tree: exp.Expr) -> None:
     # Names are the same in whatever case here, in quotation marks too.
     for identifier in tree.find_all(exp.Identifier):
         identifier.set("this", str(identifier.this).lower())
 
 
-def _resolve(tree: exp.Expression, tables: Mapping[str, Entry]) -> dict[str, Entry]:
+def _resolve(tree: exp.Expr, tables: Mapping[str, Entry]) -> dict[str, Entry]:
     """Return the tables that the query reads, by full name; give each its schema in the tree."""
     named_here = {cte.alias for cte in tree.find_all(exp.CTE)}
     used = {}
@@ -78,8 +78,8 @@ def _resolve(tree: exp.Expression, tables: Mapping[str, Entry]) -> dict[str, Ent
         entry = tables.get(full)
         if entry is None:
             raise AdqlError(
-                f"There is no table {full.strip('.')} that you may read. The table tap_schema.tables lists those that "
-                "there are."
+                f"There is no table {full.strip('.')} that you may read. The table tap_schema.tables lists those "
+                "that there are."
             )
         table.set("db", exp.to_identifier(entry.db.lower()))
         used[full] = entry
@@ -135,7 +135,7 @@ def _replace(table: exp.Table, entry: Entry, datasets: Iterable[str]) -> None:
     table.replace(exp.Subquery(this=rows, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True))))
 
 
-def _first(tree: exp.Expression) -> exp.Select:
+def _first(tree: exp.Expr) -> exp.Select:
     while not isinstance(tree, exp.Select):
         tree = tree.this
     return tree
@@ -168,7 +168,7 @@ def _columns(
     return tuple(found)
 
 
-def _origin(node: exp.Expression, scope: Scope | None, used: Mapping[str, Entry]) -> Column | None:
+def _origin(node: exp.Expr, scope: Scope | None, used: Mapping[str, Entry]) -> Column | None:
     """Return the column of a table that an expression is, through queries within the query."""
     while isinstance(node, (exp.Alias, exp.Paren)):
         node = node.this
@@ -187,5 +187,5 @@ def _origin(node: exp.Expression, scope: Scope | None, used: Mapping[str, Entry]
     return None
 
 
-def _number(limit: exp.Expression | None) -> int | None:
+def _number(limit: exp.Expr | None) -> int | None:
     return None if limit is None else int(limit.expression.this)

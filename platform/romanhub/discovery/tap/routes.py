@@ -50,7 +50,7 @@ def routes(doorkeeper: Doorkeeper, search: Search, *, url: str, since: datetime)
         """The tables that the sender may read (VOSI)."""
         reader = await doorkeeper.reader(request)
         found = await search.run(reader, lambda: search.tables(reader, search.engine.store()))
-        # With their columns even for detail=min: pyvo asks so, and then for each table without its session's token.
+        # With their columns even for detail=min: pyvo asks so, and then for each table without its token.
         return Response(vosi.table_set(found.values()), media_type=vosi.XML)
 
     @router.get("/tables/{name}")
@@ -91,7 +91,8 @@ _EXAMPLES = """<!DOCTYPE html>
 <div id="covering" resource="#covering" typeof="example"><h2 property="name">Images that cover a position</h2>
 <pre property="query">SELECT name, optical_element, start FROM roman.images
 WHERE 1 = CONTAINS(POINT(270.0, 66.0), s_region) ORDER BY t_start</pre></div>
-<div id="overlapping" resource="#overlapping" typeof="example"><h2 property="name">Images that touch a circle, in a filter</h2>
+<div id="overlapping" resource="#overlapping" typeof="example">
+<h2 property="name">Images that touch a circle, in a filter</h2>
 <pre property="query">SELECT * FROM ivoa.obscore
 WHERE 1 = INTERSECTS(CIRCLE(270.0, 66.0, 0.05), s_region) AND optical_element = 'F158'</pre></div>
 </body></html>

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from pydantic import AnyUrl
 from vo_models.tapregext import models as tr
 from vo_models.vodataservice import models as vs
 from vo_models.voresource.models import AccessURL, Capability, SecurityMethod
@@ -28,10 +29,10 @@ _DAY = 86_400
 
 def _interface(url: str, use: str) -> Any:
     return vs.ParamHTTP(
-        access_url=[AccessURL(value=url, use=use)],
+        access_url=[AccessURL.model_validate({"value": url, "use": use})],
         security_method=[
-            SecurityMethod(standard_id="ivo://ivoa.net/sso#BasicAA"),
-            SecurityMethod(standard_id="ivo://ivoa.net/sso#OAuth"),
+            SecurityMethod(standard_id=AnyUrl("ivo://ivoa.net/sso#BasicAA")),
+            SecurityMethod(standard_id=AnyUrl("ivo://ivoa.net/sso#OAuth")),
         ],
         role="std",
         version="1.1",
@@ -39,7 +40,7 @@ def _interface(url: str, use: str) -> Any:
 
 
 def _plain(standard: str, url: str, use: str = "full") -> Capability:
-    return Capability(standard_id=standard, interface=[_interface(url, use)])
+    return Capability(standard_id=AnyUrl(standard), interface=[_interface(url, use)])
 
 
 def tap_capabilities(url: str, limits: QuerySettings) -> bytes:

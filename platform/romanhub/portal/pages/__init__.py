@@ -9,10 +9,10 @@ from fastapi.responses import Response
 
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
+from romanhub.portal.archivedoors import ArchiveDoors
 from romanhub.portal.auth import Doorkeeper
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
-from romanhub.portal.imagesearch import ImageSearch
 from romanhub.portal.limits import Limits
 from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.pages import (
@@ -29,7 +29,6 @@ from romanhub.portal.pages import (
     requests,
     whatif,
 )
-from romanhub.portal.previews import Previews
 from romanhub.portal.problems import PortalError
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
@@ -91,8 +90,7 @@ def more_routes(
     purging: Purging,
     trying: Trying,
     doorkeeper: Doorkeeper,
-    search: ImageSearch | None,
-    previews: Previews | None,
+    doors: ArchiveDoors,
     pages: Pages,
 ) -> APIRouter:
     """The routes of notices, limits, purges, other tiers files and the archive, to be served under the same path."""
@@ -102,7 +100,7 @@ def more_routes(
         limits.routes(settings.hub, gate, desk, reading, limits_),
         purge.routes(settings.hub, gate, desk, purging, pages),
         whatif.routes(settings, gate, desk, trying, pages),
-        archive.routes(settings.hub, gate, doorkeeper, search, previews, pages),
+        archive.routes(settings.hub, gate, doorkeeper, doors, pages),
     ):
         router.include_router(part)
     return router

@@ -8,10 +8,11 @@ from http import HTTPStatus
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, Response
 
+from romanhub.portal.archivedoors import ArchiveDoors
 from romanhub.portal.auth import Doorkeeper, Visitor
 from romanhub.portal.gate import Gate
-from romanhub.portal.imagesearch import Found, ImageSearch, SearchUnavailableError
-from romanhub.portal.previews import NoPreviewError, Previews, Subject
+from romanhub.portal.imagesearch import Found, SearchUnavailableError
+from romanhub.portal.previews import NoPreviewError, Subject
 from romanhub.portal.problems import PortalError
 from romanhub.portal.rendering import Pages
 from romanhub.portal.searching import FILTERS, SHOWN, ConditionError, Conditions, Form, understood
@@ -32,12 +33,12 @@ def routes(
     settings: HubSettings,
     gate: Gate,
     doorkeeper: Doorkeeper,
-    search: ImageSearch | None,
-    previews: Previews | None,
+    doors: ArchiveDoors,
     pages: Pages,
 ) -> APIRouter:
     """The routes of the search page; a platform without a search service has the page say so."""
     router = APIRouter()
+    search, previews = doors.search, doors.previews
     person = Depends(gate.person)
 
     @router.get("/archive")
