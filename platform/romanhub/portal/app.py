@@ -81,7 +81,7 @@ def create_app(
     app.include_router(health_routes(accounts), prefix=f"{prefix}api")
     for part in (
         pages.more_routes(
-            settings, gate, desk, reading, mailbox, limits, purging, trying, doorkeeper, search, previews, rendered
+            settings, gate, desk, reading, mailbox, limits, purging, trying, doorkeeper, archive, rendered
         ),
         pages.routes(settings.hub, gate, desk, accounts, reading, acts, limits, purging, rendered),
     ):

@@ -32,9 +32,9 @@ WAITING = 200
 #: How much memory the kept previews may take, in bytes.
 KEPT_BYTES = 64_000_000
 
-#: Where the stretch begins to be logarithmic, as a share of what is shown as white, and what is shown as black and as
-#: white, in percent of the pixels.
-_SOFTENING, _BLACK, _WHITE = 0.05, 1.0, 99.7
+#: Where the stretch begins to be logarithmic, as a share of what is shown as white; and what is shown as black and
+#: as white, in percent of the pixels.
+_SOFTENING, _BLACK, _WHITE = 0.1, 25.0, 99.7
 
 
 class NoPreviewError(Exception):

@@ -26,7 +26,10 @@ function field() {
   );
   const degrees = 180 / Math.PI;
   const ra = (Math.atan2(middle[1], middle[0]) * degrees + 360) % 360;
-  return { ra, dec: Math.asin(middle[2]) * degrees, across: Math.min(180, Math.max(0.02, 2.4 * widest * degrees)) };
+  // The viewer's field is that of its width; what is less high than wide shows less from south to north.
+  const shape = Math.max(1, box.clientWidth / Math.max(1, box.clientHeight));
+  const across = Math.min(180, Math.max(0.01, 2.2 * widest * degrees * shape));
+  return { ra, dec: Math.asin(middle[2]) * degrees, across };
 }
 
 /** Say why there is no view; the table goes on working. */
