@@ -2,6 +2,7 @@
 
 import httpx
 from hubquota.hub import template_paths
+from romanhub.local.analysis import identity
 from romanhub.local.aws import storage_environment
 from romanhub.local.environments import SetupError
 from romanhub.local.ports import HOST
@@ -9,6 +10,7 @@ from romanhub.local.settings import ADMIN, Settings
 from romanhub.local.spawner import LocalServerSpawner
 from romanhub.local.sqlite import write_ahead
 from romanhub.portal.scopes import CUSTOM_SCOPES, REQUEST
+from romanhub.probe.robot import ROBOT
 from romanhub.sign_in import oidc
 from romanhub.sign_in.accounts import InstitutionAccounts, LocalAccounts
 from romanhub.sign_in.settings import load_sign_in
@@ -49,6 +51,9 @@ else:
         "more: the password that you sign in with first becomes yours."
     }
 
+# Its account has no person.
+c.Authenticator.blocked_users = {ROBOT}
+
 # The hub's home page says what is about to be stopped, and why the last server was.
 c.JupyterHub.template_paths = template_paths
 
@@ -62,6 +67,7 @@ c.Spawner.cmd = [str(settings.roman.bin / "jupyterhub-singleuser")]
 c.Spawner.default_url = "/lab"
 c.Spawner.start_timeout = c.Spawner.http_timeout = 120
 c.Spawner.env_keep = ["LANG", "LC_ALL", "TZ"]
+environment = identity(settings.roman)
 c.Spawner.environment = {
     "PATH": f"{settings.roman.bin}:/usr/local/bin:/usr/bin:/bin",
     "ROMANHUB_PORTAL_URL": f"{settings.url}/services/portal/",
@@ -70,6 +76,14 @@ c.Spawner.environment = {
     "DASK_GATEWAY__ADDRESS": f"{settings.url}/services/dask-gateway/",
     "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://{HOST}:{ports.gateway_scheduler}",
     "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
+    # Dask workers are of the same environment as the notebook; what any client of the gateway sends proves it.
+    "ROMANHUB_ENVIRONMENT": environment,
+    "DASK_GATEWAY__CLUSTER__OPTIONS__ENVIRONMENT": environment,
+    # The Dask panel of Lab: what its New button makes, where dashboards are, and how a notebook connects to both.
+    "DASK_LABEXTENSION__FACTORY__MODULE": "romanhub.client.panel",
+    "DASK_LABEXTENSION__FACTORY__CLASS": "DaskCluster",
+    "DASK_DISTRIBUTED__CLIENT__SECURITY_LOADER": "romanhub.client.panel.security_for",
+    "ROMANHUB_CLUSTERS": str(settings.state.clusters),
 }
 
 # What the portal asks other services in the name of whoever reads its page of the archive.
@@ -106,6 +120,7 @@ c.JupyterHub.services = [
         "display": False,
     },
     {"name": "watch", "api_token": kept.watch},
+    {"name": "probe", "api_token": kept.probe},
 ]
 USES = [f"access:services!service={name}" for name in ("portal", "dask-gateway", "broker", "archive")]
 # What an auditor or a script may do with allocations is given by a role with one of these.
@@ -118,6 +133,12 @@ c.JupyterHub.load_roles = [
         "name": "watch",
         "services": ["watch"],
         "scopes": ["list:users", "read:users", "read:servers", "delete:servers"],
+    },
+    # The robot prober manages its own account and server, and nobody else's.
+    {
+        "name": "probe",
+        "services": ["probe"],
+        "scopes": [f"{scope}!user={ROBOT}" for scope in ("admin:users", "servers", "access:servers")],
     },
     # A cluster's workers have a token of their owner's, for the broker alone; see romanhub.dask.tokens.
     {"name": "gateway", "services": ["dask-gateway"], "scopes": ["read:users", "tokens"]},

@@ -78,6 +78,28 @@ def sample(arguments: tuple[str, ...]) -> None:
 
 
 @romanhub.command()
+@click.option("--url", envvar="ROMANHUB_URL", help="The platform's address; the one on this machine by default.")
+@click.option("--token", envvar="ROMANHUB_PROBE_TOKEN", help="The robot's token, with an address.")
+@click.option("--size", help="The size to start; the tier's default by default.")
+@click.option(
+    "--metrics",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report there too, for Prometheus's textfile collector.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, for scripts.")
+def probe(url: str | None, token: str | None, size: str | None, metrics: Path | None, as_json: bool) -> None:
+    """Use the platform as a robot, from sign-in to a Dask cluster, and say how long each step took.
+
+    It fails where a step does not do what it should, and stops whatever it started. The robot has an
+    account of its own, which pays for what it runs.
+    """
+    from romanhub.probe.command import run
+
+    passed = run(url, token, {"size": size} if size else {}, metrics=metrics, as_json=as_json)
+    raise SystemExit(0 if passed else 1)
+
+
+@romanhub.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clean(yes: bool) -> None:
     """Remove the folder of state: users, homes, data and environments."""

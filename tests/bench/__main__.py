@@ -11,7 +11,17 @@ import traceback
 from collections.abc import Callable
 from types import FrameType
 
-from tests.bench import admission, admission_in_hubs, dates, growth, hub_start, rows, sign_ins, spawn
+from tests.bench import (
+    admission,
+    admission_in_hubs,
+    dask_clusters,
+    dates,
+    growth,
+    hub_start,
+    rows,
+    sign_ins,
+    spawn,
+)
 from tests.bench.rows import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -24,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "admission-growth-full": growth.measure_full,
     "sweep": dates.sweep,
     "year": dates.year,
+    "dask": dask_clusters.measure,
 }
 
 #: Takes minutes: run where it is named only.

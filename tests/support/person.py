@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-import uuid
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import httpx
-from tornado.httpclient import HTTPRequest
-from tornado.websocket import websocket_connect
+from romanhub.probe.kernel import Kernel
+
+__all__ = ["Kernel", "Person"]
 
 #: Long enough for a server's start on a busy machine, in seconds.
 PATIENCE = 180.0
@@ -103,74 +101,4 @@ class Person:
         """Start a Roman kernel in the person's server."""
         token = token or self.token()
         base = f"{self.url}{self.api('GET', self.path).json()['servers']['']['url'].rstrip('/')}"
-        async with httpx.AsyncClient(headers={"Authorization": f"token {token}"}, timeout=60) as client:
-            answer = await client.post(f"{base}/api/kernels", json={"name": "roman"})
-        assert answer.status_code == 201, (base, answer.text)
-        return await Kernel.connect(base, answer.json()["id"], token)
-
-
-@dataclass
-class CellResult:
-    """What one cell did."""
-
-    text: str = ""
-    mime: list[dict[str, str]] = field(default_factory=list)
-    error: str | None = None
-
-
-class Kernel:
-    """A kernel behind the hub, spoken to over its websocket as Lab does."""
-
-    def __init__(self, base: str, kernel_id: str, token: str, socket: Any) -> None:
-        self.base = base
-        self.id = kernel_id
-        self._token = token
-        self._socket = socket
-
-    @classmethod
-    async def connect(cls, base: str, kernel_id: str, token: str) -> Kernel:
-        """Open the websocket of a kernel that runs."""
-        address = f"{base.replace('http', 'ws', 1)}/api/kernels/{kernel_id}/channels"
-        request = HTTPRequest(address, headers={"Authorization": f"token {token}"}, connect_timeout=60)
-        socket = await websocket_connect(request, max_message_size=2**28)
-        return cls(base, kernel_id, token, socket)
-
-    async def run(self, code: str) -> CellResult:
-        """Run one cell to its end."""
-        message = uuid.uuid4().hex
-        content = {
-            "code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False,
-            "stop_on_error": True,
-        }  # fmt: skip
-        header = {
-            "msg_id": message,
-            "msg_type": "execute_request",
-            "version": "5.3",
-            "session": message,
-            "username": "",
-        }
-        request = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
-        await self._socket.write_message(json.dumps(request))
-        result = CellResult()
-        while True:
-            answer = await self._socket.read_message()
-            assert answer is not None, "the kernel's websocket was closed"
-            reply = json.loads(answer)
-            if reply.get("parent_header", {}).get("msg_id") != message:
-                continue
-            content = reply["content"]
-            match reply["header"]["msg_type"]:
-                case "stream":
-                    result.text += content["text"]
-                case "execute_result" | "display_data":
-                    result.mime.append(content["data"])
-                    result.text += content["data"].get("text/plain", "")
-                case "error":
-                    # A traceback is coloured for a terminal.
-                    result.error = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(content["traceback"]))
-                case "status" if content["execution_state"] == "idle":
-                    return result
-
-    def close(self) -> None:
-        """Leave the kernel."""
-        self._socket.close()
+        return await Kernel.start(base, token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from datetime import UTC, datetime, timedelta
@@ -11,18 +12,22 @@ import click
 import httpx
 import uvicorn
 from hubquota.services.ledger import Ledger
+from hubquota.services.scratch import ScratchSpaces
 from hubquota.services.tiersfile import TiersFile, TiersFileError
 from hubquota.storage.engine import make_engine
 
 from romanhub.broker.app import create_app
 from romanhub.broker.desk import Desk
 from romanhub.broker.issue import Issuer
+from romanhub.broker.keeper import Keeper
 from romanhub.broker.minter import RoleMinter
 from romanhub.broker.settings import BrokerSettings
 from romanhub.portal.hub import HubClient
 from romanhub.portal.settings import SettingsError
 from romanhub.services.datasetsfile import DatasetsFile, DatasetsFileError
 from romanhub.services.scratchplaces import ScratchBucket
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -51,17 +56,19 @@ async def _serve(settings: BrokerSettings, tiers: TiersFile, datasets: DatasetsF
     engine = make_engine(settings.database_url.get_secret_value())
     # The hub is this platform's own: no proxy that the environment names for the outside is on the way.
     async with httpx.AsyncClient(trust_env=False) as http:
+        ledger, minter = Ledger(engine), RoleMinter(settings.storage)
+        bucket = ScratchBucket(settings.storage.scratch_bucket, settings.storage.region)
         desk = Desk(
             settings.hub,
             HubClient(settings.hub, http),
-            ledger=Ledger(engine),
+            ledger=ledger,
             tiers=tiers,
             datasets=datasets,
-            scratch=ScratchBucket(settings.storage.scratch_bucket, settings.storage.region),
+            scratch=bucket,
             deadline=settings.ledger_deadline_seconds,
         )
         issuer = Issuer(
-            RoleMinter(settings.storage),
+            minter,
             clock=clock,
             life=timedelta(seconds=settings.storage.seconds),
             mints_a_minute=settings.mints_a_minute,
@@ -71,10 +78,31 @@ async def _serve(settings: BrokerSettings, tiers: TiersFile, datasets: DatasetsF
         server = uvicorn.Server(
             uvicorn.Config(app, host=host, port=port, server_header=False, timeout_graceful_shutdown=5)
         )
+        keeper = Keeper(
+            ScratchSpaces.sharing(ledger),
+            bucket,
+            minter,
+            settings.storage,
+            tiers=tiers.current,
+            purge_file=settings.purge_file,
+            clock=clock,
+        )
+        keeping = asyncio.create_task(_keep(keeper, settings.keeper_seconds))
         try:
             await server.serve()
         finally:
+            keeping.cancel()
             engine.dispose()
+
+
+async def _keep(keeper: Keeper, interval: float) -> None:
+    """Have scratch looked at, again and again; whatever goes wrong, the broker goes on."""
+    while True:
+        try:
+            await asyncio.to_thread(keeper.look)
+        except Exception:
+            log.exception("Scratch could not be looked at.")
+        await asyncio.sleep(interval)
 
 
 if __name__ == "__main__":

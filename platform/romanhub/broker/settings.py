@@ -42,6 +42,12 @@ class BrokerSettings(BaseModel):
     database_url: SecretStr = Field(min_length=1, description="The ledger's database.")
     tiers_file: str = Field(min_length=1, description="The file of tiers.")
     datasets_file: str = Field(min_length=1, description="The file of data sets.")
+    purge_file: str | None = Field(
+        default=None, description="The purge's settings file; without it, scratch that has ended is never deleted."
+    )
+    keeper_seconds: float = Field(
+        default=600, gt=0, le=86_400, description="How often scratch is measured and cleared, in seconds."
+    )
     ledger_deadline_seconds: float = Field(
         default=10, gt=0, le=60, description="How long an answer waits for the ledger, in seconds."
     )
@@ -91,6 +97,8 @@ _PLACES: dict[tuple[str, ...], str] = {
     ("storage", "seconds"): "ROMANHUB_BROKER_SECONDS",
     ("database_url",): "HUBQUOTA_DATABASE_URL",
     ("tiers_file",): "HUBQUOTA_TIERS",
+    ("purge_file",): "HUBQUOTA_PURGE",
+    ("keeper_seconds",): "ROMANHUB_BROKER_KEEPER_SECONDS",
     ("datasets_file",): "ROMANHUB_DATASETS",
 }
 

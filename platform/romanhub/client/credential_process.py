@@ -38,10 +38,10 @@ def main() -> int:
         with opener.open(request, timeout=TIMEOUT) as answer:
             sys.stdout.write(answer.read().decode())
     except urllib.error.HTTPError as error:
-        print(_told(error), file=sys.stderr)
+        sys.stderr.write(f"{_told(error)}\n")
         return 1
     except OSError:
-        print("The platform's broker does not answer. Try again in a minute.", file=sys.stderr)
+        sys.stderr.write("The platform's broker does not answer. Try again in a minute.\n")
         return 1
     return 0
 

@@ -33,3 +33,7 @@ class NotCoveredError(RomanHubError, ValueError):
 
 class ClusterRefusedError(RomanHubError):
     """No Dask cluster was started; the message says why."""
+
+
+class ClusterEndedError(RomanHubError):
+    """The Dask cluster has ended; the message says why."""

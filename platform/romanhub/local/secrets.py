@@ -36,6 +36,7 @@ class Secrets(BaseModel):
     broker: str = Field(default_factory=_token, description="The broker's token at the hub.")
     search: str = Field(default_factory=_token, description="The search service's token at the hub.")
     watch: str = Field(default_factory=_token, description="The watch's token at the hub.")
+    probe: str = Field(default_factory=_token, description="The robot prober's token at the hub.")
     gateway_proxy: str = Field(default_factory=_token, description="Lets the gateway change its proxy's routes.")
     gateway_database: str = Field(
         default_factory=_fernet_key, description="Encrypts the clusters' credentials at rest ."

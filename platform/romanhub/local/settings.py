@@ -34,15 +34,15 @@ class Settings:
     full: bool = False
 
     @classmethod
-    def load(cls) -> Settings:
-        """The settings of the platform whose folder of state `ROMANHUB_STATE` names.
+    def load(cls, root: Path | None = None) -> Settings:
+        """The settings of the platform in a folder of state: the one that `ROMANHUB_STATE` names if not given.
 
         Raises
         ------
         FileNotFoundError
             Where the platform has never been started there.
         """
-        state = State(default_state())
+        state = State(root or default_state())
         ports = Ports.model_validate_json((state.private / "ports.json").read_text())
         kept = secrets.load(state.private / "secrets.json")
         return cls(state, ports, kept, full=os.environ.get("ROMANHUB_FULL") == "1")

@@ -17,6 +17,7 @@ from romanhub.portal.acts import Acts
 from romanhub.portal.api.platform import health_routes
 from romanhub.portal.archivedoors import ArchiveDoors
 from romanhub.portal.auth import Doorkeeper
+from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
 from romanhub.portal.failures import Failures
 from romanhub.portal.gate import Gate
@@ -24,9 +25,11 @@ from romanhub.portal.headers import SecurityHeaders
 from romanhub.portal.hub import HubClient
 from romanhub.portal.limits import Limits
 from romanhub.portal.mailbox import Mailbox
+from romanhub.portal.pages import archive as archive_page
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.rendering import Pages
+from romanhub.portal.scratching import Scratching
 from romanhub.portal.settings import PortalSettings
 from romanhub.portal.trying import Trying
 
@@ -70,20 +73,23 @@ def create_app(
     gate = Gate(doorkeeper, mailbox.unread)
     limits, purging = Limits(desk), Purging(desk, settings.purge_file)
     trying = Trying(desk, seconds=settings.what_if_seconds)
+    clusters, scratching = Clusters(desk), Scratching(desk)
     accounts, reading, acts = Accounts(desk), Reading(desk), Acts(desk)
     viewer = Path(settings.viewer) if settings.viewer else None
     rendered = Pages(settings.hub, gate.ticket, viewer if viewer and viewer.is_file() else None)
     app.include_router(signin.routes(settings.hub, doorkeeper))
     app.include_router(api.routes(gate, desk, accounts, reading, acts), prefix=f"{prefix}api")
     app.include_router(
-        api.more_routes(gate, desk, reading, mailbox, limits, purging, trying), prefix=f"{prefix}api"
+        api.more_routes(gate, desk, reading, mailbox, limits, purging, trying, clusters, scratching),
+        prefix=f"{prefix}api",
     )
     app.include_router(health_routes(accounts), prefix=f"{prefix}api")
     for part in (
         pages.more_routes(
-            settings, gate, desk, reading, mailbox, limits, purging, trying, doorkeeper, archive, rendered
+            settings, gate, desk, reading, mailbox, limits, purging, trying, clusters, scratching, rendered
         ),
         pages.routes(settings.hub, gate, desk, accounts, reading, acts, limits, purging, rendered),
+        archive_page.routes(settings.hub, gate, doorkeeper, archive, rendered),
     ):
         app.include_router(part, prefix=prefix.rstrip("/"))
     app.add_middleware(SecurityHeaders)

@@ -25,7 +25,9 @@ class Item:
 ITEMS = (
     Item("account", "", "Your account"),
     Item("archive", "archive", "Archive"),
+    Item("clusters", "clusters", "Your clusters"),
     Item("requests", "requests", "Your requests"),
+    Item("scratch", "scratch", "Scratch"),
     Item("projects", "projects", "Projects"),
     Item("notices", "notices", "Notices"),
     Item("admin", "admin", "All accounts", auditors=True),

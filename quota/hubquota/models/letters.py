@@ -49,6 +49,8 @@ KINDS: dict[str, Kind] = {
     "tier-changed": Kind("an account is moved to another tier"),
     "member-added": Kind("I am made a part of a project", optional=True),
     "member-ended": Kind("my part in a project is ended"),
+    "cluster-limited": Kind("an administrator limits a Dask cluster of mine"),
+    "cluster-stopped": Kind("an administrator stops a Dask cluster of mine"),
 }
 
 

@@ -45,8 +45,17 @@ class Dask(Strict):
 
     clusters: Count = Field(description="How many clusters may run at once; 0 for none.")
     workers: Count = Field(description="How many workers may run at once, over all clusters.")
-    worker_cores: Positive = Field(description="CPU cores of one worker.")
-    worker_memory_gib: Positive = Field(description="Memory of one worker, in GiB.")
+    worker_cores: Positive = Field(description="CPU cores of one worker; fewer may be asked for.")
+    worker_memory_gib: Positive = Field(description="Memory of one worker, in GiB; less may be asked for.")
+    cores: Positive | None = Field(
+        default=None,
+        description="How many cores all workers may have together; without it, as many as so many workers have.",
+    )
+    memory_gib: Positive | None = Field(
+        default=None,
+        description="How much memory all workers may have together, in GiB; without it, as much as so many "
+        "workers have.",
+    )
     price: Price = Field(
         description="What one worker costs while it runs, in credits an hour; without it, what the `rates` say."
     )
@@ -56,6 +65,16 @@ class Dask(Strict):
     def rate(self) -> int:
         """What one worker costs while it runs, in units a second."""
         return rate_of(self.price)
+
+    @property
+    def most_cores(self) -> int:
+        """How many cores all workers may have together."""
+        return self.workers * self.worker_cores if self.cores is None else self.cores
+
+    @property
+    def most_memory_gib(self) -> int:
+        """How much memory all workers may have together, in GiB."""
+        return self.workers * self.worker_memory_gib if self.memory_gib is None else self.memory_gib
 
 
 class Storage(Strict):

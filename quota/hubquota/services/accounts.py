@@ -27,8 +27,8 @@ from hubquota.models.ledger import (
 )
 from hubquota.models.reading import AccountPage, AccountQuery, AccountRow
 from hubquota.models.words import number_text
+from hubquota.services.balance import balance_of, split_balance
 from hubquota.services.base import Service, known
-from hubquota.services.book import balance_of, split_balance
 from hubquota.services.membership import change_role
 from hubquota.services.outlook import exhaustion
 from hubquota.storage import accounts, allocations, audit, burden, directory, journal, leases

@@ -6,12 +6,15 @@ SQLite the transaction holds the write lock from its first statement, on Postgre
 
 from __future__ import annotations
 
+from hubquota.models.admissions import MINIMUM_SECONDS
+from hubquota.services.admitting import Admissions
 from hubquota.services.adoption import Adoption
 from hubquota.services.allocations import Allocations
 from hubquota.services.base import utc_now
 from hubquota.services.caps import Caps
+from hubquota.services.clusters import Clusters
 from hubquota.services.groups import GroupProjects
-from hubquota.services.leases import MINIMUM_SECONDS, Leases
+from hubquota.services.leases import Leases
 from hubquota.services.leaseviews import LeaseViews
 from hubquota.services.notices import Notices
 from hubquota.services.outlook import Outlooks
@@ -25,14 +28,16 @@ __all__ = ["MINIMUM_SECONDS", "Ledger", "utc_now"]
 class Ledger(
     Caps,
     Allocations,
+    Admissions,
     Leases,
     LeaseViews,
     Adoption,
     Outlooks,
     Overrides,
+    Clusters,
     GroupProjects,
     TierChange,
     Notices,
     Sweeping,
 ):
-    """The ledger in one database: accounts, allocations, leases, overrides, caps, notices and the sweep."""
+    """The ledger in one database: accounts, allocations, leases, clusters, overrides, caps, notices, the sweep."""

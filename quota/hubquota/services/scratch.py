@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from hubquota.models.kinds import SCRATCH
@@ -101,7 +102,9 @@ class ScratchSpaces(Ledger):
         self.begin(lease)
         return self.scratch(number)
 
-    def prolong(self, tiers: Tiers, number: int, *, days: int, person: str) -> Scratch:
+    def prolong(
+        self, tiers: Tiers, number: int, *, days: int, person: str, end_seen: datetime | None = None
+    ) -> Scratch:
         """Put off the end of a scratch space; one that has ended and is still there is open again.
 
         Args:
@@ -109,16 +112,20 @@ class ScratchSpaces(Ledger):
             number: its number.
             days: so many days after its end, or if it has ended, after now.
             person: who does it.
+            end_seen: the end that they know of. Where it is another by now, nothing is changed: so what is sent
+                twice is done once.
 
         Raises:
             Refused: as for `make`.
-            ImpossibleError: what was in it has been taken away.
+            ImpossibleError: what was in it has been taken away, or its end is not the one that they know of.
             UnknownScratchError: there is none of that number.
             ValueError: the days cannot be.
         """
         one = self.scratch(number)
         if one.state not in ("open", "ended"):
             raise ImpossibleError(f"What was in {one.name} has been taken away. Make another one.")
+        if end_seen is not None and seconds(end_seen) != seconds(one.ends_at):
+            raise ImpossibleError(f"The end of {one.name} is {one.ends_at:%Y-%m-%d %H:%M} UTC by now. Look again.")
         now = self._now()
         base = seconds(one.ends_at) if one.ended_at is None else now
         until = base + days * DAY
@@ -128,13 +135,13 @@ class ScratchSpaces(Ledger):
         self._check(tiers, one.account, person, 0 if one.ended_at is None else one.gib, rate * days * DAY)
         if one.ended_at is None:
             with decision(self._engine) as connection:
-                self._book(connection, one.account)
+                self._unchanged(connection, one)
                 scratch.change(connection, number, ends_at=until)
             return self.scratch(number)
         lease = self._pay(tiers, one.account, person, one.name, one.gib, rate)
         try:
             with decision(self._engine) as connection:
-                self._book(connection, one.account)
+                self._unchanged(connection, one)
                 scratch.change(connection, number, ends_at=until, ended_at=None, reason=None, lease_id=lease)
         except BaseException:
             self.cancel(lease, "The scratch space was not extended.", kind="failed")
@@ -240,6 +247,13 @@ class ScratchSpaces(Ledger):
             scratch.change(connection, number, cleared_at=self._now())
 
     # Parts -------------------------------------------------------------------------------------------
+
+    def _unchanged(self, connection: Connection, one: Scratch) -> None:
+        """Lock the account, and make sure that nobody has extended, ended or cleared it meanwhile."""
+        self._book(connection, one.account)
+        found = scratch.find(connection, one.id)
+        if found is None or (found.ends_at, found.state) != (one.ends_at, one.state):
+            raise ImpossibleError(f"{one.name} has changed meanwhile. Look again.")
 
     def _check(self, tiers: Tiers, account: str, person: str, gib: int, price: int) -> None:
         with reading(self._engine) as connection:

@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime
 from itertools import groupby
 from pathlib import Path
 
+from hubquota.models.admissions import MINIMUM_SECONDS
 from hubquota.models.tiers import Tiers, next_change
 from hubquota.models.whatif import Budgets, Outcome, Policy, Replay, Source, Sums, Unmapped, Used
 from hubquota.services.base import Service
-from hubquota.services.leases import MINIMUM_SECONDS
 from hubquota.services.tiersfile import load_tiers, parse_tiers
 from hubquota.storage import whatif
 from hubquota.storage.engine import reading

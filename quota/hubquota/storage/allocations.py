@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from hubquota.models.burn import Pool
 from hubquota.models.ledger import Allocation
-from hubquota.storage.prepared import Prepared
+from hubquota.storage.prepared import Prepared, among
 from hubquota.storage.tables import account, allocation, hold, lease
 from hubquota.storage.times import moment
 
@@ -37,6 +37,7 @@ _live_holds = (
 _open_pools = Prepared(
     select(
         allocation.c.id,
+        allocation.c.account_id,
         allocation.c.balance,
         allocation.c.granted_at,
         allocation.c.start_at,
@@ -44,7 +45,7 @@ _open_pools = Prepared(
         allocation.c.suspended_at,
         _live_holds.label("held"),
     )
-    .where(allocation.c.account_id == bindparam("account_id"), allocation.c.lapsed_at.is_(None))
+    .where(among(allocation.c.account_id, "ids"), allocation.c.lapsed_at.is_(None))
     .order_by(allocation.c.id)
 )
 #: Allocations as `view` reads them; needs `now`.
@@ -96,19 +97,26 @@ class OpenPool(Pool):
 
 def open_pools(connection: Connection, account_id: int, now: int) -> list[OpenPool]:
     """Return an account's allocations whose books are open."""
-    return [
-        OpenPool(
-            id=row.id,
-            free=row.balance - int(row.held),
-            # What was to pay at once pays, even where another machine's clock is behind. What was granted from
-            # an earlier day on, as a late sweep renews, pays from that day on.
-            start=row.start_at if row.start_at != row.granted_at else 0,
-            end=row.end_at,
-            suspended=row.suspended_at is not None,
-            balance=row.balance,
+    return pools_of(connection, [account_id], now)[account_id]
+
+
+def pools_of(connection: Connection, account_ids: Collection[int], now: int) -> dict[int, list[OpenPool]]:
+    """Return for each account the allocations whose books are open."""
+    found: dict[int, list[OpenPool]] = {number: [] for number in account_ids}
+    for row in _open_pools.all(connection, ids=list(account_ids), now=now):
+        found[row.account_id].append(
+            OpenPool(
+                id=row.id,
+                free=row.balance - int(row.held),
+                # What was to pay at once pays, even where another machine's clock is behind. What was granted
+                # from an earlier day on, as a late sweep renews, pays from that day on.
+                start=row.start_at if row.start_at != row.granted_at else 0,
+                end=row.end_at,
+                suspended=row.suspended_at is not None,
+                balance=row.balance,
+            )
         )
-        for row in _open_pools.all(connection, account_id=account_id, now=now)
-    ]
+    return found
 
 
 def add(

@@ -8,14 +8,48 @@ database, and the driver runs it, in the transaction that SQLAlchemy opened. For
 
 from __future__ import annotations
 
+import json
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, Delete, Dialect, Insert, Select, Update
+from sqlalchemy import Boolean, Column, Connection, Delete, Dialect, Insert, Select, Update, bindparam
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 Statement = Select[*tuple[Any, ...]] | Insert | Update | Delete
+
+
+class among(FunctionElement[bool]):  # noqa: N801  (it reads as SQL does)
+    """The condition that a column is one of a list, which is one parameter however long it is.
+
+    So a statement with it is prepared once. PostgreSQL is sent an array, SQLite a list as JSON.
+    """
+
+    type = Boolean()
+    inherit_cache = True
+
+    def __init__(self, column: Column[Any], name: str) -> None:
+        """Compare a column with the parameter of a name."""
+        super().__init__(column, bindparam(name, type_=ARRAY(column.type)))
+
+    def self_group(self, against: Any = None) -> among:
+        """Return itself: it is a condition already, and with "= 1" behind it no index would serve it."""
+        return self
+
+
+@compiles(among, "sqlite")
+def _among_sqlite(element: among, compiler: Any, **options: Any) -> str:
+    column, values = (compiler.process(one, **options) for one in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608  (both are SQLAlchemy's own)
+
+
+@compiles(among, "postgresql")
+def _among_postgresql(element: among, compiler: Any, **options: Any) -> str:
+    column, values = (compiler.process(one, **options) for one in element.clauses)
+    return f"{column} = ANY ({values})"
 
 
 class Prepared:
@@ -25,7 +59,8 @@ class Prepared:
         """Prepare a statement.
 
         Args:
-            statement: every value that changes is a `bindparam`, with a name of its own and no list in it.
+            statement: every value that changes is a `bindparam`, with a name of its own. A list is one of
+                `among`.
             columns: what an insert is given.
         """
         self._statement = statement
@@ -52,6 +87,25 @@ class Prepared:
         count: int = send(connection, written.text, written.fill(parameters)).rowcount
         return count
 
+    def run_many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Change what it changes, once with the parameters of each row."""
+        if rows:
+            written = self._written.get(connection.dialect.name) or self._write(connection.dialect)
+            send_many(connection, written.text, [written.fill(row) for row in rows])
+
+    def all_many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Change what it changes once for each row, and return the row that each returns, in their order.
+
+        Only on PostgreSQL, whose driver sends them together.
+        """
+        written = self._written.get(connection.dialect.name) or self._write(connection.dialect)
+        cursor = send_many(connection, written.text, [written.fill(row) for row in rows], returning=True)
+        found: list[Any] = []
+        for _ in rows:
+            found.append(written.row(cursor)(cursor.fetchone()))
+            cursor.nextset()
+        return found
+
     def _write(self, dialect: Dialect) -> _Written:
         # Two threads may both do it, and come to the same.
         return self._written.setdefault(dialect.name, _Written(self._statement, self._columns, dialect))
@@ -68,11 +122,15 @@ class _Written:
         self.text = str(compiled)
         self._fixed = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
         self._order: list[str] | None = list(compiled.positiontup or ()) if compiled.positional else None
+        lists = {name for name, bind in compiled.binds.items() if isinstance(bind.type, ARRAY)}
+        self._json = lists if dialect.name == "sqlite" else set()
         self._row: Callable[[Iterable[Any]], Any] | None = None
 
     def fill(self, parameters: Mapping[str, Any]) -> Any:
         """Return the driver's parameters."""
         values = {**self._fixed, **parameters}
+        for name in self._json:
+            values[name] = json.dumps(values[name])
         return values if self._order is None else [values[name] for name in self._order]
 
     def row(self, cursor: Any) -> Callable[[Iterable[Any]], Any]:
@@ -96,6 +154,27 @@ def send(connection: Connection, text: str, parameters: Any = ()) -> Any:
         return driver.execute(text, parameters)
     except connection.dialect.loaded_dbapi.Error as error:
         _fail(connection, text, error)
+
+
+def send_many(connection: Connection, text: str, rows: Sequence[Any], *, returning: bool = False) -> Any:
+    """Have the driver run a statement once for each row of parameters; return its cursor.
+
+    Args:
+        connection: the transaction's.
+        text: the statement.
+        rows: the parameters of each.
+        returning: whether what each returns is wanted, which only PostgreSQL's driver can do.
+
+    Raises:
+        DBAPIError: what SQLAlchemy itself raises for the driver's error.
+    """
+    cursor = connection.connection.dbapi_connection.cursor()  # type: ignore[union-attr]
+    more: dict[str, Any] = {"returning": True} if returning else {}
+    try:
+        cursor.executemany(text, rows, **more)
+    except connection.dialect.loaded_dbapi.Error as error:
+        _fail(connection, text, error)
+    return cursor
 
 
 def _fail(connection: Connection, text: str, error: Exception) -> NoReturn:

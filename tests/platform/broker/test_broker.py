@@ -92,7 +92,7 @@ async def test_scratch_is_its_owners_alone_and_only_until_its_end(storage: Stora
 async def test_a_projects_scratch_is_its_members(storage: Storage, world: World) -> None:
     ada = world.add("ada")
     world.ledger.open_project("deep field", "team", pi="pia", actor="test")
-    world.ledger.grant("deep field", "team", 10**12, actor="test", reason="A test.", key="grant")
+    world.ledger.grant("deep field", 10**12, tier="team", actor="test", reason="A test.", key="grant")
     world.ledger.set_member("deep field", "ada", "member", actor="test")
     ScratchSpaces.sharing(world.ledger).make(
         world.tiers.current(), "deep field", person="ada", name="shared", gib=1, days=1

@@ -54,6 +54,30 @@ SERVER = {
     "cost": "0.1",
 }
 
+OFFER = {
+    "account": "ada",
+    "own": True,
+    "tier": "Explorer",
+    "workers": 4,
+    "room": 4,
+    "price": "0.04",
+    "available": "12.5",
+    "running": "0",
+}
+CLUSTER = {
+    "account": "ada",
+    "started_at": "2026-11-22T16:00:00Z",
+    "ended_at": None,
+    "reason": None,
+    "workers": 0,
+    "most": 4,
+    "limit": 4,
+    "price": "0",
+    "cost": "0",
+    "seconds_left": None,
+    "warnings": [],
+}
+
 
 def _free_ports(count: int) -> list[int]:
     """Return ports that are free now, found by binding them all at once."""
@@ -258,7 +282,19 @@ class StandInPortal:
     url: str = ""
     token: str = TOKEN
     answers: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
+    #: What is answered at every path that begins like this, where there is no answer for the whole path.
+    anything: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+
+    def find(self, path: str) -> tuple[int, str, bytes]:
+        """Return the answer at a path."""
+        if path in self.answers:
+            return self.answers[path]
+        for start, body in self.anything.items():
+            if path.startswith(start):
+                name = path.removeprefix("api/clusters/")
+                return 200, "application/json", json.dumps(body | {"name": name}).encode()
+        return 404, "text/plain", b"not here"
 
     def show_archive(self, access: StorageAccess) -> None:
         """Hand out this access to the archive, as the portal would."""
@@ -278,6 +314,16 @@ class StandInPortal:
             "api/tiers", {"ask": ASK, "sizes": {}, "tiers": {"explorer": {"title": "Explorer", "dask": dask}}}
         )
         self.answer("api/statement?limit=1", {"balance": BALANCE, "running": [SERVER] + [WORKER] * dask_workers})
+        self.show_offer(workers=workers)
+        self.show_cluster(limit=workers, most=workers)
+
+    def show_offer(self, **changed: Any) -> None:
+        """Offer so many workers on ada's account, to whoever asks."""
+        self.anything["api/clusters/offer"] = OFFER | changed
+
+    def show_cluster(self, **changed: Any) -> None:
+        """Tell this of every cluster, whatever its name."""
+        self.anything["api/clusters/"] = CLUSTER | changed
 
     def answer(self, path: str, body: Any, status: int = 200, kind: str = "application/json") -> None:
         """Give this answer at a path from now on."""
@@ -296,7 +342,7 @@ def portal(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInPortal]:
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                 status, kind, body = 403, "application/problem+json", b'{"detail": "Not yours."}'
             else:
-                status, kind, body = stand_in.answers.get(path, (404, "text/plain", b"not here"))
+                status, kind, body = stand_in.find(path)
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
@@ -323,9 +369,10 @@ from pathlib import Path
 
 from dask_gateway_server.backends.base import PublicException
 from dask_gateway_server.backends.local import UnsafeLocalBackend
-from dask_gateway_server.options import Integer, Options
+from dask_gateway_server.options import Integer, Options, String
 
 REFUSAL = Path({refusal!r})
+ENVIRONMENT = REFUSAL.with_name("environment")
 
 
 class Backend(UnsafeLocalBackend):
@@ -335,18 +382,29 @@ class Backend(UnsafeLocalBackend):
         return await super().start_cluster(user, options)
 
 
+def chosen(options):
+    if ENVIRONMENT.exists() and options.environment != ENVIRONMENT.read_text():
+        raise ValueError("Your server runs another environment.")
+    return {{"worker_cores": options.worker_cores}}
+
+
 c.DaskGateway.backend_class = Backend
 c.DaskGateway.address = "127.0.0.1:{ports[0]}"
 c.Proxy.address = "127.0.0.1:{ports[1]}"
 c.Proxy.tcp_address = "127.0.0.1:{ports[2]}"
 c.Backend.clusters_directory = {folder!r}
-c.ClusterConfig.scheduler_cmd = [{python!r}, "-m", "dask", "scheduler"]
-c.ClusterConfig.worker_cmd = [{python!r}, "-m", "dask", "worker"]
-c.ClusterConfig.environment = {{"PYTHONPATH": {source!r}}}
+c.ClusterConfig.scheduler_cmd = [
+    {python!r}, "-m", "dask", "scheduler", "--no-dashboard", "--preload", "romanhub.client.dashboard"
+]
+c.ClusterConfig.worker_cmd = [{python!r}, "-m", "dask", "worker", "--no-dashboard"]
+c.ClusterConfig.environment = {{
+    "PYTHONPATH": {source!r}, "DASK_DISTRIBUTED__WORKER__PRELOAD": '["romanhub.client.dashboard"]'
+}}
 c.ClusterConfig.cluster_max_workers = 2
 c.Backend.cluster_options = Options(
     Integer("worker_cores", default=1, min=1, max=1),
-    handler=lambda options: {{"worker_cores": options.worker_cores}},
+    String("environment"),
+    handler=chosen,
 )
 """
 
@@ -358,6 +416,15 @@ class GatewayServer:
     address: str
     proxy_address: str
     refusal: Path
+
+    @property
+    def environment(self) -> Path:
+        """The file that says which environment the workers are of; without it, clients may be of any."""
+        return self.refusal.with_name("environment")
+
+    def dashboard(self, cluster: str) -> Path:
+        """The socket of a cluster's dashboard."""
+        return self.refusal.parent / "clusters" / cluster / "dashboard"
 
 
 @pytest.fixture(scope="session")
@@ -406,6 +473,7 @@ def gateway(gateway_server: GatewayServer, monkeypatch: pytest.MonkeyPatch) -> I
     import dask
 
     gateway_server.refusal.unlink(missing_ok=True)
+    gateway_server.environment.unlink(missing_ok=True)
     monkeypatch.setenv("DASK_GATEWAY__ADDRESS", gateway_server.address)
     monkeypatch.setenv("DASK_GATEWAY__PROXY_ADDRESS", gateway_server.proxy_address)
     monkeypatch.setenv("DASK_GATEWAY__AUTH__TYPE", "basic")

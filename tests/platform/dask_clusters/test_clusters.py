@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from hubquota.models.money import to_units
@@ -51,6 +53,17 @@ async def kernel(platform: Platform) -> AsyncIterator[Kernel]:
     yield connected
     connected.close()
     dana.stop_server()
+
+
+def workers_of(platform: Platform, cluster: str) -> list[psutil.Process]:
+    """The processes of a cluster's workers that the gateway has started."""
+    found = []
+    for process in platform.processes():
+        with contextlib.suppress(psutil.Error):
+            mine = process.environ().get("DASK_GATEWAY_CLUSTER_NAME") == cluster
+            if mine and "worker" in process.cmdline()[:4] and "--name" in process.cmdline():
+                found.append(process)
+    return found
 
 
 def leases(platform: Platform) -> list[dict[str, int]]:
@@ -133,9 +146,8 @@ async def test_a_worker_that_dies_is_charged_to_its_end(platform: Platform, kern
     )
     assert not result.error, result.error
     lease = leases(platform)[-1]
-    worker = next(
-        process for process in platform.processes() if lease["key"].rpartition("/")[2] in process.cmdline()
-    )
+    (worker,) = workers_of(platform, lease["key"].partition(":")[2].partition("/")[0])
+    assert abs(lease["started_at"] - worker.create_time()) <= 1
     for process in [worker, *worker.children(recursive=True)]:
         process.kill()
     ended = time.time()

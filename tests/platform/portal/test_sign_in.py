@@ -126,7 +126,7 @@ async def test_signing_in_never_leads_away_from_the_portal(web: httpx.AsyncClien
     assert back.headers["location"] == PREFIX
 
 
-@pytest.mark.parametrize("path", ["", "api/me", "api/archive", "api/accounts"])
+@pytest.mark.parametrize("path", ["", "api/me", "api/scratch", "api/accounts"])
 async def test_a_script_cannot_use_the_browser_s_session(
     web: httpx.AsyncClient, hub: HubStandIn, path: str
 ) -> None:

@@ -10,6 +10,7 @@ from romanhub.portal.acts import Acts
 from romanhub.portal.api import (
     account,
     allocations,
+    clusters,
     directory,
     exports,
     limits,
@@ -18,8 +19,10 @@ from romanhub.portal.api import (
     projects,
     purge,
     requests,
+    scratch,
     whatif,
 )
+from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
 from romanhub.portal.limits import Limits
@@ -27,6 +30,7 @@ from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.problems import described
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
+from romanhub.portal.scratching import Scratching
 from romanhub.portal.trying import Trying
 
 #: What each tag of the description is about.
@@ -38,9 +42,12 @@ TAGS = [
     {"name": "projects", "description": "Projects by member."},
     {"name": "allocations", "description": "Acts on allocations. They need `custom:romanhub:allocations:admin`, a "
      "reason, and an Idempotency-Key."},
+    {"name": "clusters", "description": "The caller's own Dask clusters: what they cost, how long that lasts, and "
+     "why they ended."},
     {"name": "notices", "description": "The caller's notices, and whether and where they are sent."},
     {"name": "limits", "description": "Other limits than the tier's until a day, other tiers, and caps of a "
      "project's members."},
+    {"name": "scratch", "description": "Scratch space with an end, and what was read of the data."},
     {"name": "purge", "description": "Plans of what is taken from accounts whose time is over, holds, and the way "
      "back. Carrying a plan out is left to the command."},
     {"name": "administration", "description": "All accounts and the whole journal. They need "
@@ -73,14 +80,18 @@ def more_routes(
     limits_: Limits,
     purging: Purging,
     trying: Trying,
+    clusters_: Clusters,
+    scratching: Scratching,
 ) -> APIRouter:
-    """The API's routes of notices, limits, purges and other tiers files."""
+    """The API's routes of clusters, scratch, notices, limits, purges and other tiers files."""
     router = _router()
     for part in (
+        clusters.routes(gate, clusters_),
         notices.routes(gate, mailbox),
         limits.routes(gate, desk, reading, limits_),
         purge.routes(gate, reading, purging),
         whatif.routes(gate, desk, trying),
+        scratch.routes(gate, scratching),
     ):
         router.include_router(part)
     return router

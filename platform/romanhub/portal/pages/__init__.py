@@ -9,8 +9,7 @@ from fastapi.responses import Response
 
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
-from romanhub.portal.archivedoors import ArchiveDoors
-from romanhub.portal.auth import Doorkeeper
+from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
 from romanhub.portal.limits import Limits
@@ -18,21 +17,23 @@ from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.pages import (
     account,
     administration,
-    archive,
     audit,
     bulk,
+    clusters,
     limits,
     notices,
     projects,
     purge,
     queue,
     requests,
+    scratch,
     whatif,
 )
 from romanhub.portal.problems import PortalError
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.rendering import Pages
+from romanhub.portal.scratching import Scratching
 from romanhub.portal.settings import HubSettings, PortalSettings
 from romanhub.portal.trying import Trying
 
@@ -89,18 +90,19 @@ def more_routes(
     limits_: Limits,
     purging: Purging,
     trying: Trying,
-    doorkeeper: Doorkeeper,
-    doors: ArchiveDoors,
+    clusters_: Clusters,
+    scratching: Scratching,
     pages: Pages,
 ) -> APIRouter:
-    """The routes of notices, limits, purges, other tiers files and the archive, to be served under the same path."""
+    """The routes of clusters, scratch, notices, limits, purges and other tiers files, under the same path."""
     router = APIRouter(include_in_schema=False)
     for part in (
+        clusters.routes(gate, desk, clusters_, pages),
         notices.routes(settings.hub, gate, mailbox, pages),
         limits.routes(settings.hub, gate, desk, reading, limits_),
         purge.routes(settings.hub, gate, desk, purging, pages),
         whatif.routes(settings, gate, desk, trying, pages),
-        archive.routes(settings.hub, gate, doorkeeper, doors, pages),
+        scratch.routes(settings.hub, gate, scratching, pages),
     ):
         router.include_router(part)
     return router

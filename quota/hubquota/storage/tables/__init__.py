@@ -5,7 +5,7 @@ from __future__ import annotations
 from hubquota.storage.tables.accounts import account, account_part, membership
 from hubquota.storage.tables.base import VERSION_TABLE, metadata
 from hubquota.storage.tables.ledger import allocation, entry, hold, lease, segment
-from hubquota.storage.tables.limits import cap, override, spending
+from hubquota.storage.tables.limits import cap, instruction, override, spending
 from hubquota.storage.tables.notices import delivery, notice, notice_address, notice_opt_out
 from hubquota.storage.tables.purge import purge_event, purge_hold, purge_item, purge_plan
 from hubquota.storage.tables.requests import request
@@ -24,6 +24,7 @@ __all__ = [
     "ending",
     "entry",
     "hold",
+    "instruction",
     "lease",
     "membership",
     "metadata",
