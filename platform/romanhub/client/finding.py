@@ -24,7 +24,7 @@ from romanhub.client.sky import (
     unit_vectors,
     vector_of,
 )
-from romanhub.client.skycatalog import BoxLike, Catalog, ConeLike, open_catalog
+from romanhub.client.skycatalog import BoxLike, Catalog, ConeLike, open_catalog, place_of
 from romanhub.client.storage import ArchiveStorage
 from romanhub.models.archive import ArchiveIndex
 
@@ -115,7 +115,7 @@ class Finding(ABC):
         """
         for record in self._listed().hats:
             if record.name == name:
-                place = self._connected().path(record.key)
+                place = place_of(self._connected().access, record.key)
                 return open_catalog(
                     place, name, cone=cone, box=box, region=region, columns=columns, where=where, client=client
                 )

@@ -2,8 +2,8 @@
 
 The page of the archive links to `/hub/user-redirect/romanhub/notebook?…`, which the hub leads to the server of
 whoever follows the link. This extension writes a notebook with the search as its cells, under a name that is not
-taken, and opens it. The address carries the conditions and nothing else; each is checked, and none is run before the
-user runs the cell.
+taken, and opens it. The address carries the conditions and nothing else; each is checked, and none is run before
+the user runs the cell.
 
 It imports none of the scientific libraries, so that a server starts no later for it.
 """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
-from astropy.table import QTable
+from astropy.table import Column, QTable
 from astropy.time import Time
 
 from romanhub.client.connection import TOKEN_VARIABLE
@@ -49,7 +49,17 @@ def connect(environment: Mapping[str, str] | None = None) -> TAPService:
         )
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {token}"
+    session.hooks["response"].append(_ensure_let_in)
     return TAPService(f"{url.rstrip('/')}/tap", session=session)
+
+
+def _ensure_let_in(answer: Any, *_args: Any, **_options: Any) -> None:
+    """Raise NotAllowedError for an answer that refuses the token: pyvo would take it for one to the question."""
+    if answer.status_code in (401, 403):
+        raise NotAllowedError(
+            "The archive's search refused this server's token. Restart your server (File, Hub Control Panel, Stop "
+            "My Server, then Start My Server) and run the cell again."
+        )
 
 
 def find_images(
@@ -135,7 +145,7 @@ def _mjd(moment: TimeLike, what: str) -> str:
 
 def _ask(service: TAPService, query: str) -> Any:
     """Return the table that answers a query, and say what went wrong in sentences."""
-    from pyvo.dal import DALQueryError, DALServiceError
+    from pyvo.dal import DALFormatError, DALQueryError, DALServiceError
     from requests import RequestException
 
     try:
@@ -145,12 +155,9 @@ def _ask(service: TAPService, query: str) -> Any:
             f"The archive's search did not understand the question: {str(error).rstrip('.')}. Please tell the "
             "platform's operators."
         ) from None
-    except (DALServiceError, RequestException) as error:
-        if getattr(error, "code", None) in (401, 403):
-            raise NotAllowedError(
-                "The archive's search refused this server's token. Restart your server (File, Hub Control Panel, "
-                "Stop My Server, then Start My Server) and run the cell again."
-            ) from None
+    except (DALServiceError, DALFormatError, RequestException) as error:
+        if isinstance(refused := getattr(error, "cause", None), NotAllowedError):
+            raise NotAllowedError(str(refused)) from None
         raise ArchiveUnavailableError(
             "The archive's search does not answer. Wait a minute and run the cell again; if it happens again, "
             "please tell the platform's operators."
@@ -191,6 +198,9 @@ def _presented(found: Any) -> QTable:
             column = np.array(
                 [str(value) if value is not None and value is not np.ma.masked else "" for value in column], str
             )
+        elif not np.any(getattr(column, "mask", False)):
+            # The service's tables come with a mask for every column, which is a burden where nothing is missing.
+            column = Column(np.asarray(column), unit=column.unit, description=column.description)
         data[_NAMES.get(name, name)] = column
     if "t_start" in data.colnames:
         moments = np.asarray(found["t_start"], float)
@@ -199,6 +209,6 @@ def _presented(found: Any) -> QTable:
         start.format = "isot"
         data.add_column(start, name="start", index=min(4, len(data.colnames)))
     for name, unit in (("exposure_time", u.s), ("ra", u.deg), ("dec", u.deg)):
-        if name in data.colnames and data[name].unit is None:
+        if name in data.colnames and getattr(data[name], "unit", None) is None:
             data[name] = u.Quantity(np.asarray(found[name], float), unit)
     return data

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import astropy.units as u
 import numpy as np
 from astropy.table import Column, MaskedColumn, Table
+from upath import UPath
 
 from romanhub.client.errors import ArchiveUnavailableError, RomanHubError
 from romanhub.client.regions import RegionLike, as_region
 from romanhub.client.sky import AngleLike, PositionLike, as_angle, as_position
+from romanhub.client.storage import StorageAccess
 
 if TYPE_CHECKING:
     import lsdb
@@ -119,6 +121,27 @@ class Catalog:
         return f"<Catalogue {self.name}, {parts}, read when asked: {', '.join(self.columns)}>"
 
 
+def place_of(access: StorageAccess, key: str) -> UPath:
+    """Return the path of a catalogue, with what it takes to read it; no keys of the broker's are pickled with it."""
+    # aiobotocore takes a while to import, which whoever asks for no catalogue need not wait for.
+    from romanhub.client.credentials import source
+    from romanhub.client.sessions import RenewedSession
+
+    given = access.access_key is not None and access.secret_key is not None
+    return UPath(
+        f"s3://{access.bucket}/{key.rstrip('/')}",
+        key=access.access_key.get_secret_value() if access.access_key else None,
+        secret=access.secret_key.get_secret_value() if access.secret_key else None,
+        session=None if given else RenewedSession(source()),
+        client_kwargs={"endpoint_url": access.endpoint, "region_name": access.region},
+        config_kwargs={
+            "s3": {"addressing_style": "path" if access.endpoint else "auto"},
+            "connect_timeout": 5,  # seconds
+            "read_timeout": 30,
+        },
+    )
+
+
 def open_catalog(
     place: Any,
     name: str,
@@ -203,8 +226,8 @@ def _ensure_condition(where: str, schema: Any, known: list[str], name: str) -> N
         schema.empty_table().to_pandas().query(where)
     except Exception as error:
         raise ValueError(
-            f"{where!r} cannot be a condition on the columns of {name} ({str(error).rstrip('.')}). Write one such as "
-            f"'{known[-1]} == 0'; the columns are {', '.join(known)}."
+            f"{where!r} cannot be a condition on the columns of {name} ({str(error).rstrip('.')}). Write one such "
+            f"as '{known[-1]} == 0'; the columns are {', '.join(known)}."
         ) from None
 
 
@@ -250,7 +273,8 @@ def _spoken(name: str) -> Iterator[None]:
     except PermissionError:
         raise ArchiveUnavailableError(
             f"The archive's storage refused to read the catalogue {name}: this server's access may have run out. "
-            "Run `archive.reconnect()` and the cell again; if it happens again, please tell the platform's operators."
+            "Run `archive.reconnect()` and the cell again; if it happens again, please tell the "
+            "platform's operators."
         ) from None
     except (OSError, TimeoutError):
         raise ArchiveUnavailableError(

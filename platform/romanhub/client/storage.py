@@ -9,7 +9,6 @@ from typing import Any, cast
 import s3fs
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from upath import UPath
 
 from romanhub.client.credentials import CredentialSource, source
 from romanhub.client.errors import ArchiveUnavailableError
@@ -91,10 +90,6 @@ class ArchiveStorage:
     def open(self, key: str, what: str, size: int) -> RangeReader:
         """Return the object of `size` bytes as a file that is read in pieces, as they are needed."""
         return RangeReader(lambda start, stop: self.read_range(key, what, start, stop), size)
-
-    def path(self, key: str) -> UPath:
-        """Return the path below which the objects of a catalogue are, with what it takes to read them."""
-        return UPath(f"s3://{self._path(key.rstrip('/'))}", **self._files.storage_options)
 
     def _renewing(self, read: Callable[[], Any]) -> bytes:
         """Read; where the storage refuses the keys, once more with others."""

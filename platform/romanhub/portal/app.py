@@ -15,7 +15,7 @@ from romanhub.portal import api, pages, signin
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
 from romanhub.portal.api.platform import health_routes
-from romanhub.portal.archivedoors import ArchiveDoors
+from romanhub.portal.archivedoors import NO_ARCHIVE, ArchiveDoors
 from romanhub.portal.auth import Doorkeeper
 from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
@@ -41,7 +41,7 @@ def create_app(
     tiers: TiersFile,
     hub: HubClient,
     clock: Callable[[], datetime],
-    archive: ArchiveDoors = ArchiveDoors(),
+    archive: ArchiveDoors = NO_ARCHIVE,
 ) -> FastAPI:
     """Return the portal.
 

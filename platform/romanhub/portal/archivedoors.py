@@ -20,8 +20,12 @@ class ArchiveDoors:
     previews: Previews | None = None
 
 
+#: No way in.
+NO_ARCHIVE = ArchiveDoors()
+
+
 def archive_doors(settings: PortalSettings, http: httpx.AsyncClient) -> ArchiveDoors:
-    """Return the ways into the archive that the settings name; `http`, which is not closed here, goes through them."""
+    """Return the ways into the archive that the settings name, asked through `http`, which is not closed here."""
     return ArchiveDoors(
         search=ImageSearch(settings.search_url, http) if settings.search_url else None,
         previews=Previews(KeyedStorage(settings.broker_url).read) if settings.broker_url else None,

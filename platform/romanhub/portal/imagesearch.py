@@ -70,7 +70,10 @@ class ImageSearch:
         try:
             async with asyncio.timeout(DEADLINE):
                 answer = await self._http.get(
-                    self._url, params=httpx.QueryParams([*conditions]), headers={"Authorization": f"Bearer {token}"}, timeout=None
+                    self._url,
+                    params=httpx.QueryParams([*conditions]),
+                    headers={"Authorization": f"Bearer {token}"},
+                    timeout=None,
                 )
         except (httpx.HTTPError, TimeoutError) as error:
             raise SearchUnavailableError(f"the search service did not answer: {type(error).__name__}") from error

@@ -1,4 +1,4 @@
-"""Objects of the archive, read with the short-lived keys of whoever asks: so nobody sees what they may not read."""
+"""Objects of the archive, read with short-lived keys of whoever asks: nobody sees what they may not read."""
 
 from __future__ import annotations
 

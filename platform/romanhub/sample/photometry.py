@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from romanhub.sample.catalog import APERTURE, AT_EDGE, pixel_area
 
 #: A detection is a peak, after the background's neighbourhood is taken off, of so many times the background's
-#: scatter. Single exposures are searched down to less faint sources than the mosaic, so that few detections are noise.
+#: scatter. Single exposures are searched down to less faint sources than the mosaic, so that few detections are
+#: noise.
 THRESHOLD = 4.0
 
 #: Full width at half maximum of what is looked for, pixels: near that of a star.

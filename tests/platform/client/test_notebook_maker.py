@@ -84,9 +84,11 @@ def test_a_jupyter_server_makes_it_and_opens_it_for_its_owner_only(tmp_path: Pat
     config.write_text(json.dumps({"ServerApp": {"jpserver_extensions": {"romanhub.client.notebook_maker": True}}}))
     log = (tmp_path / "log").open("wb")
     server = subprocess.Popen(
-        [sys.executable, "-m", "jupyter_server", f"--config={config}", f"--ServerApp.root_dir={home}"]
-        + [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--ServerApp.open_browser=False"]
-        + ["--IdentityProvider.token=owner", "--ServerApp.base_url=/user/ada/", "--allow-root"],
+        [
+            *(sys.executable, "-m", "jupyter_server", f"--config={config}", f"--ServerApp.root_dir={home}"),
+            *(f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--ServerApp.open_browser=False"),
+            *("--IdentityProvider.token=owner", "--ServerApp.base_url=/user/ada/", "--allow-root"),
+        ],
         cwd=tmp_path,
         env=os.environ
         | {"PYTHONPATH": str(Path(romanhub.__file__).parents[1]), "JUPYTER_CONFIG_DIR": str(tmp_path)},

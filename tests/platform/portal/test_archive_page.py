@@ -1,4 +1,4 @@
-"""The archive's search page: with the real search service over the sample, in a real browser, and without one's parts.
+"""The archive's search page, with the real search service over the sample and in a real browser.
 
 The storage of the previews is the sample's folder, read as the broker's keys would let it be read: for ada only.
 """
@@ -49,12 +49,12 @@ SCOPES = ("access:services!service=portal", "access:services!service=archive")
 INDEX = ArchiveIndex.model_validate_json((small_archive() / "index.json").read_bytes())
 #: Stands for the viewer where the npm package is not installed: what the page asks of it, and nothing drawn.
 STAND_IN = """
-const handlers = {};
 export default {
   init: Promise.resolve(),
   aladin(place, options) {
     window.options = options;
-    return {addOverlay() {}, on(what, call) { handlers[what] = call; window.clickOn = (n) => call(window.shapes[n]); }};
+    const on = (what, call) => { window.clickOn = (n) => call(window.shapes[n]); };
+    return {addOverlay() {}, on};
   },
   graphicOverlay: () => ({add(shape) { (window.shapes ||= []).push(shape); }}),
   polygon: (corners, options) => ({corners, color: options.color, setColor(color) { this.color = color; }}),
@@ -155,7 +155,9 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-def opened(browser: Browser, site: Site, path: str, who: str = "ada", *, scripts: bool = True) -> tuple[Page, list]:
+def opened(
+    browser: Browser, site: Site, path: str, who: str = "ada", *, scripts: bool = True
+) -> tuple[Page, list]:
     """Open a page; the second is everything that the browser asked for, and what it complained of."""
     context = browser.new_context(java_script_enabled=scripts)
     context.add_cookies(
@@ -185,7 +187,9 @@ def test_a_search_shows_what_covers_the_place_with_previews_and_without_scripts(
     expected = [
         record.name
         for record in INDEX.exposures
-        if record.level == 2 and record.optical_element == "F158" and record.start < datetime(2027, 6, 3, tzinfo=UTC)
+        if record.level == 2
+        and record.optical_element == "F158"
+        and record.start < datetime(2027, 6, 3, tzinfo=UTC)
     ]
     assert names == expected
     assert page.input_value("#position") == "18h00m00s +66d00m00s", "what was asked stays in the form"
