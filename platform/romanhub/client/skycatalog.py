@@ -122,7 +122,7 @@ class Catalog:
 
 
 def place_of(access: StorageAccess, key: str) -> UPath:
-    """Return the path of a catalogue, with what it takes to read it; no keys of the broker's are pickled with it."""
+    """Return the path of a catalogue, with what it takes to read it; pickled, it has no keys of the broker's."""
     # aiobotocore takes a while to import, which whoever asks for no catalogue need not wait for.
     from romanhub.client.credentials import source
     from romanhub.client.sessions import RenewedSession
