@@ -85,6 +85,9 @@ c.Spawner.environment = {
     "ROMANHUB_CLUSTERS": str(settings.state.clusters),
 }
 
+# What the portal asks other services in the name of whoever reads its page of the archive.
+SEARCHES = [f"access:services!service={name}" for name in ("archive", "broker")]
+
 # Services, each with what it may do and no more.
 c.JupyterHub.services = [
     {
@@ -94,7 +97,7 @@ c.JupyterHub.services = [
         "oauth_client_id": "service-portal",
         "oauth_no_confirm": True,
         # A session at the portal carries those of them that its owner holds: administrators all.
-        "oauth_client_allowed_scopes": ["admin-ui", *CUSTOM_SCOPES],
+        "oauth_client_allowed_scopes": ["admin-ui", *CUSTOM_SCOPES, *SEARCHES],
         "display": True,
     },
     {
