@@ -24,6 +24,7 @@ class Item:
 
 ITEMS = (
     Item("account", "", "Your account"),
+    Item("archive", "archive", "Archive"),
     Item("clusters", "clusters", "Your clusters"),
     Item("requests", "requests", "Your requests"),
     Item("scratch", "scratch", "Scratch"),

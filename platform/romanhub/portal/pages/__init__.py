@@ -34,7 +34,7 @@ from romanhub.portal.pages import (
 from romanhub.portal.problems import PortalError
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
-from romanhub.portal.rendering import STATIC, Pages
+from romanhub.portal.rendering import Pages
 from romanhub.portal.scratching import Scratching
 from romanhub.portal.settings import HubSettings, PortalSettings
 from romanhub.portal.trying import Trying
@@ -68,7 +68,7 @@ def routes(
 
     @router.get("/static/{version}/{name}")
     async def static(version: str, name: str) -> Response:
-        if name not in STATIC:
+        if name not in pages.static:
             raise PortalError(HTTPStatus.NOT_FOUND, "There is no such file.")
         # A page of another version of the portal may still ask for its own version of the file.
         kept = f"public, max-age={_YEAR_SECONDS}, immutable" if version == pages.version(name) else "no-cache"
@@ -76,8 +76,9 @@ def routes(
             "Cache-Control": kept,
             # Pages have origins of their own; these files are for everybody anyway.
             "Cross-Origin-Resource-Policy": "cross-origin",
+            "Access-Control-Allow-Origin": "*",
         }
-        return Response(pages.static[name], media_type=STATIC[name], headers=headers)
+        return Response(pages.static[name], media_type=pages.media_type(name), headers=headers)
 
     return router
 
