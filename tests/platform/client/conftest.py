@@ -233,7 +233,7 @@ def sample() -> Path:
 def stored(storage_server: StorageServer, sample: Path) -> StorageServer:
     """The S3 server with the sample archive in its bucket."""
     for path in sorted(sample.rglob("*")):
-        if path.is_file() and path.suffix in {".asdf", ".json", ".parquet"}:
+        if path.is_file() and path.name != "README.md":
             storage_server.writer.put_file(str(path), f"{BUCKET}/{path.relative_to(sample)}")
     return storage_server
 
