@@ -5,6 +5,8 @@ The portal is a stand-in: the way through the hub is tested with the whole platf
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from pathlib import Path
 
@@ -37,6 +39,12 @@ def executed(notebook, portal, gateway, stored, tmp_path) -> NotebookNode:
     """The notebook after a run."""
     portal.show_archive(stored.access)
     portal.show_account(dask_workers=2)
+    # As the gateway tells them: where keys come from, and a token for them.
+    told = {
+        "ROMANHUB_BROKER_URL": os.environ["ROMANHUB_BROKER_URL"],
+        "ROMANHUB_BROKER_TOKEN": os.environ["JUPYTERHUB_API_TOKEN"],
+    }
+    gateway.refusal.with_name("workers").write_text(json.dumps(told))
     run = nbformat.from_dict(notebook)
     NotebookClient(
         run, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
