@@ -63,7 +63,7 @@ def test_it_runs_from_top_to_bottom_and_shows_what_it_promises(executed, stored,
     assert "4 exposures" in shown["search"]
     assert "Filter F158 on detector WFI01" in shown["open"]
     assert re.search(r"A galaxy of magnitude \d\d\.\d at 1[78]h", shown["galaxy"])
-    assert "A Dask cluster with 2 workers has started. While they run they cost 0.08 credits" in shown["cluster"]
+    assert "2 workers cost 0.08 credits an hour" in shown["cluster"]
     assert "12.50 credits available" in shown["balance"]
     assert "2 x Dask worker: 0.08 credits an hour" in shown["balance"]
     for figure in ("show", "galaxy", "depth", "faint"):
