@@ -16,7 +16,7 @@ from hubquota.models.ledger import Lease, Refused
 from hubquota.models.money import to_units
 from hubquota.services.ledger import Ledger
 from hubquota.services.starts import Start
-from hubquota.services.tiersfile import load_tiers
+from hubquota.services.tiersfile import TiersFile
 from hubquota.storage.engine import decision, make_engine
 from prometheus_client import REGISTRY
 from sqlalchemy import Engine
@@ -27,12 +27,12 @@ from tests.quota.support import HERE, Clock, eventually
 DEADLINE = 0.3
 
 
-TIERS = load_tiers(HERE / "hub_tiers.yaml")
+TIERS = TiersFile(HERE / "hub_tiers.yaml")
 
 
 def start(name: str = "ada", server: str = "", **more: Any) -> Start:
     """A start of a small server, which costs a unit a second."""
-    size = TIERS.sizes["small"].model_copy(update={"price": Decimal("0.000001")})
+    size = TIERS.current().sizes["small"].model_copy(update={"price": Decimal("0.000001")})
     wanted: dict[str, Any] = {
         "person": name,
         "payer": name,
@@ -40,7 +40,7 @@ def start(name: str = "ada", server: str = "", **more: Any) -> Start:
         "tiers": TIERS,
         "groups": (),
         "claims": None,
-        "choose": lambda _: (size, "A server"),
+        "choose": lambda _tiers, _: (size, "A server"),
     }
     return Start(**(wanted | more))
 

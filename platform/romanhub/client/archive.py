@@ -20,6 +20,7 @@ from romanhub.client.catalog import read_catalog
 from romanhub.client.credentials import source
 from romanhub.client.cutout import Cutout, SizeLike, cut
 from romanhub.client.errors import ArchiveUnavailableError, NotAllowedError, NotInArchiveError
+from romanhub.client.finding import Finding
 from romanhub.client.search import Records, TimeLike, not_in_archive
 from romanhub.client.sky import AngleLike, Footprint, PositionLike, as_position, vector_of
 from romanhub.client.stack import Stack, make_stack
@@ -43,7 +44,7 @@ def _access_from_broker() -> StorageAccess:
     raise NotAllowedError("There are no Roman images on this platform that you may read.")
 
 
-class Archive:
+class Archive(Finding):
     """The platform's archive of Roman images and catalogues.
 
     Nothing is read before the first question. An archive is picklable and carries no keys: a Dask worker
@@ -179,14 +180,14 @@ class Archive:
         chosen = [Exposure(self._record(each), self) for each in exposures]
         return make_stack(chosen, as_position(position), size)
 
-    def catalog(self, name: str | Exposure) -> Table:
-        """Read a source catalogue.
+    def sources(self, image: str | Exposure) -> Table:
+        """Read the sources that were found in one image, as a whole.
 
-        :param name: the catalogue's name, or that of the image that its sources were found in.
+        :param image: the image, its name, or the name of its table of sources.
         :return: a table with one row for a source.
-        :raises NotInArchiveError: for an unknown name.
+        :raises NotInArchiveError: for an unknown name, or an image without such a table.
         """
-        record = self._catalog_record(name)
+        record = self._source_record(image)
         data = self._connected().read(record.key, record.name)
         try:
             return read_catalog(data)
@@ -195,10 +196,6 @@ class Archive:
                 f"The archive's file of {record.name} cannot be understood as a catalogue. "
                 "Please tell the platform's operators."
             ) from None
-
-    def catalogs(self) -> list[str]:
-        """Return the names of the archive's catalogues."""
-        return sorted(record.name for record in self._listed().catalogs)
 
     def reconnect(self) -> None:
         """Forget the access to the storage and the archive's index; the next question asks anew."""
@@ -245,12 +242,12 @@ class Archive:
     def _record(self, name: str | Exposure) -> ExposureRecord:
         return name.record if isinstance(name, Exposure) else self._searchable().named(name)
 
-    def _catalog_record(self, name: str | Exposure) -> CatalogRecord:
+    def _source_record(self, name: str | Exposure) -> CatalogRecord:
         wanted = name.name if isinstance(name, Exposure) else name
         for record in self._listed().catalogs:
             if wanted in (record.name, record.image):
                 return record
-        raise not_in_archive(wanted, self.catalogs(), "catalogue")
+        raise not_in_archive(wanted, [record.name for record in self._listed().catalogs], "table of sources")
 
 
 class Exposure:

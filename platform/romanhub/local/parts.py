@@ -9,7 +9,7 @@ from pathlib import Path
 
 from romanhub.local.certificates import ensure_certificate
 from romanhub.local.layout import deployment
-from romanhub.local.node_proxy import proxy_command
+from romanhub.local.node_packages import proxy_command, viewer_file
 from romanhub.local.ports import HOST
 from romanhub.local.settings import BUCKET, REGION, SCRATCH_BUCKET, Settings
 from romanhub.local.supervisor import Part
@@ -92,6 +92,9 @@ def portal(settings: Settings) -> Part:
             "JUPYTERHUB_API_URL": settings.hub_api,
             "JUPYTERHUB_API_TOKEN": settings.secrets.portal,
             "JUPYTERHUB_CLIENT_ID": "service-portal",
+            "ROMANHUB_SEARCH_URL": f"{settings.url}/services/archive/",
+            "ROMANHUB_BROKER_URL": f"{settings.url}/services/broker/",
+            "ROMANHUB_SKY_VIEWER": str(viewer_file(settings.state)),
         },
         ready=f"http://{HOST}:{ports.portal}/services/portal/api/health",
     )
@@ -125,7 +128,7 @@ def broker(settings: Settings) -> Part:
 
 
 def search(settings: Settings) -> Part:
-    """Searches of the archive: TAP, SIA, cone search and JSON. It reads the index; it has no key to the archive."""
+    """Searches of the archive: TAP, SIA, cone search and JSON. It reads the index alone."""
     port = settings.ports.search
     given = {name: value for name, value in os.environ.items() if name.startswith("ROMANHUB_SEARCH_")}
     return Part(

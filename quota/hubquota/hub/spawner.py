@@ -182,7 +182,6 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         return started.size
 
     async def _admit(self) -> Started:
-        tiers = self._tiers()
         name, options = self.user.name, self.user_options or {}
         check_options(options, self.quota_options)
         # What ran without the ledger comes first: it has to be known before anything else is held.
@@ -193,10 +192,10 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
                 person=name,
                 payer=options.get(ACCOUNT, name),
                 key=self._key,
-                tiers=tiers,
+                tiers=self._tiers_file(),
                 groups=self._groups(),
                 claims=self._claims,
-                choose=lambda entitlement: machine_of(tiers, entitlement, options),
+                choose=lambda tiers, entitlement: machine_of(tiers, entitlement, options),
             )
         )
 

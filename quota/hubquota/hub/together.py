@@ -26,6 +26,8 @@ Answer = TypeVar("Answer")
 
 #: How many questions are in one batch at most.
 _LARGEST = 128
+#: While questions come in at every turn of the loop, a batch waits for them for so many seconds at most.
+_GATHER = 0.004
 #: So many answers are given in one turn of the loop: others have theirs in between.
 _A_TURN = 8
 
@@ -47,12 +49,15 @@ def failed(error: BaseException) -> LedgerDownError:
     return LedgerDownError("The ledger's database failed.")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Asked(Generic[Question, Answer]):
     """A question, and where its answer is waited for. That is done when nobody waits any more."""
 
     question: Question
     answer: asyncio.Future[Answer]
+
+
+Batch = list[_Asked[Question, Answer]]
 
 
 class Together(Generic[Question, Answer]):
@@ -81,6 +86,8 @@ class Together(Generic[Question, Answer]):
         self._late = late
         self._waiting: deque[_Asked[Question, Answer]] = deque()
         self._busy = False
+        #: The batch that the next one waits for.
+        self._under_way: Batch[Question, Answer] | None = None
 
     async def ask(self, question: Question) -> Answer:
         """Return the answer.
@@ -91,77 +98,77 @@ class Together(Generic[Question, Answer]):
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append(_Asked(question, answer))
+        asked = _Asked(question, answer)
+        self._waiting.append(asked)
         if not self._busy:
             self._busy = True
-            # What else is asked in this turn of the loop goes with it.
-            loop.call_soon(self._next, loop)
-        timer = loop.call_later(self._deadline, self._too_late, answer)
+            loop.call_soon(self._gather, loop, 1, loop.time() + _GATHER)
+        timer = loop.call_later(self._deadline, self._too_late, loop, asked)
         try:
             return await answer
         finally:
             timer.cancel()
 
-    def _too_late(self, answer: asyncio.Future[Answer]) -> None:
-        if not answer.done():
-            answer.set_exception(no_answer(self._deadline))
+    def _gather(self, loop: asyncio.AbstractEventLoop, seen: int, until: float) -> None:
+        """Send what waits as soon as a turn of the loop has brought nothing more: one question goes at once."""
+        number = len(self._waiting)
+        if seen < number < _LARGEST and loop.time() < until:
+            loop.call_soon(self._gather, loop, number, until)
+        else:
+            self._next(loop)
+
+    def _too_late(self, loop: asyncio.AbstractEventLoop, asked: _Asked[Question, Answer]) -> None:
+        if not asked.answer.done():
+            asked.answer.set_exception(no_answer(self._deadline))
+        if self._under_way is not None and asked in self._under_way:
+            # Whatever it hangs on, others go on in another thread.
+            self._next(loop)
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         """Send what waits to a thread."""
-        batch: list[_Asked[Question, Answer]] = []
+        batch: Batch[Question, Answer] = []
         while self._waiting and len(batch) < _LARGEST:
             asked = self._waiting.popleft()
             if not asked.answer.done():
                 batch.append(asked)
         self._busy = bool(batch)
+        self._under_way = batch or None
         if batch:
-            self._threads.submit(self._run, loop, batch, last=True)
+            self._threads.submit(self._run, loop, batch)
 
-    def _run(
-        self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Asked[Question, Answer]], *, last: bool
-    ) -> None:
-        """Decide about a batch, in a thread.
-
-        Args:
-            loop: where the answers are waited for.
-            batch: the questions.
-            last: whether the next batch waits for this one.
-        """
+    def _run(self, loop: asyncio.AbstractEventLoop, batch: Batch[Question, Answer]) -> None:
+        """Decide about a batch, in a thread."""
         # Somebody may have given up while this waited for a thread.
-        batch = [asked for asked in batch if not asked.answer.done()]
+        wanted = [asked for asked in batch if not asked.answer.done()]
         try:
-            answers = self._decide([asked.question for asked in batch])
+            answers = self._decide([asked.question for asked in wanted])
         except Exception as error:
-            loop.call_soon_threadsafe(self._failed, loop, batch, error, last)
+            loop.call_soon_threadsafe(self._failed, loop, batch, error)
         else:
-            loop.call_soon_threadsafe(self._arrived, loop, deque(zip(batch, answers, strict=True)), last)
+            found = deque(zip(wanted, answers, strict=True))
+            loop.call_soon_threadsafe(self._arrived, loop, batch, found)
 
-    def _failed(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        batch: Sequence[_Asked[Question, Answer]],
-        error: Exception,
-        last: bool,
-    ) -> None:
-        if last:
+    def _done(self, loop: asyncio.AbstractEventLoop, batch: Batch[Question, Answer]) -> None:
+        if self._under_way is batch:
             self._next(loop)
+
+    def _failed(self, loop: asyncio.AbstractEventLoop, batch: Batch[Question, Answer], error: Exception) -> None:
+        self._done(loop, batch)
         if len(batch) > 1:
             # One of them may be what is wrong: each by itself, and none waits for another.
             for asked in batch:
-                self._threads.submit(self._run, loop, [asked], last=False)
-            return
-        for asked in batch:
-            if not asked.answer.done():
-                asked.answer.set_exception(failed(error) if isinstance(error, SQLAlchemyError) else error)
+                self._threads.submit(self._run, loop, [asked])
+        elif not batch[0].answer.done():
+            answer = batch[0].answer
+            answer.set_exception(failed(error) if isinstance(error, SQLAlchemyError) else error)
 
     def _arrived(
         self,
         loop: asyncio.AbstractEventLoop,
+        batch: Batch[Question, Answer],
         answers: deque[tuple[_Asked[Question, Answer], Answer | Exception]],
-        last: bool,
     ) -> None:
-        if last:
-            self._next(loop)
+        self._done(loop, batch)
         for _ in range(min(_A_TURN, len(answers))):
             asked, found = answers.popleft()
             if asked.answer.done():
@@ -172,4 +179,4 @@ class Together(Generic[Question, Answer]):
             else:
                 asked.answer.set_result(found)
         if answers:
-            loop.call_soon(self._arrived, loop, answers, False)
+            loop.call_soon(self._arrived, loop, batch, answers)

@@ -21,9 +21,13 @@ from hubquota.services.admitting import Admissions, Batch
 from hubquota.services.entitled import Entitled
 from hubquota.services.groups import GroupProjects
 from hubquota.services.opening import first_allocation, of_project, open_user
+from hubquota.services.tiersfile import TiersFile
 from hubquota.storage import accounts
 from hubquota.storage.accounts import Owner
 from hubquota.storage.engine import decision
+
+#: How many milliseconds a transaction of many starts waits for an account that somebody else has locked.
+_PATIENCE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +39,14 @@ class Start:
     payer: object
     #: The key of the server's lease.
     key: str
-    tiers: Tiers
+    #: What it says when the start is decided counts.
+    tiers: TiersFile
     #: The person's hub groups.
     groups: Collection[str]
     #: What the identity provider says of the person.
     claims: Mapping[str, Any] | None
     #: Returns the size that is to start and the label of its lease, or raises why it cannot be.
-    choose: Callable[[Entitlement], tuple[Size, str]]
+    choose: Callable[[Tiers, Entitlement], tuple[Size, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +63,21 @@ class Starts(Admissions, GroupProjects):
     def start_many(self, wanted: Sequence[Start]) -> list[Started | Refused]:
         """Decide about many starts in one transaction, in their order.
 
-        One that is refused leaves the others as they are; if the database fails, none of them is made.
+        One that is refused leaves the others as they are; if the database fails, none of them is made. Of many,
+        that is also so where one account stays locked by somebody else: ask again about each by itself then.
 
         Returns:
             What was admitted, or the refusal, of each.
         """
         if not wanted:
             return []
-        self._step(wanted)
-        with decision(self._engine) as connection:
-            owners = self._owners(connection, wanted)
+        # One look at the file for all who use it.
+        says = {file: file.current() for file in {one.tiers for one in wanted}}
+        for one in wanted:
+            self.sync_groups(says[one.tiers], one.person, one.groups)
+        # Who shares a transaction does not wait for an account that only one of them needs.
+        with decision(self._engine, patience=_PATIENCE if len(wanted) > 1 else None) as connection:
+            owners = self._owners(connection, wanted, says)
             payers = {
                 one.payer if isinstance(one.payer, str) and one.payer in owners else one.person for one in wanted
             }
@@ -77,7 +87,7 @@ class Starts(Admissions, GroupProjects):
             sizes: list[Size | None] = []
             for one in wanted:
                 try:
-                    size, admission = _admission(batch, entitled, owners, one, connection)
+                    size, admission = _admission(connection, batch, entitled, owners, one, says[one.tiers])
                 except Refused as refused:
                     batch.refuse(refused)
                     sizes.append(None)
@@ -92,20 +102,17 @@ class Starts(Admissions, GroupProjects):
                     answers.append(Started(chosen, answer))
             return answers
 
-    def _step(self, wanted: Sequence[Start]) -> None:
-        """Bring memberships into step with hub groups, where the tiers file has rules for them."""
-        for one in wanted:
-            if one.tiers.projects.groups:
-                self.sync_groups(one.tiers, one.person, one.groups)
-
-    def _owners(self, connection: Connection, wanted: Sequence[Start]) -> dict[str, Owner]:
+    def _owners(
+        self, connection: Connection, wanted: Sequence[Start], says: Mapping[TiersFile, Tiers]
+    ) -> dict[str, Owner]:
         """Return the accounts that are named, after those of people who have none are opened."""
         names = {one.person for one in wanted} | {one.payer for one in wanted if isinstance(one.payer, str)}
         owners = {owner.name: owner for owner in accounts.find_all(connection, names)}
         new = {one.person: one for one in wanted if one.person not in owners}
         # In the order of their names, so that no two who open the same ones wait for each other.
         for name, one in sorted(new.items()):
-            first = first_allocation(one.tiers, one.tiers.tier_for(set(one.groups), one.claims))
+            tiers = says[one.tiers]
+            first = first_allocation(tiers, tiers.tier_for(set(one.groups), one.claims))
             open_user(connection, name, first, self._now(), actor="first start")
         if new:
             owners |= {owner.name: owner for owner in accounts.find_all(connection, new)}
@@ -113,7 +120,12 @@ class Starts(Admissions, GroupProjects):
 
 
 def _admission(
-    batch: Batch, entitled: Entitled, owners: Mapping[str, Owner], one: Start, connection: Connection
+    connection: Connection,
+    batch: Batch,
+    entitled: Entitled,
+    owners: Mapping[str, Owner],
+    one: Start,
+    tiers: Tiers,
 ) -> tuple[Size, Admission]:
     """Return what a start comes to.
 
@@ -130,10 +142,10 @@ def _admission(
         raise Refused(
             limit="account",
             message=f"You cannot draw on an account '{str(one.payer)[:80]}'; you can on: "
-            f"{', '.join(names)}. {one.tiers.ask}",
+            f"{', '.join(names)}. {tiers.ask}",
         )
-    entitlement = entitled.of(one.tiers, book.owner, one.person)
-    size, label = one.choose(entitlement)
+    entitlement = entitled.of(tiers, book.owner, one.person)
+    size, label = one.choose(tiers, entitlement)
     admission = Admission(
         account=book.owner.name,
         person=one.person,
@@ -142,7 +154,7 @@ def _admission(
         label=label,
         rate=size.rate,
         limit_each=entitlement.offered.servers,
-        ask=one.tiers.ask,
+        ask=tiers.ask,
         # The hub starts a server only when nothing of that name runs.
         settle_leftover=True,
     )

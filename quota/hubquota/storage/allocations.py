@@ -39,20 +39,20 @@ VIEWS = select(allocation, account.c.name.label("account"), _live_holds.label("h
     allocation, account
 )
 # A start reads these. A prepared statement converts nothing, so yes and no are numbers to it.
+_bare_views = select(
+    *(
+        type_coerce(column, Integer).label("renewable") if column is allocation.c.renewable else column
+        for column in allocation.c
+    ),
+    account.c.name.label("account"),
+    _live_holds.label("held"),
+).join_from(allocation, account)
 _open = Prepared(
-    select(
-        *(
-            type_coerce(column, Integer).label("renewable") if column is allocation.c.renewable else column
-            for column in allocation.c
-        ),
-        account.c.name.label("account"),
-        _live_holds.label("held"),
+    _bare_views.where(among(allocation.c.account_id, "ids"), allocation.c.lapsed_at.is_(None)).order_by(
+        allocation.c.end_at.is_(None), allocation.c.end_at, allocation.c.id
     )
-    .join_from(allocation, account)
-    .where(among(allocation.c.account_id, "ids"), allocation.c.lapsed_at.is_(None))
-    .order_by(allocation.c.end_at.is_(None), allocation.c.end_at, allocation.c.id)
 )
-_view_by_id = VIEWS.where(allocation.c.id == bindparam("number"))
+_view_by_id = Prepared(_bare_views.where(allocation.c.id == bindparam("number")))
 _add = Prepared(
     insert(allocation).returning(allocation.c.id),
     columns=(
@@ -173,7 +173,7 @@ def owner_of(connection: Connection, allocation_id: int) -> int | None:
 
 def find(connection: Connection, allocation_id: int, now: int) -> Allocation | None:
     """Return the allocation of that number."""
-    row = connection.execute(_view_by_id, {"number": allocation_id, "now": now}).one_or_none()
+    row = _view_by_id.first(connection, number=allocation_id, now=now)
     return None if row is None else view(row)
 
 

@@ -75,7 +75,7 @@ class Prepared:
         """
         self._statement = statement
         self._columns = columns
-        self._lists = [one.name_of_list for one in iterate(statement) if isinstance(one, among)]
+        self._lists: list[str] | None = None
         self._written: dict[tuple[str, bool], _Written] = {}
 
     def all(self, connection: Connection, **parameters: Any) -> list[Any]:
@@ -118,6 +118,8 @@ class Prepared:
         return found
 
     def _get(self, connection: Connection, parameters: Mapping[str, Any]) -> _Written:
+        if self._lists is None:
+            self._lists = [one.name_of_list for one in iterate(self._statement) if isinstance(one, among)]
         alone = bool(self._lists) and all(len(parameters[name]) == 1 for name in self._lists)
         dialect = connection.dialect
         found = self._written.get((dialect.name, alone))

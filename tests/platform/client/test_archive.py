@@ -251,23 +251,22 @@ def test_a_mosaics_cutout_has_no_data_quality_and_its_own_unit(archive, center) 
 
 def test_the_catalogue_has_units_and_sources_in_the_image(archive, index) -> None:
     [record] = index.catalogs
-    assert archive.catalogs() == [record.name]
-    catalog = archive.catalog(record.name)
+    catalog = archive.sources(record.name)
     assert len(catalog) == record.rows
     assert catalog["ra"].unit == u.deg
     assert catalog["ra"].description
     image = archive.exposures(level=3)[0]
     assert record.image == image.name
     assert all(image.covers((row["ra"], row["dec"])) for row in catalog)
-    assert len(archive.catalog(image)) == len(archive.catalog(image.name)) == record.rows
+    assert len(archive.sources(image)) == len(archive.sources(image.name)) == record.rows
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest(archive) -> None:
     name = archive.exposures()[0].name
     with pytest.raises(NotInArchiveError, match=f"The nearest names are: .*{name}"):
         archive.open(name.replace("wfi", "wfl"))
-    with pytest.raises(NotInArchiveError, match="no catalogue named"):
-        archive.catalog(name)
+    with pytest.raises(NotInArchiveError, match="no table of sources named"):
+        archive.sources(name)
     assert issubclass(NotInArchiveError, LookupError)
 
 
@@ -277,7 +276,7 @@ def over_the_wire(thing):
 
 
 def test_handles_travel_to_another_process(archive, center) -> None:
-    # What a Dask worker gets: it has no token for the portal, and needs none.
+    # What a Dask worker gets.
     exposures = archive.exposures(center)
     for sent in (exposures[0], over_the_wire(exposures)[0], over_the_wire(exposures[0])):
         assert sent.cutout(center, 10).shape == (10, 10)
@@ -319,17 +318,17 @@ def test_dask_workers_cut_out_and_open(archive, center, monkeypatch) -> None:
         np.testing.assert_array_equal(chunk, model.data[:20])
 
 
-def test_the_portal_is_asked_once_and_only_when_needed(portal, stored) -> None:
+def test_the_broker_is_asked_once_and_only_when_needed(portal, stored) -> None:
     portal.show_archive(stored.access)
     archive = Archive()
     assert portal.asked == []
     archive.exposures()
     archive.exposures(level=3)
     archive.catalogs()
-    assert portal.asked == ["api/archive"]
+    assert portal.asked == ["api/credentials"]
     archive.reconnect()
     archive.exposures()
-    assert portal.asked == ["api/archive", "api/archive"]
+    assert portal.asked == ["api/credentials"], "keys that still work are not asked for again"
 
 
 def said(action: Callable[[], object]) -> str:
@@ -350,7 +349,7 @@ def test_nothing_shows_the_storages_address_or_key(archive, stored, center) -> N
         f"{access}",
         exposures._repr_html_(),
         str(exposures.table),
-        repr(archive.catalog(archive.catalogs()[0])),
+        repr(archive.sources(archive.exposures(level=3)[0])),
         repr(exposures[0].open()),
     ]
     for text in shown:
@@ -416,14 +415,14 @@ def test_files_that_are_gone_short_or_garbled_are_said_to_be(storage_server, sto
     storage_server.fill("broken", listed)
     archive = with_key(stored.access, bucket="broken")
     assert f"does not hold the file of {image.name}" in said(lambda: archive.open(image.name))
-    assert f"does not hold the file of {catalog.name}" in said(lambda: archive.catalog(catalog.name))
+    assert f"does not hold the file of {catalog.name}" in said(lambda: archive.sources(catalog.name))
 
     storage_server.fill("broken", listed | {image.key: (sample / image.key).read_bytes()[:50_000]})
     assert f"file of {image.name} is shorter" in said(lambda: archive.open(image.name))
 
     storage_server.fill("broken", listed | {image.key: bytes(image.size), catalog.key: bytes(catalog.size)})
     assert f"file of {image.name} cannot be understood" in said(lambda: archive.open(image.name))
-    assert f"file of {catalog.name} cannot be understood" in said(lambda: archive.catalog(catalog.name))
+    assert f"file of {catalog.name} cannot be understood" in said(lambda: archive.sources(catalog.name))
 
 
 def test_a_file_that_goes_away_while_it_is_open_is_said_to_be_gone(storage_server, stored, sample, index) -> None:
