@@ -14,6 +14,7 @@ from types import FrameType
 from tests.bench import (
     admission,
     admission_in_hubs,
+    archive,
     dask_clusters,
     dates,
     discovery,
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "discovery-rows": discovery.measure_rows,
     "sweep": dates.sweep,
     "year": dates.year,
+    "archive": archive.measure,
     "dask": dask_clusters.measure,
 }
 

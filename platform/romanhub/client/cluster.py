@@ -77,7 +77,7 @@ def cluster(
     except BaseException:
         started.close(shutdown=True)
         raise
-    print("The cluster has started. `cluster.close()` ends it.")  # noqa: T201
+    print(f"The cluster has started.{plan.payer} `cluster.close()` ends it.")  # noqa: T201
     return started
 
 
@@ -89,6 +89,8 @@ class _Plan:
     #: Whether so many start at once; otherwise they come with the work.
     fixed: bool
     before: Sequence[str]
+    #: Who pays, as a sentence after a blank, where that is not the user's own account.
+    payer: str = ""
 
 
 def _plan(portal: Portal, chosen: Any, workers: int | None, at_most: int | None) -> _Plan:
@@ -114,7 +116,8 @@ def _plan(portal: Portal, chosen: Any, workers: int | None, at_most: int | None)
         before.append(
             f"{counted(offer.room, 'worker')} of {number} would fit now; others follow as there is room."
         )
-    return _Plan(number, fixed, [*before, _cost(offer, number, fixed)])
+    payer = "" if offer.own else f" The account {offer.account} pays for it."
+    return _Plan(number, fixed, [*before, _cost(offer, number, fixed)], payer)
 
 
 def _cost(offer: Offer, number: int, fixed: bool) -> str:

@@ -42,7 +42,8 @@ class ClusterState(_Reply):
 
     def lines(self) -> list[str]:
         """Return what it costs and how long it lasts, as sentences; last, why it ended or what to watch for."""
-        cost = f"{credits_text(self.cost)} credits"
+        # A cluster's first minutes cost less than can be told in hundredths.
+        cost = "less than 0.01 credits" if 0 < self.cost < Decimal("0.01") else f"{self.cost:.2f} credits"
         if self.ended_at is not None:
             return [
                 f"It has cost {cost}.",

@@ -80,7 +80,9 @@ class PanelHandler(APIHandler):  # type: ignore[misc]
         found = manager.get_cluster(cluster_id) if cluster_id else manager.list_clusters()
         if found is None:
             raise web.HTTPError(404, _GONE)
-        self.finish(json.dumps(found))
+        self.finish(
+            json.dumps(_with_cost(manager, found) if cluster_id else [_with_cost(manager, one) for one in found])
+        )
 
     @web.authenticated
     async def put(self, cluster_id: str = "") -> None:
@@ -164,6 +166,12 @@ async def _manager() -> Any:
     """Dask's part of the panel. It is imported in a thread as far as that goes: it takes a second."""
     await asyncio.to_thread(import_module, "romanhub.client.panel")
     return import_module(_MANAGER).manager
+
+
+def _with_cost(manager: Any, model: dict[str, Any]) -> dict[str, Any]:
+    """What the panel shows of a cluster, with what it costs in the one line of text that is ours: its name."""
+    summary = manager._clusters[model["id"]].summary()
+    return model | {"name": f"{model['name']}: {summary}"} if summary else model
 
 
 async def _plainly(act: Any) -> Any:

@@ -7,6 +7,7 @@ import os
 import time
 import weakref
 from contextlib import suppress
+from contextvars import Context
 from html import escape
 from typing import Any
 
@@ -39,6 +40,8 @@ class RomanHubCluster(GatewayCluster):  # type: ignore[misc]
 
     _state: ClusterState | None = None
     _seen_at = 0.0
+    #: What was said last of a change of scale, for where nobody reads what is printed.
+    last_said = ""
     _follower: asyncio.Task[None] | None = None
 
     def _init_internal(self, *args: Any, **kwargs: Any) -> None:
@@ -73,7 +76,7 @@ class RomanHubCluster(GatewayCluster):  # type: ignore[misc]
     # What it costs ---------------------------------------------------------------------------------------
 
     def state(self) -> ClusterState | None:
-        """Return the cluster's state, asked for anew where that was not done just now; None while it is unknown."""
+        """Return the cluster's state, asked for anew where that was not done just now; None if it is not known."""
         if self.name is not None and not self.asynchronous and time.monotonic() - self._seen_at > FRESH:
             self._take(self._ask_portal())
         return self._state
@@ -107,7 +110,10 @@ class RomanHubCluster(GatewayCluster):  # type: ignore[misc]
         for line in (*state.warnings, *ended):
             if line not in self._said:
                 self._said.add(line)
-                print(f"Dask cluster: {line}", flush=True)  # noqa: T201  -- a notebook's user reads it
+                if self.asynchronous:
+                    continue
+                # Below the cell that runs now or ran last; else it would go below the one that made the cluster.
+                Context().run(print, f"Dask cluster: {line}", flush=True)
         if (widget := getattr(self, "_cost_widget", None)) is not None:
             widget.value = self._cost_html()
 
@@ -150,16 +156,20 @@ class RomanHubCluster(GatewayCluster):  # type: ignore[misc]
         if state is None or not isinstance(asked, int):
             return asked
         allowed = min(asked, state.limit)
+        self.last_said = ""
         if allowed < asked:
-            print(  # noqa: T201  -- a notebook's user reads it
+            self._say(
                 f"The limit of {state.account} is {counted(state.limit, 'worker')} at once, so the cluster gets "
                 f"{allowed} instead of {asked}."
             )
         elif allowed > state.most:
-            print(  # noqa: T201  -- a notebook's user reads it
-                f"Of {asked} workers, {state.most} fit now; others follow when there is room for them."
-            )
+            self._say(f"Of {asked} workers, {state.most} fit now; others follow when there is room for them.")
         return allowed
+
+    def _say(self, line: str) -> None:
+        self.last_said = line
+        if not self.asynchronous:
+            print(line)  # noqa: T201  -- a notebook's user reads it
 
     async def _ask(self, what: str, asked: dict[str, Any]) -> None:
         """Ask the gateway for a change of scale."""
@@ -172,7 +182,7 @@ class RomanHubCluster(GatewayCluster):  # type: ignore[misc]
             self.check()
             raise in_a_sentence(error) from None
         if said:
-            print(sentence(said))  # noqa: T201  -- a notebook's user reads it
+            self._say(sentence(said))
 
     # What people see -------------------------------------------------------------------------------------
 
@@ -200,6 +210,11 @@ class RomanHubCluster(GatewayCluster):  # type: ignore[misc]
 
     def _repr_html_(self) -> str:
         return f"<p><strong>Dask cluster</strong> {self.name}</p>{self._cost_html()}{self._link_html()}"
+
+    def summary(self) -> str:
+        """Return in a line what it costs, how long that lasts, and what its owner should know."""
+        lines = [] if self._state is None else self._state.lines()
+        return " ".join([*lines, *([self.last_said] if self.last_said else [])])
 
     def _cost_html(self) -> str:
         state = self._state

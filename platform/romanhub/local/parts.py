@@ -9,7 +9,7 @@ from pathlib import Path
 
 from romanhub.local.certificates import ensure_certificate
 from romanhub.local.layout import deployment
-from romanhub.local.node_proxy import proxy_command
+from romanhub.local.node_packages import proxy_command, viewer_file
 from romanhub.local.ports import HOST
 from romanhub.local.settings import BUCKET, REGION, SCRATCH_BUCKET, Settings
 from romanhub.local.supervisor import Part
@@ -92,6 +92,9 @@ def portal(settings: Settings) -> Part:
             "JUPYTERHUB_API_URL": settings.hub_api,
             "JUPYTERHUB_API_TOKEN": settings.secrets.portal,
             "JUPYTERHUB_CLIENT_ID": "service-portal",
+            "ROMANHUB_SEARCH_URL": f"{settings.url}/services/archive/",
+            "ROMANHUB_BROKER_URL": f"{settings.url}/services/broker/",
+            "ROMANHUB_SKY_VIEWER": str(viewer_file(settings.state)),
         },
         ready=f"http://{HOST}:{ports.portal}/services/portal/api/health",
     )

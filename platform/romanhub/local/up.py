@@ -24,7 +24,7 @@ from romanhub.local.aws import write_aws_config
 from romanhub.local.environments import SetupError, others_can_reach
 from romanhub.local.layout import State
 from romanhub.local.lock import alone
-from romanhub.local.node_proxy import ensure_proxy
+from romanhub.local.node_packages import ensure_proxy, ensure_viewer
 from romanhub.local.screen import Screen
 from romanhub.local.settings import ADMIN, REGION, Settings
 from romanhub.local.supervisor import Supervisor
@@ -109,6 +109,7 @@ def _prepare(state: State, *, port: int, full: bool, screen: Screen) -> Settings
     except (TiersFileError, DatasetsFileError, SettingsFileError) as error:
         raise SetupError(str(error)) from None
     ensure_proxy(state, screen=screen)
+    ensure_viewer(state, screen=screen)
     roman = ensure_roman(state, full=full, screen=screen)
     place(roman)
     write_aws_config(state.aws_config, python=roman.python, endpoint=settings.archive_endpoint, region=REGION)

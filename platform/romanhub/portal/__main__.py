@@ -18,6 +18,7 @@ from hubquota.services.tiersfile import TiersFile, TiersFileError
 from hubquota.storage.engine import make_engine
 
 from romanhub.portal.app import create_app
+from romanhub.portal.archivedoors import archive_doors
 from romanhub.portal.hub import HubClient
 from romanhub.portal.settings import PortalSettings, SettingsError
 
@@ -63,6 +64,7 @@ async def _serve(settings: PortalSettings, tiers: TiersFile, host: str, port: in
             tiers=tiers,
             hub=HubClient(settings.hub, http),
             clock=lambda: datetime.now(UTC),
+            archive=archive_doors(settings, http),
         )
         server = uvicorn.Server(
             uvicorn.Config(app, host=host, port=port, server_header=False, timeout_graceful_shutdown=5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 from fastapi import FastAPI
 from hubquota.services.ledger import Ledger
@@ -14,6 +15,7 @@ from romanhub.portal import api, pages, signin
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
 from romanhub.portal.api.platform import health_routes
+from romanhub.portal.archivedoors import NO_ARCHIVE, ArchiveDoors
 from romanhub.portal.auth import Doorkeeper
 from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
@@ -23,6 +25,7 @@ from romanhub.portal.headers import SecurityHeaders
 from romanhub.portal.hub import HubClient
 from romanhub.portal.limits import Limits
 from romanhub.portal.mailbox import Mailbox
+from romanhub.portal.pages import archive as archive_page
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.rendering import Pages
@@ -38,6 +41,7 @@ def create_app(
     tiers: TiersFile,
     hub: HubClient,
     clock: Callable[[], datetime],
+    archive: ArchiveDoors = NO_ARCHIVE,
 ) -> FastAPI:
     """Return the portal.
 
@@ -47,6 +51,7 @@ def create_app(
         tiers: the tiers file.
         hub: answers who is who.
         clock: gives the present time, with its zone.
+        archive: what the search of the archive asks.
     """
     prefix = settings.hub.prefix
     app = FastAPI(
@@ -70,7 +75,8 @@ def create_app(
     trying = Trying(desk, seconds=settings.what_if_seconds)
     clusters, scratching = Clusters(desk), Scratching(desk)
     accounts, reading, acts = Accounts(desk), Reading(desk), Acts(desk)
-    rendered = Pages(settings.hub, gate.ticket)
+    viewer = Path(settings.viewer) if settings.viewer else None
+    rendered = Pages(settings.hub, gate.ticket, viewer if viewer and viewer.is_file() else None)
     app.include_router(signin.routes(settings.hub, doorkeeper))
     app.include_router(api.routes(gate, desk, accounts, reading, acts), prefix=f"{prefix}api")
     app.include_router(
@@ -83,6 +89,7 @@ def create_app(
             settings, gate, desk, reading, mailbox, limits, purging, trying, clusters, scratching, rendered
         ),
         pages.routes(settings.hub, gate, desk, accounts, reading, acts, limits, purging, rendered),
+        archive_page.routes(settings.hub, gate, doorkeeper, archive, rendered),
     ):
         app.include_router(part, prefix=prefix.rstrip("/"))
     app.add_middleware(SecurityHeaders)

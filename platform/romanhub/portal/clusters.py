@@ -7,15 +7,16 @@ from http import HTTPStatus
 
 from hubquota.models.caps import MemberUse
 from hubquota.models.clusters import ClusterUse
-from hubquota.models.kinds import SERVER, WORKER
+from hubquota.models.kinds import SERVER
 from hubquota.models.ledger import Refused, UnknownAccountError
 from hubquota.models.money import price_of
 from hubquota.models.notices import Notice
 from hubquota.models.words import number_text
-from hubquota.models.workers import worker_rate
 from hubquota.services.pastclusters import PastCluster
 from pydantic import Field
 
+from romanhub.dask.facts import ClusterFacts, WorkerSize
+from romanhub.dask.room import ceiling_for, rate_for, room_for
 from romanhub.portal.auth import NotAllowedError, Visitor
 from romanhub.portal.desk import Desk
 from romanhub.portal.models import Amount, Answer, Price
@@ -23,6 +24,9 @@ from romanhub.portal.problems import PortalError, invalid
 
 #: The kind of notice that warns of a cluster's stop; its key begins with `stop:` and the cluster's lease.
 WARNING = "cluster-stop"
+
+#: Stands for the name of a cluster that has none yet.
+_NEW = "new"
 
 #: How far back in a person's notices warnings are looked for.
 _NOTICES = 200
@@ -136,22 +140,22 @@ class Clusters:
             except Refused as refused:
                 raise PortalError(HTTPStatus.CONFLICT, str(refused)) from None
             dask = tier.dask
-            size = cores or dask.worker_cores, memory_gib or dask.worker_memory_gib
-            if size[0] > dask.worker_cores or size[1] > dask.worker_memory_gib:
+            size = WorkerSize(cores or dask.worker_cores, memory_gib or dask.worker_memory_gib)
+            if size.cores > dask.worker_cores or size.memory_gib > dask.worker_memory_gib:
                 raise invalid(
                     f"A worker on the account {name} has at most {number_text(dask.worker_cores, 'core')} and "
                     f"{dask.worker_memory_gib} GiB of memory."
                 )
-            rate = worker_rate(tiers, dask, *size, now.date())
+            facts = ClusterFacts(_NEW, visitor.name, name, size)
             left = [ledger.balance(name).available]
             left += [use.left for use in self._uses(name, visitor.name) if use.left is not None]
             return OfferModel(
                 account=name,
                 own=name == visitor.name,
                 tier=tier.title,
-                workers=self._limit(name, visitor.name) or 0,
-                room=ledger.room(name, person=visitor.name, kind=WORKER, rate=rate, limit=dask.workers),
-                price=price_of(rate),
+                workers=self._most(facts),
+                room=room_for(ledger, tiers, facts, {}, now).fits,
+                price=price_of(rate_for(tiers, dask, size, now)),
                 available=min(left),
                 running=price_of(sum(one.rate for one in ledger.open_leases(account=name) if one.started_at)),
             )
@@ -161,16 +165,12 @@ class Clusters:
     def _uses(self, account: str, person: str) -> list[MemberUse]:
         return [use for use in self._desk.ledger.member_use(account) if use.member == person]
 
-    def _limit(self, account: str, person: str) -> int | None:
-        """How many workers somebody may run on an account at once; None where the tiers file does not say."""
+    def _most(self, facts: ClusterFacts) -> int:
+        """How many workers a cluster may ever have; none where nothing can start on its account."""
         try:
-            limits = [self._desk.ledger.entitlement(self._desk.tiers, account, person).tier.dask.workers]
+            return ceiling_for(self._desk.ledger, self._desk.tiers, facts).most
         except Refused:
-            return None
-        for use in self._uses(account, person):
-            if use.cap is not None and use.cap.workers is not None:
-                limits.append(use.cap.workers)
-        return min(limits)
+            return 0
 
     def _warnings(self, person: str) -> dict[int, list[str]]:
         """What somebody was told of stops of their clusters, oldest first, by the cluster's lease."""
@@ -182,17 +182,20 @@ class Clusters:
 
     def _running(self, use: ClusterUse, warnings: dict[int, list[str]]) -> ClusterModel:
         ledger, now, lease = self._desk.ledger, self._desk.clock(), use.lease
-        limit = self._limit(lease.account, lease.person)
-        room = 0
-        if limit is not None:
-            rate = ledger.entitlement(self._desk.tiers, lease.account, lease.person).tier.dask.rate
-            room = ledger.room(lease.account, person=lease.person, kind=WORKER, rate=rate, limit=limit)
-        if use.instruction is not None:
-            limit = min(limit or 0, use.instruction.most or 0)
-        ending = ledger.ends_at(lease.account, lease.person) if use.rate else None
+        # Only the gateway knows the size of the workers; the tier's own stands for it.
+        try:
+            dask = ledger.entitlement(self._desk.tiers, lease.account, lease.person).tier.dask
+            size = WorkerSize(dask.worker_cores, dask.worker_memory_gib)
+        except Refused:
+            size = WorkerSize(1, 1)
+        facts = ClusterFacts(use.name, lease.person, lease.account, size)
+        limit, room = self._most(facts), room_for(ledger, self._desk.tiers, facts, {}, now).fits
+        ending = ledger.ends_at(lease.account, lease.person) if use.rate and not lease.reason else None
         told = list(warnings.get(lease.id, ()))
         if lease.reason:
-            told.append(f"It is being stopped. {lease.reason}")
+            told.append(
+                "It is being stopped." if lease.end_kind == "stopped" else f"It is being stopped. {lease.reason}"
+            )
         elif use.instruction is not None:
             told.append(use.instruction.text)
         return ClusterModel(
@@ -203,8 +206,8 @@ class Clusters:
             reason=lease.reason,
             workers=use.workers,
             starting=use.starting,
-            most=min(limit or 0, use.workers + use.starting + room),
-            limit=limit or 0,
+            most=min(limit, use.workers + use.starting + room),
+            limit=limit,
             price=price_of(use.rate),
             cost=use.cost,
             seconds_left=None if ending is None else max(0, int((ending.at - now).total_seconds())),

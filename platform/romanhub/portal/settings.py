@@ -99,6 +99,19 @@ class PortalSettings(BaseModel):
     purge_file: str | None = Field(
         default=None, description="The purge's settings file; None where nothing is purged."
     )
+    search_url: str | None = Field(
+        default=None, pattern=r"^https?://", description="The archive's search service; None where there is none."
+    )
+    broker_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="The credential broker, for previews of images; None where there is none.",
+    )
+    viewer: str | None = Field(
+        default=None,
+        description="The file aladin.js of the npm package aladin-lite, which shows the sky; None shows the table "
+        "alone.",
+    )
     ledger_deadline_seconds: float = Field(
         default=10, gt=0, le=60, description="How long a page waits for the ledger, in seconds."
     )
@@ -139,6 +152,9 @@ _PLACES: dict[tuple[str, ...], str] = {
     ("database_url",): "HUBQUOTA_DATABASE_URL",
     ("tiers_file",): "HUBQUOTA_TIERS",
     ("purge_file",): "HUBQUOTA_PURGE",
+    ("search_url",): "ROMANHUB_SEARCH_URL",
+    ("broker_url",): "ROMANHUB_BROKER_URL",
+    ("viewer",): "ROMANHUB_SKY_VIEWER",
     ("what_if_seconds",): "ROMANHUB_PORTAL_WHAT_IF_SECONDS",
     ("ledger_deadline_seconds",): "ROMANHUB_PORTAL_LEDGER_DEADLINE_SECONDS",
 }

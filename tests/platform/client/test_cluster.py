@@ -17,8 +17,8 @@ import romanhub
 from romanhub.client import running
 from romanhub.client.cluster import cluster
 from romanhub.client.environment import FILE
-from romanhub.client.gateway import ClosingGateway
 from romanhub.client.errors import ClusterEndedError, ClusterRefusedError, OutsidePlatformError
+from romanhub.client.gateway import ClosingGateway
 
 
 @pytest.fixture
@@ -80,7 +80,10 @@ def test_a_cluster_shows_its_cost_and_time_left(platform, portal) -> None:
     with cluster(workers=1) as started:
         portal.show_cluster(workers=1, price="0.04", cost="0.03", seconds_left=7500)
         started._seen_at = 0
-        lines = "1 worker now for 0.04 credits an hour; 0.03 credits so far. At this rate, what ada has lasts about 2 hours."
+        lines = (
+            "1 worker now for 0.04 credits an hour; 0.03 credits so far. "
+            "At this rate, what ada has lasts about 2 hours."
+        )
         assert lines in repr(started)
         assert lines in started._repr_html_()
         widget = started._widget()

@@ -53,7 +53,8 @@ def catalog(archive: Path, index: ArchiveIndex) -> Any:
 
 
 def test_every_file_is_listed_with_its_true_size_and_checksum(archive: Path, index: ArchiveIndex) -> None:
-    listed = {record.key: record for record in (*index.exposures, *index.catalogs)}
+    parts = [file for catalog in index.hats for file in catalog.files]
+    listed = {record.key: record for record in (*index.exposures, *index.catalogs, *parts)}
     present = {
         path.relative_to(archive).as_posix()
         for path in archive.rglob("*")
@@ -68,6 +69,7 @@ def test_every_file_is_listed_with_its_true_size_and_checksum(archive: Path, ind
 
 def test_the_archive_stays_small_enough_to_commit(index: ArchiveIndex) -> None:
     assert sum(record.size for record in (*index.exposures, *index.catalogs)) < 12e6
+    assert sum(file.size for catalog in index.hats for file in catalog.files) < 1e6
 
 
 def test_the_readme_names_the_command_that_the_index_names(archive: Path, index: ArchiveIndex) -> None:

@@ -28,7 +28,6 @@ def routes(gate: Gate, desk: Desk, clusters: Clusters, pages: Pages) -> APIRoute
             found=found,
             before=before,
             at=desk.clock(),
-            tiers=desk.tiers,
         )
 
     return router
