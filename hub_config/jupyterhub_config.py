@@ -1,6 +1,5 @@
 """JupyterHub's configuration on one machine: what is where. What happens is in `platform/` and `quota/`."""
 
-import httpx
 from hubquota.hub import template_paths
 from romanhub.local.analysis import identity
 from romanhub.local.aws import storage_environment
@@ -11,8 +10,7 @@ from romanhub.local.spawner import LocalServerSpawner
 from romanhub.local.sqlite import write_ahead
 from romanhub.portal.scopes import CUSTOM_SCOPES, REQUEST
 from romanhub.probe.robot import ROBOT
-from romanhub.sign_in import oidc
-from romanhub.sign_in.accounts import InstitutionAccounts, LocalAccounts
+from romanhub.sign_in.accounts import LocalAccounts
 from romanhub.sign_in.settings import load_sign_in
 
 c = get_config()  # noqa: F821
@@ -35,12 +33,13 @@ c.ConfigurableHTTPProxy.auth_token = kept.proxy
 # Sign-in: an institution's provider where one is configured, else accounts of this machine.
 if provider := load_sign_in():
     c.CryptKeeper.keys = [kept.sign_in]
+    # Imported here: a hub with accounts of its own starts faster without it.
+    from romanhub.sign_in.institution_accounts import configure
+
     try:
-        with httpx.Client(timeout=10) as client:
-            oidc.configure(c, provider, oidc.discover(provider, client))
+        configure(c, provider)
     except SetupError as error:
         raise SystemExit(str(error)) from None
-    c.JupyterHub.authenticator_class = InstitutionAccounts
 else:
     c.JupyterHub.authenticator_class = LocalAccounts
     c.LocalAccounts.dbm_path = str(settings.passwords)

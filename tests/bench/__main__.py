@@ -14,8 +14,10 @@ from types import FrameType
 from tests.bench import (
     admission,
     admission_in_hubs,
+    archive,
     dask_clusters,
     dates,
+    discovery,
     growth,
     hub_start,
     rows,
@@ -32,8 +34,10 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "admission-sqlite": admission.measure,
     "admission-growth": growth.measure,
     "admission-growth-full": growth.measure_full,
+    "discovery": discovery.measure,
     "sweep": dates.sweep,
     "year": dates.year,
+    "archive": archive.measure,
     "dask": dask_clusters.measure,
 }
 

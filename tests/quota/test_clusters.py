@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -17,28 +16,16 @@ from hubquota.models.workers import worker_rate
 from hubquota.services.describe import dask_together
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFileError, load_tiers
-from hubquota.storage.engine import make_engine
-from hubquota.storage.migrate import migrate
 
 from tests.quota.support import HERE, Clock
 
 RATE = 40_000
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
-    engine = make_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    migrate(engine)
-    ledger = Ledger(engine, clock)
+@pytest.fixture(autouse=True)
+def accounts(ledger: Ledger) -> None:
     for name in ("ada", "eve"):
         ledger.open_account(name, "explorer", to_units(81), actor="test")
-    yield ledger
-    engine.dispose()
 
 
 def start(ledger: Ledger, name: str, account: str = "ada") -> Lease:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from html import escape
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import astropy.units as u
 import numpy as np
@@ -14,18 +14,25 @@ from astropy.table import QTable, Table
 from astropy.time import Time
 from pydantic import ValidationError
 
+from romanhub.asdf_blocks import LazyArray, NotAsdfError, to_dask
+from romanhub.asdf_blocks.dask_arrays import CHUNK_BYTES
 from romanhub.client.catalog import read_catalog
 from romanhub.client.credentials import source
 from romanhub.client.cutout import Cutout, SizeLike, cut
-from romanhub.client.errors import ArchiveUnavailableError, NotAllowedError
+from romanhub.client.errors import ArchiveUnavailableError, NotAllowedError, NotInArchiveError
 from romanhub.client.finding import Finding
 from romanhub.client.search import Records, TimeLike, not_in_archive
 from romanhub.client.sky import AngleLike, Footprint, PositionLike, as_position, vector_of
-from romanhub.client.storage import ArchiveStorage, StorageAccess
+from romanhub.client.stack import Stack, make_stack
+from romanhub.client.storage import ArchiveStorage, InWords, StorageAccess
 from romanhub.models.archive import INDEX_KEY, ArchiveIndex, CatalogRecord, ExposureRecord
 
 if TYPE_CHECKING:
     from roman_datamodels.datamodels import DataModel
+
+
+#: So many images' descriptions are kept at hand for further cutouts; each takes some hundred kilobytes.
+AT_HAND = 32
 
 
 def _access_from_broker() -> StorageAccess:
@@ -54,6 +61,7 @@ class Archive(Finding):
         self._storage: ArchiveStorage | None = None
         self._index: ArchiveIndex | None = None
         self._records: Records | None = None
+        self._models: dict[str, DataModel] = {}
 
     def __reduce__(self) -> tuple[type[Archive], tuple[StorageAccess | None]]:
         return type(self), (self._given,)
@@ -89,30 +97,32 @@ class Archive(Finding):
         )
         return ExposureList(Exposure(record, self) for record in found)
 
-    def open(self, name: str | Exposure) -> DataModel:
+    def open(self, name: str | Exposure, *, verify: bool = True) -> DataModel:
         """Open an image as a Roman data model, reading from the storage only what is used.
 
-        Opening reads the description, less than a tenth of a megabyte. An array is read when it is first
-        used, as a whole. Keep the model in a variable for as long as its arrays are used: when it goes, the
-        file is closed.
+        Opening reads the description, less than a tenth of a megabyte. `model.data[100:300, 200:400]` reads
+        what these rows need, or of a compressed array the parts that they lie in; anything that needs a whole
+        array, such as `np.median(model.data)`, reads it once and keeps it. Arrays stay usable when the model is
+        closed.
 
         :param name: an image's name, or an exposure that a search found.
+        :param verify: whether an array that is read as a whole is compared with the checksum in its file. A part
+            of an array cannot be.
         :return: an ImageModel for an exposure, a MosaicModel for a mosaic.
         :raises NotInArchiveError: for an unknown name.
         :raises ArchiveUnavailableError: when the storage does not answer or the file cannot be understood.
         """
+        return self._open(self._record(name), verify=verify)
+
+    def _open(self, record: ExposureRecord, *, verify: bool = True) -> DataModel:
         # roman_datamodels takes a second to import, which a search need not wait for.
         from roman_datamodels import datamodels
 
-        record = self._record(name)
-        file = self._connected().open(record.key, record.name, record.size)
+        file = self._connected().open(record.key, record.name, record.size, verify=verify)
         try:
-            model: DataModel = datamodels.open(file)
+            model: DataModel = datamodels.open(file.open())
         except (ValueError, TypeError, OSError):
-            raise ArchiveUnavailableError(
-                f"The archive's file of {record.name} cannot be understood as a Roman data model. "
-                "Please tell the platform's operators."
-            ) from None
+            raise InWords(record.name)(NotAsdfError()) from None
         return model
 
     def cutout(self, name: str | Exposure, position: PositionLike, size: SizeLike) -> Cutout:
@@ -127,8 +137,48 @@ class Archive(Finding):
         :raises NotInArchiveError: for an unknown name.
         """
         center = as_position(position)
+        record = self._record(name)
+        try:
+            return cut(self._at_hand(record), record, center, size)
+        except ArchiveUnavailableError:
+            # It may be another file by now; the next cutout looks anew.
+            self._models.pop(record.name, None)
+            raise
+
+    def to_dask(self, name: str | Exposure, array: str = "data", *, chunk_bytes: int = CHUNK_BYTES) -> Any:
+        """Return an array of an image as a Dask array, whose chunks the workers of a cluster read by themselves.
+
+        Nothing is read but the image's description. Slices of the result read no more than they need.
+
+        :param name: an image's name, or an exposure that a search found.
+        :param array: which array: "data", "err", "dq" or another one of the data model.
+        :param chunk_bytes: how much memory a chunk takes, about. Chunks are whole rows.
+        :raises NotInArchiveError: for an unknown name, and where the image has no such array.
+        """
         with self.open(name) as model:
-            return cut(model, self._record(name), center, size)
+            found = model.get(array)
+            if not isinstance(found, LazyArray):
+                arrays = sorted(key for key in model if isinstance(model.get(key), LazyArray))
+                raise NotInArchiveError(
+                    f"The image {self._record(name).name} has no array {array!r}. It has {', '.join(arrays)}."
+                )
+        return to_dask(found, chunk_bytes=chunk_bytes)
+
+    def stack(self, exposures: Iterable[str | Exposure], position: PositionLike, size: SizeLike) -> Stack:
+        """Bring cutouts of many images around a position onto one grid, as a Dask array with a layer for each.
+
+        Nothing is read before it is computed; on a cluster the workers read, one image each at a time.
+
+        :param exposures: names, or what a search found. Images that do not cover the position are left empty.
+        :param position: the centre, in any form that `exposures` takes.
+        :param size: the number of pixels of 0.11 arcseconds, or an astropy angle, along both sides, or a pair
+            (rows, columns).
+        :return: the stack; `stack.data` has the shape (images, rows, columns), in MJy/sr.
+        :raises ValueError: for no images, or a size that cannot be understood.
+        :raises NotInArchiveError: for an unknown name.
+        """
+        chosen = [Exposure(self._record(each), self) for each in exposures]
+        return make_stack(chosen, as_position(position), size)
 
     def sources(self, image: str | Exposure) -> Table:
         """Read the sources that were found in one image, as a whole.
@@ -150,6 +200,21 @@ class Archive(Finding):
     def reconnect(self) -> None:
         """Forget the access to the storage and the archive's index; the next question asks anew."""
         self._storage = self._index = self._records = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the descriptions of the images that were cut from, which are kept for further cutouts."""
+        self._models.clear()
+
+    def _at_hand(self, record: ExposureRecord) -> DataModel:
+        """Return an image's description, from those that were used last where it is among them."""
+        model = self._models.pop(record.name, None)
+        if model is None:
+            model = self._open(record)
+        self._models[record.name] = model
+        while len(self._models) > AT_HAND:
+            self._models.pop(next(iter(self._models)), None)
+        return model
 
     def _connected(self) -> ArchiveStorage:
         if self._storage is None:
@@ -248,6 +313,13 @@ class Exposure:
     def cutout(self, position: PositionLike, size: SizeLike) -> Cutout:
         """Cut a piece out of the image; see `Archive.cutout`."""
         return self._archive.cutout(self, position, size)
+
+    def to_dask(self, array: str = "data", *, chunk_bytes: int = CHUNK_BYTES) -> Any:
+        """Return an array of the image as a Dask array; see `Archive.to_dask`."""
+        return self._archive.to_dask(self, array, chunk_bytes=chunk_bytes)
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return self.record.key, self.record.sha256
 
     def __repr__(self) -> str:
         return f"<{_kind(self.level)} {self.name}: {self.filter}, {_moment(self.start)}>"

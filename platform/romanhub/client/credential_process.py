@@ -25,9 +25,7 @@ def main() -> int:
     url = os.environ.get(BROKER_VARIABLE)
     token = os.environ.get(WORKER_TOKEN_VARIABLE) or os.environ.get(TOKEN_VARIABLE)
     if not url or not token:
-        print(
-            "This is not a server or a Dask worker of the platform, so there are no keys to get.", file=sys.stderr
-        )
+        sys.stderr.write("This is not a server or a Dask worker of the platform: there are no keys to get.\n")
         return 2
     request = urllib.request.Request(  # noqa: S310  -- the platform sets the address
         f"{url.rstrip('/')}/api/credentials/process", headers={"Authorization": f"Bearer {token}"}

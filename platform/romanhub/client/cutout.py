@@ -14,6 +14,7 @@ from astropy.modeling.models import Shift
 from gwcs import WCS
 from numpy.typing import NDArray
 
+from romanhub.asdf_blocks import LazyArray, read_together
 from romanhub.client.errors import NotCoveredError
 from romanhub.client.sky import separation, vector_of
 from romanhub.models.archive import ExposureRecord
@@ -27,6 +28,13 @@ SAME_PLACE = 1e-7
 
 #: A cutout may be so many times as wide as the image: enough for any stack, and not for a slip of the pen.
 LARGEST = 4
+
+#: A cutout moves at most this share of an uncompressed file, unless its own pixels are more: between its rows lie
+#: pixels that nobody asked for, and reading them along saves requests only as long as they are few.
+CEILING = 0.018
+
+#: Up to so many bytes are moved in any case: below this, it is requests that cost.
+LEAST = 3_000_000
 
 #: What a cutout's size may be: pixels along both sides, (rows, columns) in pixels, or angles.
 SizeLike = Any
@@ -75,13 +83,14 @@ class Cutout:
         return f"<Cutout of {self.name}: {rows} x {columns} pixels, {self.filter}>"
 
 
-def cut(model: Any, record: ExposureRecord, position: SkyCoord, size: SizeLike) -> Cutout:
+def cut(model: Any, record: ExposureRecord, position: SkyCoord, size: SizeLike, *, sparing: bool = True) -> Cutout:
     """Cut a piece out of a Roman data model.
 
     :param model: an ImageModel or a MosaicModel.
     :param record: what the archive's index says of it.
     :param position: what the piece is centred on, to the nearest pixel.
     :param size: a number of pixels, or an astropy angle, for both sides; or a pair (rows, columns).
+    :param sparing: whether to move as few bytes as `CEILING` says, at the price of more requests.
     :raises NotCoveredError: where the image does not cover the position.
     :raises ValueError: for a size that cannot be understood or is far larger than the image.
     """
@@ -96,7 +105,7 @@ def cut(model: Any, record: ExposureRecord, position: SkyCoord, size: SizeLike) 
             f"The image {record.name} does not cover the position {position.to_string('decimal')}. "
             "`archive.exposures(position=…)` finds the images that do."
         )
-    height, width = _pixels(size, wcs, x, y)
+    height, width = as_pixels(size, pixel_scale(wcs, x, y))
     if max(height, width) > LARGEST * max(rows, columns):
         raise ValueError(
             f"A cutout of {height} x {width} pixels is far larger than the image, which has {rows} x {columns}. "
@@ -105,15 +114,17 @@ def cut(model: Any, record: ExposureRecord, position: SkyCoord, size: SizeLike) 
     top, left = round(y) - height // 2, round(x) - width // 2
     window = _Window(top, left, height, width, (rows, columns))
     dq = getattr(model, "dq", None)
+    ceiling = max(round(record.size * CEILING), LEAST) if sparing else None
+    pieces = _read([model.data, model.err, *([] if dq is None else [dq])], window.inside, ceiling)
     return Cutout(
         name=record.name,
         filter=record.optical_element,
         detector=record.detector,
         start=record.start,
         exposure_time=record.exposure_time,
-        data=window.take(model.data, np.float32, np.nan),
-        err=window.take(model.err, np.float32, np.nan),
-        dq=None if dq is None else window.take(dq, np.uint32, DO_NOT_USE),
+        data=window.fill(pieces[0], np.float32, np.nan),
+        err=window.fill(pieces[1], np.float32, np.nan),
+        dq=None if dq is None else window.fill(pieces[2], np.uint32, DO_NOT_USE),
         wcs=shifted(wcs, left, top, (height, width)),
         corner=(top, left),
         unit=_unit(model, record),
@@ -142,26 +153,39 @@ class _Window:
     width: int
     image: tuple[int, int]
 
-    def take(self, array: Any, dtype: type[np.generic], outside: Any) -> NDArray[Any]:
-        """Return a copy of the rectangle of an array, filled with `outside` beyond the image."""
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """The part of the image that the rectangle covers."""
         rows, columns = self.image
-        piece = np.full((self.height, self.width), outside, dtype)
-        first_row, first_column = max(self.top, 0), max(self.left, 0)
-        last_row, last_column = min(self.top + self.height, rows), min(self.left + self.width, columns)
-        piece[first_row - self.top : last_row - self.top, first_column - self.left : last_column - self.left] = (
-            array[first_row:last_row, first_column:last_column]
+        return (
+            slice(max(self.top, 0), min(self.top + self.height, rows)),
+            slice(max(self.left, 0), min(self.left + self.width, columns)),
         )
+
+    def fill(self, pixels: Any, dtype: type[np.generic], outside: Any) -> NDArray[Any]:
+        """Return the rectangle with the pixels that are inside the image, and `outside` beyond it."""
+        piece = np.full((self.height, self.width), outside, dtype)
+        rows, columns = self.inside
+        piece[
+            rows.start - self.top : rows.stop - self.top, columns.start - self.left : columns.stop - self.left
+        ] = pixels
         return piece
 
 
-def _pixels(size: SizeLike, wcs: WCS, x: float, y: float) -> tuple[int, int]:
-    """Return a size as (rows, columns) in pixels."""
+def _read(arrays: list[Any], part: tuple[slice, slice], ceiling: int | None) -> list[Any]:
+    """Return the same part of each array, in one round of requests where they lie in the storage."""
+    if all(isinstance(array, LazyArray) for array in arrays):
+        return read_together(arrays, part, ceiling=ceiling, keep=False)
+    return [np.asarray(array[part]) for array in arrays]
+
+
+def as_pixels(size: SizeLike, scale: u.Quantity) -> tuple[int, int]:
+    """Return a size as (rows, columns) in pixels whose side is the angle `scale`; raises ValueError."""
     try:
         alone = isinstance(size, (int, float, str)) or getattr(size, "ndim", 1) == 0
         pair = (size, size) if alone else tuple(size)
         if len(pair) != 2:
             raise TypeError
-        scale = _scale(wcs, x, y)
         sides = [
             round(float((side / scale).to_value(u.one))) if isinstance(side, u.Quantity) else side for side in pair
         ]
@@ -176,7 +200,7 @@ def _pixels(size: SizeLike, wcs: WCS, x: float, y: float) -> tuple[int, int]:
     return rows, columns
 
 
-def _scale(wcs: WCS, x: float, y: float) -> u.Quantity:
+def pixel_scale(wcs: WCS, x: float, y: float) -> u.Quantity:
     """Return the mean side of the pixel at a place in the image, as an angle."""
     corners = [
         vector_of(SkyCoord(*wcs(x + dx, y + dy, with_bounding_box=False), unit="deg"))

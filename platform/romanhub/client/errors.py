@@ -23,6 +23,10 @@ class ArchiveUnavailableError(RomanHubError):
     """The archive's storage did not answer, refused a read, or holds something unreadable."""
 
 
+class ScratchRefusedError(RomanHubError):
+    """A scratch space was not made, extended or reached; the message says why."""
+
+
 class NotInArchiveError(RomanHubError, LookupError):
     """The archive has no file of that name."""
 

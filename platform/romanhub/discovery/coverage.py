@@ -45,9 +45,15 @@ def of_polygons(shapes: list[list[float]]) -> MOC:
     """Return the MOC of polygons, each a list of right ascensions and declinations in degrees."""
     if not shapes:
         return MOC.new_empty(ORDER)
-    edges = []
+    # Polygons with as many corners together: the library takes arrays of one length at a time.
+    by_length: dict[int, list[list[float]]] = {}
     for shape in shapes:
-        pairs = np.array(shape).reshape(-1, 2)
-        edges += [np.ascontiguousarray(pairs[:, 0]) % 360, np.ascontiguousarray(pairs[:, 1])]
-    first, *others = MOC.from_polygons(edges, max_depth=ORDER)
-    return first.union(*others) if others else first
+        by_length.setdefault(len(shape), []).append(shape)
+    found: list[MOC] = []
+    for alike in by_length.values():
+        edges = []
+        for shape in alike:
+            pairs = np.array(shape).reshape(-1, 2)
+            edges += [pairs[:, 0] % 360, pairs[:, 1].copy()]
+        found += MOC.from_polygons(edges, max_depth=ORDER)
+    return found[0].union(*found[1:]) if len(found) > 1 else found[0]

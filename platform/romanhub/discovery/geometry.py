@@ -217,7 +217,8 @@ def within(a: Array, b: Array) -> Truth:
         # Beyond a quarter of the sky a circle is not convex: what it lacks is a circle, and has to be avoided.
         outside = np.concatenate([b[:, :1] + 180.0, -b[:, 1:2], np.maximum(180.0 - b[:, 2:] - 1e-7, 0)], axis=1)
         hemisphere = radius <= np.pi / 2
-        return held & (hemisphere | ~intersects(a, outside))
+        convex: Truth = held & (hemisphere | ~intersects(a, outside))
+        return convex
     outer = corners(b)
     if a.shape[1] < 6:
         point = _point(a)

@@ -19,7 +19,7 @@ from romanhub.local.layout import State, deployment
 from romanhub.local.screen import Screen
 
 #: What the notebook's side of the package needs; the hub's side stays out of users' environments.
-CLIENT = ("__init__.py", "py.typed", "client", "models")
+CLIENT = ("__init__.py", "py.typed", "asdf_blocks", "client", "models")
 
 #: What tells the Jupyter server that a kernel which computes in silence is active.
 ACTIVITY = ("__init__.py", "activity.py")

@@ -128,7 +128,7 @@ def broker(settings: Settings) -> Part:
 
 
 def search(settings: Settings) -> Part:
-    """Searches of the archive: TAP, SIA, cone search and JSON. It reads the index; it has no key to the archive."""
+    """Searches of the archive: TAP, SIA, cone search and JSON. It reads the index alone."""
     port = settings.ports.search
     given = {name: value for name, value in os.environ.items() if name.startswith("ROMANHUB_SEARCH_")}
     return Part(

@@ -12,7 +12,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from romanhub.local.environments import SetupError
 from romanhub.local.settings import BUCKET, REGION, SCRATCH_BUCKET, Settings
-from romanhub.models.archive import INDEX_KEY, ArchiveIndex, CatalogRecord, ExposureRecord, HatsFile
+from romanhub.models.archive import (
+    FILE_INDEX_ENDING,
+    INDEX_KEY,
+    ArchiveIndex,
+    CatalogRecord,
+    ExposureRecord,
+    HatsFile,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -71,6 +78,10 @@ def publish(folder: Path, client: S3Client, *, progress: Callable[[int, int], No
                 with (folder / key).open("rb") as file:
                     client.put_object(Bucket=BUCKET, Key=key, Body=file, Metadata={"sha256": record.sha256})
                 sent += 1
+                # Where an image has an index of its file, it is of that very file.
+                beside = folder / (key + FILE_INDEX_ENDING)
+                if beside.exists():
+                    client.put_object(Bucket=BUCKET, Key=key + FILE_INDEX_ENDING, Body=beside.read_bytes())
             done += record.size
             progress(done, total)
         if sent or INDEX_KEY not in there:

@@ -69,7 +69,7 @@ class Settings:
 
     @property
     def index(self) -> Path:
-        """The folder of the archive's index: `romanhub archive index` builds it, and the search service reads it."""
+        """The folder of the archive's index, which `romanhub archive index` builds for the search service."""
         return self.state.private / "index"
 
     @property

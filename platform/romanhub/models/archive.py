@@ -10,6 +10,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 #: The object that holds the index, at the top of the archive's bucket.
 INDEX_KEY = "index.json"
 
+#: What follows an image's key in the key of its file's index (`romanhub.asdf_blocks.sidecar`), where it has one.
+FILE_INDEX_ENDING = ".idx.json.z"
+
 #: The two kinds of image that the archive holds: calibrated exposures of one detector, and mosaics.
 Level = Literal[2, 3]
 

@@ -33,6 +33,7 @@ ITEMS = (
     Item("admin", "admin", "All accounts", auditors=True),
     Item("queue", "admin/requests", "Queue", auditors=True),
     Item("audit", "admin/audit", "Audit", auditors=True),
+    Item("all-clusters", "admin/clusters", "All clusters", auditors=True),
     Item("purge", "admin/purge", "Purge", auditors=True),
     Item("what-if", "admin/what-if", "What if", auditors=True, admins=True),
 )

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from romanhub.asdf_blocks.indexing import write_index
 from romanhub.models.archive import INDEX_KEY, ArchiveIndex
 from romanhub.sample.catalog import find_sources, write_catalog
 from romanhub.sample.files import write_whole
@@ -78,6 +79,8 @@ def _save(model: Any, path: Path, settings: Settings) -> None:
     if settings.rounded:
         round_model(model)
     write_whole(path, lambda half: model.save(half, all_array_compression=settings.compression))
+    # So that notebooks find their way in the file without looking for it.
+    write_index(path)
 
 
 def make_exposure(plan: SamplePlan, exposure: Exposure, root: Path, settings: Settings) -> str:

@@ -11,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from hubquota.models.crosscheck import cross_check
@@ -193,6 +193,9 @@ class Tiers(Strict):
         default=None, description="What may be started while the ledger does not answer; without it, nothing."
     )
 
+    #: What `clean_up_limits` found of this file's own tiers, by their identity: they live as long as this does.
+    _clean_ups: dict[int, Tier] = PrivateAttr(default_factory=dict)
+
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
         mistakes = list(cross_check(self.model_dump()))
@@ -221,6 +224,28 @@ class Tiers(Strict):
             if group in groups:
                 return tier
         return self.first_tier.default
+
+    def clean_up_limits(self, tier: Tier) -> Tier | None:
+        """Return the limits of a clean-up server for accounts of a tier; None where there is no such server."""
+        if self.clean_up is None:
+            return None
+        # Asked for at every start: of a tier as the file has it, what it comes to is kept.
+        known = self._clean_ups.get(id(tier))
+        if known is not None:
+            return known
+        found = tier.model_copy(
+            update={
+                "sizes": (self.clean_up.size,),
+                "default_size": self.clean_up.size,
+                "servers": 1,
+                "dask": tier.dask.model_copy(update={"clusters": 0, "workers": 0}),
+                "idle_stop_minutes": self.clean_up.idle_stop_minutes,
+                "longest_session_hours": self.clean_up.longest_session_hours,
+            }
+        )
+        if any(one is tier for one in self.tiers.values()):
+            self._clean_ups[id(tier)] = found
+        return found
 
     def allowance(self, tier: str) -> WhenDown | None:
         """Return what users of a tier may start while the ledger does not answer; None for nothing.

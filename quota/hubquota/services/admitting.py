@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -15,7 +16,6 @@ from hubquota.models.admissions import MINIMUM_SECONDS, Admission
 from hubquota.models.burn import Part
 from hubquota.models.ledger import Lease, Refused
 from hubquota.services.admission import against
-from hubquota.services.balance import terms_on
 from hubquota.services.base import unknown
 from hubquota.services.book import START_LIMIT, Book
 from hubquota.services.leaselocks import LockedLeases, abandon, is_abandoned
@@ -104,7 +104,7 @@ class Admissions(LockedLeases):
         if not wanted:
             return []
         with decision(self._engine) as connection:
-            batch = self._batch(connection, wanted)
+            batch = self._batch(connection, *_asked(wanted))
             for one in wanted:
                 batch.decide(one)
             return batch.finish()
@@ -121,20 +121,27 @@ class Admissions(LockedLeases):
         if not wanted:
             return [], None
         with decision(self._engine) as connection:
-            batch = self._batch(connection, wanted)
+            batch = self._batch(connection, *_asked(wanted))
             refused: Refused | None = None
             for one in wanted:
                 if (refused := batch.decide(one)) is not None:
                     break
             return [one for one in batch.finish() if isinstance(one, Lease)], refused
 
-    def _batch(self, connection: Connection, wanted: Collection[Admission]) -> Batch:
-        """Lock the accounts of some admissions, and read what there is to know for them.
+    def _batch(
+        self, connection: Connection, names: Collection[str], keys: Collection[str], people: Collection[str]
+    ) -> Batch:
+        """Lock some accounts, and read what there is to know for admissions on them.
+
+        Args:
+            connection: a decision's.
+            names: the accounts that are to pay.
+            keys: the keys of what is to start.
+            people: who runs it.
 
         Raises:
             UnknownAccountError: there is no account of one of the names.
         """
-        names, keys = {one.account for one in wanted}, {one.key for one in wanted}
         holders = leases.open_by_keys(connection, keys, self._now())
         elsewhere = {number for lease, number in holders.values() if lease.account not in names}
         if elsewhere:
@@ -147,36 +154,54 @@ class Admissions(LockedLeases):
         # Only now: whoever waited for the locks decides by the time at which it got them.
         now = self._now()
         books = {number: Book(connection, owner, now) for number, owner in owners.items()}
-        if lost := names - {owner.name for owner in owners.values()}:
+        if lost := set(names) - {owner.name for owner in owners.values()}:
             raise unknown(min(lost))
         if connection.dialect.name == "postgresql":
             # Whoever had the locks may have changed it; on SQLite nobody could.
             holders = leases.open_by_keys(connection, keys, now)
-        read_ahead(connection, list(books.values()), {one.who for one in wanted}, now)
-        return Batch(connection, books, holders, now)
+        rows = _read_ahead(connection, list(books.values()), people, now)
+        return Batch(connection, books, holders, rows, now)
 
 
-def read_ahead(connection: Connection, books: Sequence[Book], people: Collection[str], now: int) -> None:
-    """Read what admissions for some people need of locked accounts, for all of these together."""
+def _asked(wanted: Collection[Admission]) -> tuple[set[str], set[str], set[str]]:
+    """Return the accounts, the keys and the people of some admissions."""
+    return {one.account for one in wanted}, {one.key for one in wanted}, {one.who for one in wanted}
+
+
+def _read_ahead(
+    connection: Connection, books: Sequence[Book], people: Collection[str], now: int
+) -> dict[int, list[Any]]:
+    """Read what admissions for some people need of locked accounts, for all of these together.
+
+    Returns:
+        Of each account what `allocations.open_rows` returned.
+    """
     ids = [book.owner.id for book in books]
-    pools = allocations.pools_of(connection, ids, now)
+    rows = allocations.open_rows(connection, ids, now)
+    pools = {number: [allocations.pool_of(row) for row in found] for number, found in rows.items()}
     running = burden.running(connection, ids, now, now - START_LIMIT)
-    projects = [book.owner.id for book in books if book.owner.kind == "project"]
-    roles = accounts.roles(connection, projects, people) if projects else {}
-    capped = caps.of_members(connection, projects, people) if projects else {}
-    terms = {number: terms_on(pools[number], now) for number in {number for number, _ in capped}}
-    spent = caps.spent_by(connection, [one for ids in terms.values() for one in ids], people) if capped else {}
     for book in books:
+        book.know(pools[book.owner.id], running[book.owner.id])
+    if projects := [book for book in books if book.owner.kind == "project"]:
+        _read_members(connection, projects, people)
+    return rows
+
+
+def _read_members(connection: Connection, projects: Sequence[Book], people: Collection[str]) -> None:
+    """Read what some people are in projects, with the caps on them."""
+    ids = [book.owner.id for book in projects]
+    roles = accounts.roles(connection, ids, people)
+    capped = caps.of_members(connection, ids, people)
+    terms = [one for book in projects for one in book.in_term()]
+    spent = caps.spent_by(connection, terms, people) if capped else {}
+    for book in projects:
         number = book.owner.id
-        shared = people if number in projects else ()
-        book.know(
-            pools[number],
-            running[number],
-            {person: roles.get((number, person)) for person in shared},
-            {person: capped.get((number, person)) for person in shared},
+        book.know_members(
+            {person: roles.get((number, person)) for person in people},
+            {person: capped.get((number, person)) for person in people},
             {
-                person: sum(spent.get((one, person), 0) for one in terms[number])
-                for person in shared
+                person: sum(spent.get((one, person), 0) for one in book.in_term())
+                for person in people
                 if (number, person) in capped
             },
         )
@@ -197,20 +222,30 @@ class _New:
 class Batch:
     """Admissions that are decided in one transaction, one after the other; then they are written together."""
 
-    def __init__(self, connection: Connection, books: dict[int, Book], holders: Holders, now: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        books: dict[int, Book],
+        holders: Holders,
+        rows: dict[int, list[Any]],
+        now: int,
+    ) -> None:
         """Decide about some accounts.
 
         Args:
             connection: a decision's.
             books: the accounts, locked, by their numbers: those that pay, and those of the holders.
             holders: what has one of the keys already.
+            rows: of each account what `allocations.open_rows` returned.
             now: the time.
         """
+        #: The accounts by their names.
+        self.named = {book.owner.name: book for book in books.values()}
+        self.rows = rows
+        self.now = now
         self._connection = connection
         self._books = books
-        self._named = {book.owner.name: book for book in books.values()}
         self._holders = holders
-        self._now = now
         self._new: list[_New] = []
         self._new_keys: set[str] = set()
         self._answers: list[Lease | Refused | None] = []
@@ -220,23 +255,24 @@ class Batch:
         if wanted.key in self._new_keys:
             # It asks for what was admitted just now.
             self._write()
-        book, holder = self._named[wanted.account], self._holders.get(wanted.key)
-        if holder is not None and (is_abandoned(holder[0], self._now) or wanted.settle_leftover):
+        book, holder = self.named[wanted.account], self._holders.get(wanted.key)
+        if holder is not None and (is_abandoned(holder[0], self.now) or wanted.settle_leftover):
             holder = self._settle_leftover(*holder, wanted.who)
         refused = against(book, None if holder is None else holder[0], wanted)
         if refused is not None:
             limit, message = refused
-            answer = Refused(limit=limit, message=f"{message} {wanted.ask}".strip())
-            self._answers.append(answer)
-            return answer
-        held, parts = book.plan(
-            person=wanted.who, rate=wanted.rate, since=self._now, wanted=wanted.minimum_seconds
-        )
+            return self.refuse(Refused(limit=limit, message=f"{message} {wanted.ask}".strip()))
+        held, parts = book.plan(person=wanted.who, rate=wanted.rate, since=self.now, wanted=wanted.minimum_seconds)
         book.admitted(wanted.who, wanted.kind, parts)
         self._new.append(_New(len(self._answers), wanted, book, held, parts))
         self._new_keys.add(wanted.key)
         self._answers.append(None)
         return None
+
+    def refuse(self, refused: Refused) -> Refused:
+        """Take a refusal from elsewhere for the next one."""
+        self._answers.append(refused)
+        return refused
 
     def finish(self) -> list[Lease | Refused]:
         """Write what was admitted; return the answers in the order of the decisions."""
@@ -258,16 +294,17 @@ class Batch:
                     "key": one.admission.key,
                     "label": one.admission.label,
                     "rate": one.admission.rate,
-                    "admitted_at": self._now,
+                    "admitted_at": self.now,
+                    "charged": 0,
                 }
                 for one in new
             ],
         )
-        expiry = self._now + START_LIMIT
+        expiry = self.now + START_LIMIT
         holds.add_many(
             self._connection,
             [
-                (number, part.pool, part.amount, self._now + one.seconds_held, expiry)
+                (number, part.pool, part.amount, self.now + one.seconds_held, expiry)
                 for one, number in zip(new, numbers, strict=True)
                 for part in one.parts
             ],
@@ -283,7 +320,7 @@ class Batch:
                 label=wanted.label,
                 rate=wanted.rate,
                 held=wanted.rate * one.seconds_held,
-                admitted_at=moment(self._now),
+                admitted_at=moment(self.now),
                 started_at=None,
                 seen_at=None,
                 settled_at=None,
@@ -300,12 +337,12 @@ class Batch:
             return leftover, number
         # What was admitted before is in the database when what it left is read again.
         self._write()
-        locked = leases.find(self._connection, leftover.id, self._now, lock=True)
+        locked = leases.find(self._connection, leftover.id, self.now, lock=True)
         if locked is not None and locked.is_open:
             book = self._books.get(number) or Book(
-                self._connection, accounts.lock_id(self._connection, number), self._now
+                self._connection, accounts.lock_id(self._connection, number), self.now
             )
-            if is_abandoned(locked, self._now):
+            if is_abandoned(locked, self.now):
                 abandon(book, locked)
             else:
                 alive = locked.last_alive or locked.admitted_at

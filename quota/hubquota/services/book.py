@@ -62,8 +62,11 @@ class Book:
 
     def burden(self) -> tuple[int, int]:
         """Return what open leases have accrued, and how much of that no hold covers."""
-        every = self.running().values()
-        return sum(one.accrued for one in every), sum(one.unheld for one in every)
+        accrued = unheld = 0
+        for one in self.running().values():
+            accrued += one.accrued
+            unheld += one.unheld
+        return accrued, unheld
 
     def number(self, kind: str, person: str | None = None) -> int:
         """Return how many open leases there are of a kind, or how many of them somebody has."""
@@ -78,24 +81,20 @@ class Book:
         self._pools = self._running = None
         self._spent.clear()
 
-    def know(
-        self,
-        pools: list[OpenPool],
-        running: Open,
-        roles: Mapping[str, Role | None],
-        caps_: Mapping[str, Cap | None],
-        spent: Mapping[str, int],
+    def know(self, pools: list[OpenPool], running: Open) -> None:
+        """Take what `pools` and `running` return, which was read for many accounts together."""
+        self._pools, self._running = pools, running
+
+    def know_members(
+        self, roles: Mapping[str, Role | None], caps_: Mapping[str, Cap | None], spent: Mapping[str, int]
     ) -> None:
-        """Take what was read for many accounts together, rather than read it for this one.
+        """Take what was read of some people in a project.
 
         Args:
-            pools: what `pools` returns.
-            running: what `running` returns.
-            roles: what people are in the project, by name.
-            caps_: the caps on them.
-            spent: what they were charged in the terms that are on.
+            roles: what each of them is there.
+            caps_: the cap on each of them.
+            spent: what those with a cap were charged in the terms that are on.
         """
-        self._pools, self._running = pools, running
         self._roles.update(roles)
         self._caps.update(caps_)
         self._spent.update(spent)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from hubquota.models import limit_letters
+from hubquota.models.admissions import MINIMUM_SECONDS
 from hubquota.models.caps import Cap, Ending, MemberUse
+from hubquota.models.kinds import WORKER
 from hubquota.models.ledger import ImpossibleError, Refused
 from hubquota.services.accounts import Accounts
 from hubquota.services.balance import terms_on
 from hubquota.services.base import known, tell
+from hubquota.services.book import Book
 from hubquota.storage import accounts, allocations, caps
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.times import moment
@@ -149,3 +152,33 @@ class Caps(Accounts):
         if capped is not None:
             return Ending(capped, f"{person}'s cap on the project {account} is used up.")
         return None
+
+    def room(self, account: str, *, person: str, kind: str, rate: int, limit: int) -> int:
+        """Return how many more leases of a kind would be admitted for somebody now, one after another.
+
+        An admission decides by itself; this is for those who would rather not ask in vain.
+
+        Args:
+            account: the account's name.
+            person: who would run them.
+            kind: what would run.
+            rate: what each costs, in units a second.
+            limit: how many open leases of the kind the account may have.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+        """
+        needed = rate * MINIMUM_SECONDS
+        with reading(self._engine) as connection:
+            book = Book(connection, known(connection, account), self._now())
+            if book.owner.kind == "project" and book.role(person) is None:
+                return 0
+            rooms = [limit - book.number(kind)]
+            if needed:
+                rooms.append(book.balance().available // needed)
+            cap = book.cap(person)
+            if cap is not None and cap.workers is not None and kind == WORKER:
+                rooms.append(cap.workers - book.number(kind, person))
+            if cap is not None and needed and (left := book.use(person, cap).left) is not None:
+                rooms.append(left // needed)
+        return max(0, min(rooms))

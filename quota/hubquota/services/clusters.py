@@ -71,7 +71,9 @@ class Clusters(Service):
             return clusters.last_instructions(connection, [found[0].id]).get(found[0].id)
 
     def limit_cluster(self, name: str, most: int, *, actor: str, reason: str) -> Instruction:
-        """Have a cluster keep to a number of workers. The newest ones beyond it end; its owner is told.
+        """Have a cluster keep to a number of workers. Those beyond it end; its owner is told.
+
+        Asked for again, nothing changes.
 
         Raises:
             UnknownLeaseError: none of that name runs.
@@ -115,6 +117,8 @@ class Clusters(Service):
                 if most is None:
                     return before
                 raise ImpossibleError(f"The cluster {name} has been told to stop already.")
+            if before is not None and (before.most, before.actor, before.reason) == (most, actor, reason):
+                return before
             given = clusters.add_instruction(
                 connection, lease.id, most=most, at=book.now, actor=actor, reason=reason
             )

@@ -85,7 +85,7 @@ def price_text(price: Decimal) -> str:
 
 
 def hours_text(seconds: int) -> str:
-    """Return a time that is left as people read it: "about 540 hours left", "about 25 minutes left"."""
+    """Return a time that is left as people read it: "about 1,540 hours left", "about 25 minutes left"."""
     if seconds < 60:
         return "nothing left"
     if seconds < 3600:
@@ -94,7 +94,7 @@ def hours_text(seconds: int) -> str:
     step = Decimal("0.1") if hours < 10 else Decimal(1)
     shown = hours.quantize(step, rounding=ROUND_DOWN)
     amount = int(shown) if shown == int(shown) else shown
-    return f"about {amount} hour{'' if amount == 1 else 's'} left"
+    return f"about {amount:,} hour{'' if amount == 1 else 's'} left"
 
 
 def tier_table(tiers: Tiers) -> str:

@@ -35,6 +35,13 @@ _accounts = select(
 _by_name = Prepared(_accounts.where(account.c.name == bindparam("name")))
 _by_name_locked = Prepared(_accounts.where(account.c.name == bindparam("name")).with_for_update())
 _by_id_locked = Prepared(_accounts.where(account.c.id == bindparam("account_id")).with_for_update())
+_add = {
+    name: Prepared(
+        dialect.insert(account).on_conflict_do_nothing(index_elements=[account.c.name]).returning(account.c.id),
+        columns=("name", "kind", "tier", "balance", "created_at"),
+    )
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
+}
 _by_names = Prepared(_accounts.where(among(account.c.name, "names")).order_by(account.c.id))
 _by_names_locked = Prepared(
     _accounts.where(among(account.c.name, "names")).order_by(account.c.id).with_for_update()
@@ -90,17 +97,11 @@ def lock_ids(connection: Connection, account_ids: Collection[int]) -> dict[int, 
 
 def add(connection: Connection, *, name: str, kind: AccountKind, tier: str, now: int) -> bool:
     """Add an account with nothing on it. Return False if there is one of that name already."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = (
-        dialect.insert(account)
-        .values(name=name, kind=kind, tier=tier, balance=0, created_at=now)
-        .on_conflict_do_nothing(index_elements=[account.c.name])
-        .returning(account.c.id)
-    )
-    number = connection.execute(statement).scalar_one_or_none()
-    if number is None:
+    values = {"name": name, "kind": kind, "tier": tier, "balance": 0, "created_at": now}
+    added = _add[connection.dialect.name].first(connection, **values)
+    if added is None:
         return False
-    add_parts(connection, number, name)
+    add_parts(connection, added.id, name)
     return True
 
 
@@ -110,7 +111,7 @@ def view(connection: Connection, owner: Owner, now: int) -> Account:
     found = _paying_tiers.all(connection, account_id=owner.id, now=now)
     if not found:
         found = _newest_tier.all(connection, account_id=owner.id)
-    return _view(owner, [row.tier for row in found] or [owner.tier])
+    return view_on(owner, [row.tier for row in found] or [owner.tier])
 
 
 def views(connection: Connection, owners: Sequence[Owner], now: int) -> list[Account]:
@@ -129,10 +130,11 @@ def views(connection: Connection, owners: Sequence[Owner], now: int) -> list[Acc
         )
         found = select(allocation.c.account_id, allocation.c.tier).where(allocation.c.id.in_(newest))
         last = {row.account_id: row.tier for row in connection.execute(found)}
-    return [_view(owner, tiers.get(owner.id, [last.get(owner.id, owner.tier)])) for owner in owners]
+    return [view_on(owner, tiers.get(owner.id, [last.get(owner.id, owner.tier)])) for owner in owners]
 
 
-def _view(owner: Owner, tiers: Sequence[str]) -> Account:
+def view_on(owner: Owner, tiers: Sequence[str]) -> Account:
+    """Return an account as its readers see it, on some tiers, of which each may be there more than once."""
     return Account(
         id=owner.id,
         name=owner.name,

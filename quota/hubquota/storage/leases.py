@@ -115,15 +115,15 @@ def add_many(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[int
 
     Args:
         connection: a decision's.
-        rows: the columns `account_id`, `person`, `kind`, `key`, `label`, `rate`, `admitted_at` of each.
+        rows: the columns `account_id`, `person`, `kind`, `key`, `label`, `rate`, `admitted_at` and `charged` of
+            each, which is zero.
     """
-    values = [{**row, "charged": 0} for row in rows]
     if connection.dialect.name == "postgresql":
-        return [int(row.id) for row in _add.all_many(connection, values)]
+        return [int(row.id) for row in _add.all_many(connection, rows)]
     # Nobody else can write meanwhile, and leases are never deleted: so these numbers are the next ones.
     first = (_last_number.first(connection).number or 0) + 1
-    _add_numbered.run_many(connection, [{**row, "id": number} for number, row in enumerate(values, first)])
-    return list(range(first, first + len(values)))
+    _add_numbered.run_many(connection, [{"id": number, **row} for number, row in enumerate(rows, first)])
+    return list(range(first, first + len(rows)))
 
 
 def owner_of(connection: Connection, lease_id: int) -> int | None:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING or find_spec("roman_datamodels"):
     import romanhub
     import s3fs
     from romanhub.client.archive import Archive
+    from romanhub.client.credentials import source
     from romanhub.client.storage import StorageAccess
 
 BUCKET = "sky-archive"
@@ -297,11 +299,33 @@ class StandInPortal:
         return 404, "text/plain", b"not here"
 
     def show_archive(self, access: StorageAccess) -> None:
-        """Hand out this access to the archive, as the portal would."""
-        body = access.model_dump()
-        for name in ("access_key", "secret_key"):
-            body[name] = body[name].get_secret_value()
-        self.answer("api/archive", body)
+        """Hand out keys for this access to the archive, as the broker would."""
+        assert access.access_key and access.secret_key
+        dataset = {
+            "bucket": access.bucket,
+            "prefix": "level2/",
+            "region": access.region,
+            "title": "Roman Level 2",
+            "description": "Exposures.",
+            "mission": "Roman",
+            "format": "asdf",
+            "level": 2,
+            "index": "index.json",
+            "citation": {"text": "Nobody 2026"},
+        }
+        self.answer(
+            "api/credentials",
+            {
+                "access_key": access.access_key.get_secret_value(),
+                "secret_key": access.secret_key.get_secret_value(),
+                "session_token": "",
+                "expiration": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
+                "endpoint": access.endpoint,
+                "region": access.region,
+                "datasets": {"roman-l2": dataset},
+                "scratch": {},
+            },
+        )
 
     def show_account(self, *, workers: int = 4, dask_workers: int = 0) -> None:
         """Tell of an account that has 12.5 credits and a server and `dask_workers` running.
@@ -337,7 +361,7 @@ def portal(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInPortal]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            path = self.path.removeprefix("/services/portal/")
+            path = self.path.removeprefix("/services/portal/").removeprefix("/services/broker/")
             stand_in.asked.append(path)
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                 status, kind, body = 403, "application/problem+json", b'{"detail": "Not yours."}'
@@ -349,6 +373,8 @@ def portal(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInPortal]:
             self.end_headers()
             self.wfile.write(body)
 
+        do_POST = do_GET  # noqa: N815  -- the name that the server looks for
+
         def log_message(self, *args: object) -> None:
             pass
 
@@ -357,8 +383,11 @@ def portal(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInPortal]:
     thread.start()
     stand_in.url = f"http://127.0.0.1:{server.server_address[1]}/services/portal/"
     monkeypatch.setenv("ROMANHUB_PORTAL_URL", stand_in.url)
+    monkeypatch.setenv("ROMANHUB_BROKER_URL", stand_in.url.replace("portal", "broker"))
+    source.cache_clear()
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", TOKEN)
     yield stand_in
+    source.cache_clear()
     server.shutdown()
     server.server_close()
     thread.join()

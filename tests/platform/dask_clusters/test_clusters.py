@@ -34,7 +34,7 @@ def until(condition, patience=120):
 """
 
 
-def until(condition: Callable[[], bool], patience: float = 60) -> None:
+def until(condition: Callable[[], bool], patience: float = 240) -> None:
     """Ask the ledger's file, which tells nobody when it changes, until something is so."""
     deadline = time.monotonic() + patience
     while not condition():

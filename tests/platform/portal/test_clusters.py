@@ -28,7 +28,9 @@ def start_cluster(ledger: Ledger, person: str, name: str = NAME, *, account: str
     return ledger.begin(lease.id)
 
 
-def start_worker(ledger: Ledger, person: str, which: str, name: str = NAME, *, account: str | None = None) -> Lease:
+def start_worker(
+    ledger: Ledger, person: str, which: str, name: str = NAME, *, account: str | None = None
+) -> Lease:
     """Admit and begin one of a cluster's workers, at 0.04 credits an hour."""
     lease = ledger.admit(
         account or person, person=person, kind=WORKER, key=worker_key(name, which), label="Dask worker",

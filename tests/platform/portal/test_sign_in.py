@@ -186,7 +186,7 @@ async def test_a_service_of_the_hub_is_not_the_person_of_the_same_name(
     token = hub.add("ada", kind="service", scopes=("access:services",))
 
     answers = [
-        await web.get(f"{PREFIX}api/{path}", headers=bearer(token)) for path in ("me", "statement", "archive")
+        await web.get(f"{PREFIX}api/{path}", headers=bearer(token)) for path in ("me", "statement", "scratch")
     ]
 
     assert [answer.status_code for answer in answers] == [403, 403, 403]

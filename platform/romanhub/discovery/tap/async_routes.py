@@ -96,7 +96,7 @@ def routes(doorkeeper: Doorkeeper, search: Search, jobs: Jobs, runner: Runner, *
                 raise UsageError(f"WAIT has to be a number of seconds; it was {asked!r}.") from None
             if params.one("PHASE") in (None, job.phase):
                 seconds = _LONGEST_WAIT if seconds < 0 else min(seconds, _LONGEST_WAIT)
-                job = await do(lambda: runner.wait(reader.name, number, seconds))
+                job = await do(lambda: runner.wait(reader.name, number, job.phase, seconds))
         return Response(documents.job_document(job, f"{url}/{number}"), media_type=XML)
 
     @router.post("/{number}")

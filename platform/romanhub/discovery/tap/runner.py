@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from romanhub.discovery.access import Reader
 from romanhub.discovery.engine import Stop
 from romanhub.discovery.failures import KINDS, message_of
-from romanhub.discovery.jobs import Job, Jobs, JobStateError, UnknownJobError
+from romanhub.discovery.jobs import Job, Jobs, JobStateError, Phase, UnknownJobError
 from romanhub.discovery.params import Params
 from romanhub.discovery.search import Search
 from romanhub.discovery.tap.requests import understand
@@ -57,11 +57,10 @@ class Runner:
         if stop is not None:
             stop.now()
 
-    def wait(self, owner: str, number: str, seconds: float) -> Job:
-        """Return a job once it has left the phase that it is in, or after so many seconds."""
-        before = self._jobs.get(owner, number)
+    def wait(self, owner: str, number: str, phase: Phase, seconds: float) -> Job:
+        """Return a job once it is not in that phase any more, or after so many seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs.get(owner, number).phase != before.phase, timeout=seconds)
+            self._changed.wait_for(lambda: self._jobs.get(owner, number).phase != phase, timeout=seconds)
         return self._jobs.get(owner, number)
 
     def tell(self) -> None:

@@ -7,8 +7,10 @@ from fastapi.security import HTTPBearer
 
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
+from romanhub.portal.allclusters import AllClusters
 from romanhub.portal.api import (
     account,
+    allclusters,
     allocations,
     clusters,
     directory,
@@ -43,7 +45,8 @@ TAGS = [
     {"name": "allocations", "description": "Acts on allocations. They need `custom:romanhub:allocations:admin`, a "
      "reason, and an Idempotency-Key."},
     {"name": "clusters", "description": "The caller's own Dask clusters: what they cost, how long that lasts, and "
-     "why they ended."},
+     "why they ended. Those of everybody, with limits and stops, take `custom:romanhub:allocations:read` and "
+     "`custom:romanhub:allocations:admin`."},
     {"name": "notices", "description": "The caller's notices, and whether and where they are sent."},
     {"name": "limits", "description": "Other limits than the tier's until a day, other tiers, and caps of a "
      "project's members."},
@@ -89,6 +92,7 @@ def more_routes(
         clusters.routes(gate, clusters_),
         notices.routes(gate, mailbox),
         limits.routes(gate, desk, reading, limits_),
+        allclusters.routes(gate, AllClusters(desk)),
         purge.routes(gate, reading, purging),
         whatif.routes(gate, desk, trying),
         scratch.routes(gate, scratching),

@@ -102,8 +102,8 @@ def routes(gate: Gate, scratching: Scratching) -> APIRouter:
 
     @router.get("/scratch/price")
     async def scratch_price(
-        gib: Annotated[int, Query(ge=1, le=1_000_000)],
-        days: Annotated[int, Query(ge=1, le=365)],
+        gib: Annotated[int, Query(ge=1, le=1_000_000, description="Its size in GiB.")],
+        days: Annotated[int, Query(ge=1, le=365, description="How many days.")],
         _visitor: Visitor = person,
     ) -> QuoteModel:
         """What a scratch space of a size would cost for some days."""

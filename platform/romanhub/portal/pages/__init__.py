@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
+from romanhub.portal.allclusters import AllClusters
 from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
@@ -17,6 +18,7 @@ from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.pages import (
     account,
     administration,
+    allclusters,
     audit,
     bulk,
     clusters,
@@ -100,6 +102,7 @@ def more_routes(
         clusters.routes(gate, desk, clusters_, pages),
         notices.routes(settings.hub, gate, mailbox, pages),
         limits.routes(settings.hub, gate, desk, reading, limits_),
+        allclusters.routes(settings.hub, gate, AllClusters(desk), pages),
         purge.routes(settings.hub, gate, desk, purging, pages),
         whatif.routes(settings, gate, desk, trying, pages),
         scratch.routes(settings.hub, gate, scratching, pages),

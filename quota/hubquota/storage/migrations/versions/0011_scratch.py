@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
@@ -33,7 +33,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="scratch_pkey"),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name="scratch_account_id_fkey"),
         sa.ForeignKeyConstraint(["lease_id"], ["lease.id"], name="scratch_lease_id_fkey"),
-        sa.CheckConstraint("gib > 0 AND ends_at > made_at", name="scratch_size_check"),
+        sa.CheckConstraint("gib > 0 AND ends_at > made_at", name=op.f("scratch_size_check")),
     )
     there = sa.text("cleared_at IS NULL")
     op.create_index(
@@ -50,7 +50,7 @@ def upgrade() -> None:
         sa.Column("bytes", sa.BigInteger(), nullable=False),
         sa.Column("requests", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("person", "day", "dataset", "region", "cluster", name="data_read_pkey"),
-        sa.CheckConstraint("bytes >= 0 AND requests >= 0", name="data_read_amounts_check"),
+        sa.CheckConstraint("bytes >= 0 AND requests >= 0", name=op.f("data_read_amounts_check")),
     )
     op.create_index("data_read_day", "data_read", ["day"])
     op.create_table(
