@@ -41,7 +41,7 @@ def routes(
     pages: Pages,
 ) -> APIRouter:
     """The routes of the search page; a platform without a search service has the page say so."""
-    router = APIRouter()
+    router = APIRouter(include_in_schema=False)
     search, previews = doors.search, doors.previews
     person = Depends(gate.person)
 
