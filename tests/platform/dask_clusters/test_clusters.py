@@ -14,7 +14,6 @@ from hubquota.models.money import to_units
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
 
-from tests.support.lifetimes import Lifetimes
 from tests.support.person import Kernel, Person
 from tests.support.platform import Platform
 
