@@ -14,7 +14,6 @@ from hubquota.models.money import to_units
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
 
-from tests.support.lifetimes import Lifetimes
 from tests.support.person import Kernel, Person
 from tests.support.platform import Platform
 
@@ -125,47 +124,6 @@ async def test_the_owner_cannot_send_what_the_gateway_writes_elsewhere(platform:
     )
     assert attempts.text.strip() == "all refused", attempts
     await kernel.run("cluster.shutdown()")
-
-
-async def test_a_worker_that_dies_is_charged_to_its_end(platform: Platform, kernel: Kernel) -> None:
-    result = await kernel.run(
-        "import romanhub\ncluster = romanhub.cluster(workers=1)\nclient = cluster.get_client()\n"
-        "client.wait_for_workers(1, timeout=120)"
-    )
-    assert not result.error, result.error
-    lease = leases(platform)[-1]
-    assert platform.process
-    with Lifetimes(platform.process.pid) as lives:
-        until(lambda: len(lives.running) == 1)
-        (worker,) = lives.running
-        assert abs(lease["started_at"] - worker.began) <= 1.5
-        worker.kill()
-    ended = time.time()
-
-    def closed_lease() -> dict[str, int]:
-        return next(row for row in leases(platform) if row["id"] == lease["id"])
-
-    until(lambda: closed_lease()["ended_at"] is not None)
-    closed = closed_lease()
-    assert abs(closed["ended_at"] - ended) <= 1.5
-    assert closed["charged"] == closed["rate"] * (closed["ended_at"] - closed["started_at"])
-    await kernel.run("cluster.shutdown()")
-
-
-async def test_a_cluster_outlives_its_gateway_and_stays_charged(platform: Platform, kernel: Kernel) -> None:
-    result = await kernel.run(
-        "import romanhub\ncluster = romanhub.cluster(workers=1)\nclient = cluster.get_client()\n"
-        "client.wait_for_workers(1, timeout=120)"
-    )
-    assert not result.error, result.error
-    platform.part("gateway").kill()
-    platform.wait_for("The gateway is back.")
-    answer = await kernel.run("print(client.submit(sum, [40, 2]).result())")
-    assert answer.text.strip() == "42", answer
-    assert [row["ended_at"] for row in leases(platform)][-1] is None
-    stopped = await kernel.run("cluster.shutdown()")
-    assert not stopped.error, stopped.error
-    until(lambda: leases(platform)[-1]["ended_at"] is not None)
 
 
 async def test_a_worker_larger_than_the_tier_allows_is_refused(platform: Platform, kernel: Kernel) -> None:
