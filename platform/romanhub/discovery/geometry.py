@@ -217,12 +217,13 @@ def within(a: Array, b: Array) -> Truth:
         # Beyond a quarter of the sky a circle is not convex: what it lacks is a circle, and has to be avoided.
         outside = np.concatenate([b[:, :1] + 180.0, -b[:, 1:2], np.maximum(180.0 - b[:, 2:] - 1e-7, 0)], axis=1)
         hemisphere = radius <= np.pi / 2
-        convex: Truth = held & (hemisphere | ~intersects(a, outside))
-        return convex
+        avoided: Truth = held & (hemisphere | ~intersects(a, outside))
+        return avoided
     outer = corners(b)
     if a.shape[1] < 6:
         point = _point(a)
-        return covers(outer, point) & ((_radius(a) == 0) | (from_edges(outer, point) >= _radius(a) - EDGE))
+        fits: Truth = (_radius(a) == 0) | (from_edges(outer, point) >= _radius(a) - EDGE)
+        return covers(outer, point) & fits
     polygons = corners(a)
     whole: Truth = np.all(_each(outer, polygons, covers), axis=1) & ~edges_cross(outer, polygons)
     return whole

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import shutil
@@ -20,15 +19,13 @@ import pyarrow.parquet as pq
 from romanhub.discovery import cells, coverage, footprints, obscore, parquet
 from romanhub.discovery.sources import Object, Source, SourceError
 from romanhub.discovery.store import Current, Place
+from romanhub.discovery.survey import Catalogue, is_current, survey
 from romanhub.discovery.tables import CELL, SQL_TYPES, Column, Contents, Entry
 from romanhub.models.archive import ExposureRecord
 from romanhub.models.datasets import Dataset, Datasets
 
 #: Rows of a group, which is read as a whole or not at all: fewer make small cones quicker, and the store larger.
 GROUP_ROWS = 16_384
-#: A change of what is built from the same data sets has to change this number.
-_LAYOUT = 2
-
 Report = Callable[[str], None]
 
 
@@ -54,9 +51,8 @@ def build(
     """
     place.root.mkdir(parents=True, exist_ok=True)
     try:
-        images, catalogues, fingerprint = _survey(datasets, source)
-        current = place.current()
-        if current and current.fingerprint == fingerprint and (place.root / current.store).exists() and not again:
+        images, catalogues, fingerprint = survey(datasets, source)
+        if is_current(place, fingerprint) and not again:
             report("Nothing has changed.")
             return False
         _build(datasets, source, place, images, catalogues, fingerprint, now, report)
@@ -65,32 +61,12 @@ def build(
     return True
 
 
-def _survey(datasets: Datasets, source: Source) -> tuple[dict[str, bytes], dict[str, parquet.Catalogue], str]:
-    """Return the indexes of images, the catalogues' files, and a digest that changes when any of them does."""
-    digest = hashlib.sha256(f"{_LAYOUT}\n{datasets.model_dump_json()}".encode())
-    images, catalogues = {}, {}
-    read: dict[tuple[str, str], bytes] = {}
-    for name, dataset in datasets.datasets.items():
-        if dataset.format in ("parquet", "hats"):
-            catalogues[name] = parquet.find(dataset, source)
-            digest.update("".join(f"{one.key} {one.tag}\n" for one in catalogues[name].files).encode())
-        elif dataset.index is not None:
-            where = dataset.bucket, dataset.index
-            if where not in read:
-                there = any(one.key == dataset.index for one in source.look(*where))
-                read[where] = source.read(*where) if there else b""
-            if read[where]:
-                images[name] = read[where]
-                digest.update(hashlib.sha256(read[where]).digest())
-    return images, catalogues, digest.hexdigest()
-
-
 def _build(
     datasets: Datasets,
     source: Source,
     place: Place,
     images: Mapping[str, bytes],
-    catalogues: Mapping[str, parquet.Catalogue],
+    catalogues: Mapping[str, Catalogue],
     fingerprint: str,
     now: datetime,
     report: Report,
@@ -178,7 +154,7 @@ def _catalogue(
     connection: duckdb.DuckDBPyConnection,
     name: str,
     dataset: Dataset,
-    catalogue: parquet.Catalogue,
+    catalogue: Catalogue,
     source: Source,
     work: Path,
 ) -> Entry:

@@ -119,22 +119,21 @@ class Jobs:
 
     def complete(self, owner: str, number: str, content: bytes, *, media_type: str, ending: str) -> Job:
         """Keep a job's result. Raises JobStateError where it was aborted, UnknownJobError where it was deleted."""
-        path = self.result_path(number)
-        path.write_bytes(content)
-        path.chmod(0o600)
+        new = self._folder / f"{number}.{secrets.token_hex(4)}.new"
+        new.write_bytes(content)
+        new.chmod(0o600)
         try:
-            return self._move(
-                owner,
-                number,
-                ("EXECUTING",),
-                "COMPLETED",
-                ended=self._now(),
-                media_type=media_type,
-                ending=ending,
-            )
-        except (JobStateError, UnknownJobError):
-            path.unlink(missing_ok=True)
-            raise
+            with self._transaction() as connection:
+                if (job := self._get(connection, owner, number)).phase != "EXECUTING":
+                    raise JobStateError(f"The job is {job.phase} and cannot become COMPLETED.")
+                new.replace(self.result_path(number))
+                connection.execute(
+                    "UPDATE jobs SET phase = 'COMPLETED', ended = ?, media_type = ?, ending = ? WHERE id = ?",
+                    (self._now(), media_type, ending, number),
+                )
+                return self._get(connection, owner, number)
+        finally:
+            new.unlink(missing_ok=True)
 
     def fail(self, owner: str, number: str, message: str) -> Job:
         """Note why a job failed."""

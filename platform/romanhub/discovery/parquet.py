@@ -1,69 +1,20 @@
-"""Catalogues of sources as they lie in buckets: single Parquet files, or HATS."""
+"""The columns of catalogues of sources in Parquet files."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 
-from romanhub.discovery.sources import Object, Source
-from romanhub.discovery.tables import CELL, Column, Kind
-from romanhub.models.datasets import Dataset
+from romanhub.discovery.tables import Column, Kind
 
 #: The column of HATS catalogues with each row's cell of order 29.
 HATS_CELL = "_healpix_29"
 
-#: Files of a HATS catalogue that hold no rows of it.
-_NO_ROWS = ("_metadata", "_common_metadata", "data_thumbnail.parquet")
-_PROPERTIES = ("hats.properties", "properties")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 #: Names of position columns where nothing else says them, the likelier ones first.
 _POSITIONS = (("ra", "dec"), ("RA", "DEC"), ("ra_deg", "dec_deg"), ("s_ra", "s_dec"))
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """One catalogue: its files, and its columns of positions."""
-
-    files: tuple[Object, ...]
-    ra: str | None
-    dec: str | None
-    description: str = ""
-
-
-def find(dataset: Dataset, source: Source) -> Catalogue:
-    """Return what a data set of format parquet or hats consists of. Raises SourceError."""
-    objects = source.look(dataset.bucket, dataset.prefix)
-    files = [
-        one
-        for one in objects
-        if one.key.endswith((".parquet", ".pq")) and one.key.rsplit("/", 1)[-1] not in _NO_ROWS and one.size
-    ]
-    ra = dec = None
-    margins: set[str] = set()
-    for one in objects:
-        folder, _, name = one.key.rpartition("/")
-        if name in _PROPERTIES:
-            said = properties(source.read(dataset.bucket, one.key).decode("utf-8", "replace"))
-            # A margin repeats rows of its catalogue, and an index has none of the sky's: neither counts twice.
-            if said.get("dataproduct_type") in ("margin", "index"):
-                margins.add(f"{folder}/")
-            elif "hats_col_ra" in said:
-                ra, dec = said["hats_col_ra"], said.get("hats_col_dec")
-    kept = tuple(one for one in files if not any(one.key.startswith(margin) for margin in margins))
-    return Catalogue(kept, ra, dec)
-
-
-def properties(text: str) -> dict[str, str]:
-    """Return what a HATS properties file says: lines of the form `key=value`."""
-    said = {}
-    for line in text.splitlines():
-        key, equals, value = line.partition("=")
-        if equals and not line.startswith("#"):
-            said[key.strip()] = value.strip()
-    return said
 
 
 def position_columns(names: Iterable[str], ra: str | None, dec: str | None) -> tuple[str | None, str | None]:
@@ -116,6 +67,3 @@ def _kind(type_: pa.DataType) -> Kind | None:
         ("timestamp", pa.types.is_timestamp(type_)),
     )
     return next((kind for kind, holds in tests if holds), None)
-
-
-__all__ = ["CELL", "HATS_CELL", "Catalogue", "columns", "find", "position_columns", "properties"]

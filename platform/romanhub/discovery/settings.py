@@ -94,7 +94,19 @@ _PLACES: dict[tuple[str, ...], str] = {
     ("folder",): "ROMANHUB_SEARCH_FOLDER",
     ("jobs_folder",): "ROMANHUB_SEARCH_JOBS",
     ("anonymous",): "ROMANHUB_SEARCH_ANONYMOUS",
-    **{("queries", name): f"ROMANHUB_SEARCH_{name.upper()}" for name in QuerySettings.model_fields},
+    ("queries", "memory"): "ROMANHUB_SEARCH_MEMORY",
+    ("queries", "threads"): "ROMANHUB_SEARCH_THREADS",
+    ("queries", "at_once"): "ROMANHUB_SEARCH_AT_ONCE",
+    ("queries", "waiting"): "ROMANHUB_SEARCH_WAITING",
+    ("queries", "sync_seconds"): "ROMANHUB_SEARCH_SYNC_SECONDS",
+    ("queries", "async_seconds"): "ROMANHUB_SEARCH_ASYNC_SECONDS",
+    ("queries", "default_rows"): "ROMANHUB_SEARCH_DEFAULT_ROWS",
+    ("queries", "most_rows"): "ROMANHUB_SEARCH_MOST_ROWS",
+    ("queries", "upload_bytes"): "ROMANHUB_SEARCH_UPLOAD_BYTES",
+    ("queries", "upload_rows"): "ROMANHUB_SEARCH_UPLOAD_ROWS",
+    ("queries", "jobs_each"): "ROMANHUB_SEARCH_JOBS_EACH",
+    ("queries", "running_each"): "ROMANHUB_SEARCH_RUNNING_EACH",
+    ("queries", "job_days"): "ROMANHUB_SEARCH_JOB_DAYS",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,8 +35,6 @@ def index(settings: Settings) -> None:
 
 
 def _environment(settings: Settings, paths: list[str]) -> dict[str, str]:
-    import os
-
     return {**os.environ, "ROMANHUB_STATE": str(settings.state.root), "PYTHONPATH": os.pathsep.join(paths)}
 
 
@@ -47,9 +46,9 @@ def build_local(settings: Settings, *, again: bool, report: Callable[[str], None
     SetupError
         Where something cannot be read or is not what it should be; the index before stays in use.
     """
-    from romanhub.discovery.index import IndexBuildError, build
-    from romanhub.discovery.sources import BucketSource
+    from romanhub.discovery.sources import BucketSource, SourceError
     from romanhub.discovery.store import Place
+    from romanhub.discovery.survey import is_current, survey
     from romanhub.services.datasetsfile import DatasetsFileError, load_datasets
 
     try:
@@ -60,6 +59,16 @@ def build_local(settings: Settings, *, again: bool, report: Callable[[str], None
             secret_key=settings.secrets.archive_operator,
         )
         datasets = load_datasets(settings.datasets_file)
-        return build(datasets, source, Place(settings.index), now=datetime.now(UTC), report=report, again=again)
-    except (IndexBuildError, DatasetsFileError) as error:
+        place = Place(settings.index)
+        if not again and is_current(place, survey(datasets, source)[2]):
+            report("Nothing has changed.")
+            return False
+    except (SourceError, DatasetsFileError) as error:
+        raise SetupError(str(error)) from None
+    # Only now: what builds takes a second or more to import.
+    from romanhub.discovery.index import IndexBuildError, build
+
+    try:
+        return build(datasets, source, place, now=datetime.now(UTC), report=report, again=again)
+    except IndexBuildError as error:
         raise SetupError(str(error)) from None

@@ -163,7 +163,7 @@ def test_a_query_that_takes_too_long_or_too_much_is_stopped(engine: Engine) -> N
     assert engine.run(store, Statement("SELECT 1"), Limits(20, 10)).num_rows == 1
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=60) | st.sampled_from(HOSTILE), st.text(max_size=60))
 def test_texts_stay_texts(engine: Engine, inner: str, more: str) -> None:
     """Whatever is in quotation marks is compared with and never becomes part of the statement."""

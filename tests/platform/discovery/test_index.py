@@ -9,9 +9,9 @@ import duckdb
 import pytest
 from romanhub.discovery.engine import Engine, Limits, NotReadyError, Statement
 from romanhub.discovery.index import IndexBuildError
-from romanhub.discovery.parquet import properties
 from romanhub.discovery.settings import DiscoverySettings
 from romanhub.discovery.store import Place
+from romanhub.discovery.survey import properties
 from romanhub.local.sample_archive import SMALL
 from romanhub.portal.settings import SettingsError
 from romanhub.services.datasetsfile import load_datasets, parse_datasets

@@ -188,4 +188,4 @@ class LifeOfAJob(RuleBasedStateMachine):
 
 
 TestLifeOfAJob = LifeOfAJob.TestCase
-TestLifeOfAJob.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+TestLifeOfAJob.settings = settings(max_examples=15, stateful_step_count=10, deadline=None)
