@@ -172,6 +172,6 @@ async def test_a_project_pays_and_when_it_cannot_workers_stop_with_a_reason(
     scaled = await kernel.run("cluster.scale(2)")
     assert reason in (scaled.error or ""), scaled
     refused = await kernel.run("romanhub.cluster(workers=1, account='survey')")
-    assert "so no Dask cluster can start" in (refused.error or "")
+    assert "No Dask cluster can start." in (refused.error or "")
     assert reason in (refused.error or "")
     assert ledger.verify() == []
