@@ -44,7 +44,7 @@ def of_one(**where):
 
 #: How many workers read the archive, how often each number of them does, and how often each image is read then:
 #: the sample has nine of the second level.
-WORKERS, READINGS, TIMES = (1, 2, 4), 3, 12
+WORKERS, READINGS, TIMES = (1, 2, 4), 3, 4
 
 #: Reduces all images of the second level to the mean of their good pixels, by some workers or in this process.
 REDUCE = """
