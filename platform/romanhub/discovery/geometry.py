@@ -222,7 +222,9 @@ def within(a: Array, b: Array) -> Truth:
     outer = corners(b)
     if a.shape[1] < 6:
         point = _point(a)
-        return covers(outer, point) & ((_radius(a) == 0) | (from_edges(outer, point) >= _radius(a) - EDGE))
+        within: Truth = (_radius(a) == 0) | (from_edges(outer, point) >= _radius(a) - EDGE)
+        held_inside: Truth = covers(outer, point) & within
+        return held_inside
     polygons = corners(a)
     whole: Truth = np.all(_each(outer, polygons, covers), axis=1) & ~edges_cross(outer, polygons)
     return whole
