@@ -140,7 +140,20 @@ def _cutouts(archive: Archive, plain: Any, keys: Keys, name: str, words: str, go
         gets.all_of(recorded.requests)
         least.append(_seconds(lambda gets=gets, asked=recorded.requests: gets.all_of(asked)))
     others = _others(plain, name, places[0])
+    archive.forget()
+    before = _bytes()
+    archive.cutout(name, places[0], CUT, sparing=True)
+    sparing = _bytes() - before
     return [
+        Row(
+            name=f"archive: bytes of a sparing cutout, {words}",
+            value=sparing / 1e6,
+            unit="MB",
+            against="the file",
+            versus=size / 1e6,
+            goal=goal,
+            runs=1,
+        ),
         Row(
             name=f"archive: bytes of a {CUT} x {CUT} cutout, {words}, at most",
             value=max(moved) / 1e6,

@@ -126,15 +126,15 @@ class Archive(Finding):
         return model
 
     def cutout(
-        self, name: str | Exposure, position: PositionLike, size: SizeLike, *, sparing: bool = True
+        self, name: str | Exposure, position: PositionLike, size: SizeLike, *, sparing: bool = False
     ) -> Cutout:
         """Cut a piece out of an image around a position.
 
         :param name: an image's name, or an exposure that a search found.
         :param position: the centre, in any form that `exposures` takes.
         :param size: the number of pixels or an astropy angle along both sides, or a pair (rows, columns).
-        :param sparing: whether to move less than two hundredths of an uncompressed file, by more requests; False
-            makes the fewest requests instead, which is quicker and moves two to three times as much.
+        :param sparing: whether to move less than two hundredths of an uncompressed file, by a hundred requests and
+            more; without it the fewest requests are made, which is far quicker and moves somewhat more.
         :return: the pixels, their uncertainties and their world coordinates. Beyond the image's edge the
             pixels are NaN.
         :raises NotCoveredError: where the image does not cover the position.
@@ -314,7 +314,7 @@ class Exposure:
         """Open the image as a Roman data model; see `Archive.open`."""
         return self._archive.open(self)
 
-    def cutout(self, position: PositionLike, size: SizeLike, *, sparing: bool = True) -> Cutout:
+    def cutout(self, position: PositionLike, size: SizeLike, *, sparing: bool = False) -> Cutout:
         """Cut a piece out of the image; see `Archive.cutout`."""
         return self._archive.cutout(self, position, size, sparing=sparing)
 

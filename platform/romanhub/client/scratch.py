@@ -152,5 +152,5 @@ def _gib(size: str | int) -> int:
         return size
     found = _SIZE.fullmatch(size.strip())
     if found is None:
-        raise ValueError(f"'{size}' is not a size: write it such as \"100 GiB\" or \"2 TiB\".")
+        raise ValueError(f'\'{size}\' is not a size: write it such as "100 GiB" or "2 TiB".')
     return int(found[1]) * (1024 if found[2].lower() == "tib" else 1)
