@@ -132,7 +132,9 @@ def _open_a_cluster(page: Page) -> None:
     page.locator(".jp-Dialog .jp-mod-accept").click()
     expect(cluster).to_contain_text("Number of Workers: 2", timeout=START_LIMIT)
     page.get_by_role("button", name="Workers", exact=True).click()
-    page.wait_for_timeout(5000)
+    cluster.scroll_into_view_if_needed()
+    # The cluster's cost is asked for every 15 seconds.
+    expect(cluster).to_contain_text("0.08 credits/h", timeout=START_LIMIT)
 
 
 def _end_the_cluster(page: Page, url: str, user: str) -> None:

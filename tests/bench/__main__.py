@@ -35,6 +35,8 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "admission-growth": growth.measure,
     "admission-growth-full": growth.measure_full,
     "discovery": discovery.measure,
+    "discovery-footprints": discovery.measure_footprints,
+    "discovery-rows": discovery.measure_rows,
     "sweep": dates.sweep,
     "year": dates.year,
     "archive": archive.measure,
@@ -42,7 +44,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
 }
 
 #: Takes minutes: run where it is named only.
-LONG = ("admission-growth-full",)
+LONG = ("admission-growth-full", "discovery-footprints", "discovery-rows")
 
 
 def main() -> int:

@@ -1,8 +1,8 @@
 """How a search grows: the search service's own queries, over more and more footprints and rows of catalogues.
 
-The stores are made in bulk, in the layout of `romanhub.discovery.index` and with its own functions; positions are all
-over the sky. Each search is the statement that the service makes of ADQL, run on the store's engine in this process.
-Each size is measured in turn with the smallest.
+The stores are made in bulk, in the layout of `romanhub.discovery.index` and with its own functions; positions are
+all over the sky. Each search is the statement that the service makes of ADQL, run on the store's engine in this
+process. Each size is measured in turn with the smallest.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from romanhub.discovery.tables import Column, Contents, Entry
 from tests.bench.hubs import alternate
 from tests.bench.rows import Row
 
-#: How many images, and rows of a catalogue; the first is what the others are compared with.
-IMAGES = (1_000, 10_000, 100_000, 1_000_000)
-SOURCES = (100_000, 1_000_000, 10_000_000)
+#: How many images, and rows of a catalogue; the first is what the others are compared with. The largest of each
+#: take longer to make, and are measured where they are named.
+IMAGES, MANY_IMAGES = (1_000, 10_000, 100_000), (1_000, 1_000_000)
+SOURCES, MANY_SOURCES = (100_000, 1_000_000), (100_000, 10_000_000)
 ROUNDS, SEARCHES = 5, 12
 
 #: The radii of searches in degrees: for images a detector's width, for sources 10 arcseconds.
@@ -44,17 +45,37 @@ LIMITS = Limits(seconds=60, rows=100_000)
 
 
 def measure() -> list[Row]:
-    """Measure with up to a million footprints, and up to ten million rows."""
+    """Measure with up to a hundred thousand footprints, and up to a million rows."""
+    return [*_images(IMAGES), *_sources(SOURCES)]
+
+
+def measure_footprints() -> list[Row]:
+    """Measure with a million footprints."""
+    return _images(MANY_IMAGES)
+
+
+def measure_rows() -> list[Row]:
+    """Measure with ten million rows of a catalogue."""
+    return _sources(MANY_SOURCES)
+
+
+def _images(sizes: tuple[int, ...]) -> list[Row]:
+    return _grow("footprints", sizes, _make_images, _image_search)
+
+
+def _sources(sizes: tuple[int, ...]) -> list[Row]:
+    return _grow("rows of a catalogue", sizes, _make_sources, _source_search)
+
+
+def _grow(
+    name: str, sizes: tuple[int, ...], make: Callable[[Path, int], None], search: Callable[[Random], str]
+) -> list[Row]:
     found: list[Row] = []
-    for name, sizes, make, search in (
-        ("footprints", IMAGES, _make_images, _image_search),
-        ("rows of a catalogue", SOURCES, _make_sources, _source_search),
-    ):
-        with tempfile.TemporaryDirectory(prefix="romanhub-bench-", dir="/var/tmp") as folder:
-            small = _Side(Path(folder) / "small", sizes[0], make, search)
-            for size in sizes[1:]:
-                found += _compare(name, small, _Side(Path(folder) / str(size), size, make, search))
-                shutil.rmtree(Path(folder) / str(size))
+    with tempfile.TemporaryDirectory(prefix="romanhub-bench-", dir="/var/tmp") as folder:
+        small = _Side(Path(folder) / "small", sizes[0], make, search)
+        for size in sizes[1:]:
+            found += _compare(name, small, _Side(Path(folder) / str(size), size, make, search))
+            shutil.rmtree(Path(folder) / str(size))
     return found
 
 
@@ -169,13 +190,10 @@ def _make_images(folder: Path, count: int) -> None:
     center_ra, center_dec = positions(center)
     reach = np.degrees(reach)
     columns = {
-        "dataset": np.full(count, "bench"),
-        "obs_id": [f"r{number:012}" for number in range(count)],
-        "name": [f"r{number:012}" for number in range(count)],
+        "number": np.arange(count),
         "s_ra": center_ra,
         "s_dec": center_dec,
         "s_fov": 2 * reach,
-        "s_region": ["POLYGON ICRS " + " ".join(map(repr, row)) for row in shapes.tolist()],
         "t_min": 61_500 + np.arange(count) / 700,
         "_shape": pa.FixedSizeListArray.from_arrays(shapes.ravel(), 8).cast(pa.list_(pa.float64())),
         "_cell": cells.image_cells(center_ra, center_dec, reach),
@@ -184,7 +202,9 @@ def _make_images(folder: Path, count: int) -> None:
     with _building(folder) as (connection, work, entries):
         index.write_footprints(table, work / "footprints.parquet")
         connection.execute(
-            "CREATE TABLE images AS SELECT * FROM read_parquet($1)", [str(work / "footprints.parquet")]
+            "CREATE TABLE images AS SELECT 'bench' AS dataset, format('r{:012d}', number) AS obs_id, "
+            "'POLYGON ICRS ' || array_to_string(_shape, ' ') AS s_region, * FROM read_parquet($1) ORDER BY _cell",
+            [str(work / "footprints.parquet")],
         )
         entries.append(obscore.obscore_table(index.classes_of(table), count))
 

@@ -40,10 +40,14 @@ class ClusterState(_Reply):
         """Whether it has ended."""
         return self.ended_at is not None
 
+    @property
+    def cost_text(self) -> str:
+        """What it has cost so far, in credits: its first minutes cost less than can be told in hundredths."""
+        return "less than 0.01" if 0 < self.cost < Decimal("0.01") else f"{self.cost:.2f}"
+
     def lines(self) -> list[str]:
         """Return what it costs and how long it lasts, as sentences; last, why it ended or what to watch for."""
-        # A cluster's first minutes cost less than can be told in hundredths.
-        cost = "less than 0.01 credits" if 0 < self.cost < Decimal("0.01") else f"{self.cost:.2f} credits"
+        cost = f"{self.cost_text} credits"
         if self.ended_at is not None:
             return [
                 f"It has cost {cost}.",

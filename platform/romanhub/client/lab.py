@@ -169,9 +169,11 @@ async def _manager() -> Any:
 
 
 def _with_cost(manager: Any, model: dict[str, Any]) -> dict[str, Any]:
-    """What the panel shows of a cluster, with what it costs in the one line of text that is ours: its name."""
-    summary = manager._clusters[model["id"]].summary()
-    return model | {"name": f"{model['name']}: {summary}"} if summary else model
+    """What the panel shows of a cluster, with what it costs in the two lines that are text of our choice."""
+    cluster = manager._clusters[model["id"]]
+    lasts = cluster.lasts()
+    memory = f"{model['memory']}, lasts {lasts}" if lasts else model["memory"]
+    return model | {"name": cluster.headline(), "memory": memory}
 
 
 async def _plainly(act: Any) -> Any:

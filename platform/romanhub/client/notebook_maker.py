@@ -76,8 +76,8 @@ def notebook_of(conditions: Conditions) -> dict[str, Any]:
             "percent=99.5))\n"
             "plt.title(cutout.name);",
         ),
-        ("markdown", "All detections there, in the order of time:"),
-        ("code", "archive.light_curve(position)"),
+        ("markdown", "All detections within two arcseconds, in the order of time:"),
+        ("code", "archive.light_curve(position, radius=2 * u.arcsec)"),
     ]
     return {
         "nbformat": 4,

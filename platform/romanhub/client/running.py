@@ -14,8 +14,8 @@ from typing import Any
 from dask_gateway import GatewayCluster
 from distributed import Client
 
-from romanhub.client.account import counted
-from romanhub.client.clusters import ClusterState, read_cluster
+from romanhub.client.account import counted, credits_text
+from romanhub.client.clusters import ClusterState, read_cluster, time_text
 from romanhub.client.connection import Portal
 from romanhub.client.errors import ClusterEndedError, RomanHubError
 from romanhub.client.gateway import ClosingGateway, in_a_sentence, sentence
@@ -211,10 +211,18 @@ class RomanHubCluster(GatewayCluster):  # type: ignore[misc]
     def _repr_html_(self) -> str:
         return f"<p><strong>Dask cluster</strong> {self.name}</p>{self._cost_html()}{self._link_html()}"
 
-    def summary(self) -> str:
-        """Return in a line what it costs, how long that lasts, and what its owner should know."""
-        lines = [] if self._state is None else self._state.lines()
-        return " ".join([*lines, *([self.last_said] if self.last_said else [])])
+    def headline(self) -> str:
+        """Return what its owner should know first, in a line: why it ended, a warning, or else what it costs."""
+        state = self._state
+        if state is None:
+            return f"Dask cluster, {self.status}"
+        costs = f"{credits_text(state.price)} credits/h, {state.cost_text} so far"
+        return self.why_ended() or next(iter(state.warnings[-1:]), "") or self.last_said or costs
+
+    def lasts(self) -> str:
+        """Return how long what pays for it lasts; empty where nothing is used up, or that is not known."""
+        left = None if self._state is None else self._state.seconds_left
+        return "" if left is None else time_text(left)
 
     def _cost_html(self) -> str:
         state = self._state

@@ -31,6 +31,9 @@ _TABLE = "roman.images"
 _NAMES = {"optical_element": "filter"}
 _FIRST = ("name", "level", "optical_element", "detector")
 
+#: What comes last, because it is long, and what a scientist has no use for.
+_LAST, _LEFT_OUT = "s_region", ("sha256",)
+
 
 def connect(environment: Mapping[str, str] | None = None) -> TAPService:
     """Return the platform's TAP service, which is asked with the server's token.
@@ -188,7 +191,8 @@ def _touching(area: Region, footprints: Iterable[str]) -> Any:
 def _presented(found: Any) -> QTable:
     """Return the service's table with the words and the types of this library."""
     data = QTable()
-    for name in (*_FIRST, *(other for other in found.colnames if other not in _FIRST)):
+    others = [name for name in found.colnames if name not in (*_FIRST, _LAST, *_LEFT_OUT)]
+    for name in (*_FIRST, *others, _LAST):
         if name not in found.colnames:
             continue
         column = found[name]

@@ -67,6 +67,7 @@ class Enforcer:
         now, clusters = self._policy.now(), self._engine.clusters()
         self._given = {name: one for name, one in self._given.items() if self._engine.known(name)}
         found = await self._policy.orders(clusters)
+        forgotten: set[str] = set()
         for cluster in clusters:
             name, workers = cluster.name, cluster.workers
             given, order = self._given.get(name), found.clusters.get(name)
@@ -80,6 +81,7 @@ class Enforcer:
                     if name not in found.working:
                         continue
                     await self._forget(cluster)
+                    forgotten.add(name)
                     given = None
             if order is None:
                 self._given.pop(name, None)
@@ -91,6 +93,9 @@ class Enforcer:
             elif now >= given.until:
                 self._engine.end_workers(name, list(workers[order.allowed :]))
         for cluster in clusters:
+            # What was announced of those that were let go on just now is what was taken back.
+            if cluster.name in forgotten:
+                continue
             if named := [key for key in cluster.workers if key in found.named]:
                 self._engine.end_workers(cluster.name, named)
         waiting = [given.until for given in self._given.values() if given.until > now]

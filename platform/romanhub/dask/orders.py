@@ -72,8 +72,9 @@ def orders_for(
     found: dict[str, Order] = {}
     for cluster in clusters:
         use, due = uses.get(cluster.name), due_stop(stops.get(cluster.name, ()), now)
-        if use is not None and use.lease.end_kind == "admin" and use.lease.reason is not None:
-            found[cluster.name] = Order(cluster.name, 0, use.lease.reason, final=True, kind="admin")
+        told = None if use is None else use.instruction
+        if told is not None and told.most is None:
+            found[cluster.name] = Order(cluster.name, 0, told.text, final=True, kind="admin")
         elif due is not None:
             found[cluster.name] = Order(cluster.name, 0, due.reason, final=True, kind=due.kind)
     found |= _too_many(ledger, tiers, [cluster for cluster in clusters if cluster.name not in found])

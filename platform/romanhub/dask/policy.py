@@ -271,8 +271,9 @@ class Policy:
                 lease = self._ledger.open_lease(key)
                 if lease is None or (only_new and lease.reason is not None):
                     continue
+                told = self._ledger.instruction(cluster_of(key)) if lease.kind == CLUSTER else None
                 # What an administrator said stands.
-                if lease.end_kind != "admin" or kind == "admin":
+                if told is None or told.most is not None:
                     self._ledger.announce_stop(lease.id, reason, kind if reason is not None else None)
 
         await self._decide(note)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hmac
 import json
 from datetime import datetime, timedelta
 from typing import Any
@@ -215,6 +217,28 @@ async def test_what_was_read_is_counted_once(world: World) -> None:
     unknown = {**report, "id": "f" * 16, "reads": [{**report["reads"][0], "dataset": "nothing"}]}  # type: ignore[dict-item]
     assert (await world.web.post(f"{API}usage", headers=ada, json=unknown)).status_code == 403
     assert (await world.web.post(f"{API}usage", headers=ada, json={**report, "more": 1})).status_code == 422
+
+
+def signed_again(token: str, key: str, **claims: int) -> str:
+    """A session token of the local server's with other claims, signed with its own key."""
+
+    def text(content: bytes) -> str:
+        return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+    head, body, _ = token.split(".")
+    content = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))) | claims
+    told = f"{head}.{text(json.dumps(content).encode())}"
+    return f"{told}.{text(hmac.digest(base64.b64decode(key), told.encode(), 'sha256'))}"
+
+
+async def test_the_server_refuses_keys_past_their_end(storage: Storage, world: World) -> None:
+    # No key works for less than a quarter of an hour, so this one is made older with the server's own signature.
+    keys = await world.keys(world.add("ada"))
+    token, signing = keys["session_token"], storage.settings.secrets.archive_signing
+    now = int(world.now().timestamp())
+    for end, read in ((now + 600, {"index.json", "level2"}), (now - 1, set())):
+        aged = signed_again(token, signing, exp=end)
+        assert readable(storage.client(keys | {"session_token": aged})) == read
 
 
 @pytest.mark.parametrize("person", ["ada", "a", "ada@example.org", "ada lovelace", "Ádá", "x" * 200, "a=b"])

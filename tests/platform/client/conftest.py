@@ -394,6 +394,7 @@ def portal(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInPortal]:
 
 
 GATEWAY = """
+import json
 from pathlib import Path
 
 from dask_gateway_server.backends.base import PublicException
@@ -405,6 +406,10 @@ ENVIRONMENT = REFUSAL.with_name("environment")
 
 
 class Backend(UnsafeLocalBackend):
+    def get_env(self, cluster):
+        told = REFUSAL.with_name("workers")
+        return super().get_env(cluster) | (json.loads(told.read_text()) if told.exists() else {{}})
+
     async def start_cluster(self, user, options):
         if REFUSAL.exists():
             raise PublicException(REFUSAL.read_text())

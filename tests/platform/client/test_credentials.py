@@ -140,14 +140,16 @@ def test_nothing_secret_is_shown_or_pickled(broker: Broker, monkeypatch: pytest.
 
 
 def test_keys_that_end_in_the_middle_of_a_read_are_survived(storage_server, broker: Broker) -> None:
-    """The S3 server refuses the first keys after a while, as it does at their end; the read goes on with others."""
+    """The S3 server refuses the first keys, as it does at their end; the read goes on with others."""
     given = [storage_server.access.access_key, storage_server.access.secret_key]
     wrong = threading.Event()
 
     def answer(request: httpx.Request) -> httpx.Response:
         body = broker.answer(request).json()
         body["access_key"] = given[0].get_secret_value()
-        body["secret_key"] = "no-longer" if wrong.is_set() and request.method == "GET" else given[1].get_secret_value()
+        body["secret_key"] = (
+            "no-longer" if wrong.is_set() and request.method == "GET" else given[1].get_secret_value()
+        )
         body["session_token"] = ""
         body["expiration"] = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
         return httpx.Response(200, json=body)

@@ -63,7 +63,7 @@ def test_without_a_size_there_has_to_be_one(shown) -> None:
 def test_one_that_is_there_has_a_path_and_an_end(shown) -> None:
     shown.answer("api/scratch", {"scratch": [ONE]})
     keys = source().current().model_dump(mode="json")
-    keys |= {name: "x" for name in ("access_key", "secret_key", "session_token")}
+    keys |= dict.fromkeys(("access_key", "secret_key", "session_token"), "x")
     shown.answer("api/credentials", keys | {"scratch": {"work": PLACE}})
     one = scratch()
     assert one.path == "s3://roman-scratch/scratch/ada/work/"

@@ -339,3 +339,37 @@ async def test_what_a_gateway_missed_is_closed_when_it_was_last_seen(world: Worl
     last = world.ledger.last_end("ada", CLUSTER)
     assert last is not None
     assert (last.ended_at, last.end_kind) == (seen, "ended")
+
+
+async def test_a_cluster_goes_on_where_a_suspension_is_lifted_in_time(world: World) -> None:
+    world.serve("ada")
+    engine = FakeEngine(world)
+    await engine.start(ClusterFacts("one", "ada", "ada", WorkerSize(1, 4)), obeys=False)
+    one = engine.found["one"]
+    one.wanted = 2
+    await engine.grow(one)
+    (allocation,) = world.ledger.allocations("ada")
+    world.ledger.suspend(allocation.id, actor="admin", reason="A question.", key="s")
+    await engine.round()
+    reason = world.ledger.cluster("one").lease.reason
+    assert reason is not None
+    assert "A question." in reason
+    world.clock.turn(5)
+    world.ledger.resume(allocation.id, actor="admin", reason="Answered.", key="r")
+    engine.policy.note_activity("one", 0)
+    await engine.round()
+    assert (world.ledger.cluster("one").lease.reason, len(one.going_on)) == (None, 2)
+    assert engine.rounds.enforcer.order("one") is None
+    # An administrator's own stop stands, whatever else pays again.
+    world.ledger.stop_cluster("one", actor="admin", reason="Maintenance.")
+    await engine.round()
+    await engine.policy.announce("one", [], None, None)
+    world.clock.turn(60)
+    await engine.round()
+    await engine.round()
+    last = world.ledger.last_end("ada", CLUSTER)
+    assert last is not None
+    assert (last.reason, last.end_kind) == ("admin stopped this cluster: Maintenance.", "admin")
+    assert {lease.reason for lease in world.ledger.statement("ada").ended if lease.kind == WORKER} == {
+        "admin stopped this cluster: Maintenance."
+    }

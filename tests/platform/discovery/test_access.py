@@ -29,7 +29,8 @@ def test_each_sees_what_they_may_read_at_every_door(service: Service, token: str
     # Also where a query looks from within a query, or joins.
     inner = tap.search(
         "WITH everything AS (SELECT * FROM ivoa.obscore) SELECT DISTINCT e.dataset FROM everything e "
-        "UNION SELECT dataset FROM roman.images WHERE EXISTS (SELECT 1 FROM ivoa.obscore o WHERE o.dataset = 'team-l3')"
+        "UNION SELECT dataset FROM roman.images "
+        "WHERE EXISTS (SELECT 1 FROM ivoa.obscore o WHERE o.dataset = 'team-l3')"
     )
     assert set(inner["dataset"]) == SEEN[token]
     shown = service.get("api/images", token=token, limit=1000).json()["images"]

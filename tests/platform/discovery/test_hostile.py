@@ -1,4 +1,4 @@
-"""Queries that want more than to read tables: none reaches the database, and the database would not do it either."""
+"""Queries that want more than to read tables: none reaches the database, which would not do it either."""
 
 from __future__ import annotations
 

@@ -56,8 +56,8 @@ datasets:
     index: index.json
     citation: {text: Nobody 2027}
   embargoed-l2:
-    {title: Embargoed exposures, description: Later for everybody., mission: Roman, format: asdf, level: 2, bucket: sky,
-     prefix: embargoed/, region: us-east-1, index: index.json, citation: {text: Nobody 2027},
+    {title: Embargoed exposures, description: Later for everybody., mission: Roman, format: asdf, level: 2,
+     bucket: sky, prefix: embargoed/, region: us-east-1, index: index.json, citation: {text: Nobody 2027},
      access: {kind: embargo, until: 2027-10-01T00:00:00Z, groups: [survey]}}
   team-l3:
     {title: The team's mosaics, description: For the team., mission: Roman, format: asdf, level: 3, bucket: sky,

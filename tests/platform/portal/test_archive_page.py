@@ -293,7 +293,7 @@ def test_only_this_page_runs_scripts_and_only_its_own(browser, site) -> None:
 def test_a_preview_is_of_the_image_and_for_whom_its_page_was_made(site) -> None:
     client = httpx.Client(cookies={"romanhub-portal": token_of("ada")}, trust_env=False)
     text = client.get(f"{site.url}archive?level=3").text
-    [address] = re.findall(r'src="([^"]*archive/previews/[^"]*)"', text)
+    [address] = re.findall(r'src="([^"]*archive/preview[^"]*)"', text)
     root = site.url.removesuffix(PREFIX)
     plain = httpx.Client(trust_env=False)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from romanhub.portal.archivedoors import ArchiveDoors
@@ -28,6 +29,9 @@ _POLICY = (
     "allow-top-navigation allow-popups allow-popups-to-escape-sandbox"
 )
 
+#: What opens a preview.
+Pass = Annotated[str, Query(alias="pass", max_length=4000)]
+
 
 def routes(
     settings: HubSettings,
@@ -37,7 +41,7 @@ def routes(
     pages: Pages,
 ) -> APIRouter:
     """The routes of the search page; a platform without a search service has the page say so."""
-    router = APIRouter()
+    router = APIRouter(include_in_schema=False)
     search, previews = doors.search, doors.previews
     person = Depends(gate.person)
 
@@ -74,9 +78,12 @@ def routes(
         answer.headers["Content-Security-Policy"] = _POLICY.format(nonce=nonce)
         return answer
 
-    @router.get("/archive/previews/{pass_}")
-    async def preview(pass_: str) -> Response:
-        """A preview, for whoever has its address, which only a page of somebody who may read the image has."""
+    @router.get("/archive/preview")
+    async def preview(pass_: Pass) -> Response:
+        """A preview, for whoever has its address, which only a page of somebody who may read the image has.
+
+        The pass is in the query, which the log of requests leaves out.
+        """
         if previews is None:
             raise PortalError(HTTPStatus.NOT_FOUND, "There is no such preview.")
         what, token = await doorkeeper.passed(pass_)
@@ -92,7 +99,7 @@ def routes(
 
 
 def _previews(found: Found | None, doorkeeper: Doorkeeper, request: Request) -> dict[str, str]:
-    """Return the last part of the address of each image's preview, by the image's name."""
+    """Return what opens each image's preview, by the image's name."""
     subjects = {
         image.name: Subject(dataset=image.dataset, key=image.key, sha256=image.sha256, size=image.size)
         for image in (found.images if found else ())
