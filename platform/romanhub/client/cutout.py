@@ -83,7 +83,9 @@ class Cutout:
         return f"<Cutout of {self.name}: {rows} x {columns} pixels, {self.filter}>"
 
 
-def cut(model: Any, record: ExposureRecord, position: SkyCoord, size: SizeLike, *, sparing: bool = True) -> Cutout:
+def cut(
+    model: Any, record: ExposureRecord, position: SkyCoord, size: SizeLike, *, sparing: bool = False
+) -> Cutout:
     """Cut a piece out of a Roman data model.
 
     :param model: an ImageModel or a MosaicModel.

@@ -66,7 +66,7 @@ def index(again: bool, datasets_file: Path | None, output: Path | None, region: 
 
 
 @archive.command("index-files")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="How many files at once.")
 @click.option("--again", is_flag=True, help="Make those anew that are there.")
 def index_files(folder: Path, jobs: int, again: bool) -> None:
