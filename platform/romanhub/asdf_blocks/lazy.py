@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -162,15 +162,11 @@ class _Wanted:
     make: Callable[[list[memoryview]], Any]
 
 
-def read_together(
-    arrays: Sequence[LazyArray], index: Any, *, ceiling: int | None = None, keep: bool = True
-) -> list[Any]:
+def read_together(arrays: Sequence[LazyArray], index: Any, *, keep: bool = True) -> list[Any]:
     """Return the same part of several arrays of one file, read in one round of requests.
 
     :param arrays: lazy arrays of the same file.
     :param index: what stands between the brackets of `array[…]`.
-    :param ceiling: how many bytes this may move in all, unless more are needed; None for any. The fewest requests
-        that move no more are made.
     :param keep: whether an array that is read as a whole stays in memory for the next time.
     :return: plain arrays, or numbers, as numpy would give them.
     """
@@ -191,9 +187,8 @@ def read_together(
                 spans, make = read_parts(array._remote, array._block, window)
             wanted.append(_Wanted(place, spans, make))
     if wanted and remote is not None:
-        costs = remote.costs if ceiling is None else replace(remote.costs, ceiling=ceiling)
         with remote.spoken():
-            parts = iter(remote.fetch([span for each in wanted for span in each.spans], costs))
+            parts = iter(remote.fetch([span for each in wanted for span in each.spans]))
             for each in wanted:
                 results[each.place] = each.make([next(parts) for _ in each.spans])
     return results

@@ -5,9 +5,6 @@ time of its transfer. In S3 within a region a request takes about 30 ms until it
 then gives 50 to 100 MB/s (Amazon's performance guidelines for S3); with 16 requests under way the 30 ms come to
 2 ms a request, in which such a connection moves 100 to 200 kB. A local server measured 0.5 ms and 1 GB/s, which
 is 500 kB. `GAP` lies between the two.
-
-What is joined moves bytes that nobody asked for, so a read may also have a ceiling. Under it the smallest gaps are
-joined first, until it is reached: the fewest requests that move no more than that.
 """
 
 from __future__ import annotations
@@ -29,11 +26,9 @@ class Costs:
     """What decides which ranges are joined.
 
     :param gap: how many bytes cost as much as one request.
-    :param ceiling: how many bytes one read may move in all, unless more than that was asked for; None for any.
     """
 
     gap: int = GAP
-    ceiling: int | None = None
 
 
 def join(spans: Sequence[Span], costs: Costs) -> list[Span]:
@@ -47,14 +42,6 @@ def join(spans: Sequence[Span], costs: Costs) -> list[Span]:
     starts, reached = sorted_spans[:, 0], np.maximum.accumulate(sorted_spans[:, 1])
     gaps = np.maximum(starts[1:] - reached[:-1], 0)
     joined = gaps <= costs.gap
-    if costs.ceiling is not None:
-        # What was asked for is moved in any case; the rest of the ceiling pays for gaps, the smallest first.
-        asked = int((reached[-1] - starts[0]) - gaps.sum())
-        order = np.argsort(gaps, kind="stable")
-        paid = np.cumsum(gaps[order]) <= max(costs.ceiling - asked, 0)
-        affordable = np.zeros(len(gaps), bool)
-        affordable[order[paid]] = True
-        joined &= affordable | (gaps == 0)
     breaks = np.flatnonzero(~joined)
     firsts = starts[np.concatenate([[0], breaks + 1])]
     lasts = reached[np.concatenate([breaks, [len(starts) - 1]])]

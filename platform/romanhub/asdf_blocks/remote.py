@@ -111,9 +111,9 @@ class RemoteAsdf:
                 self._frames[number] = found
             return self._frames[number]
 
-    def fetch(self, spans: list[Span], costs: Costs) -> list[memoryview]:
+    def fetch(self, spans: list[Span]) -> list[memoryview]:
         """Return the bytes of ranges of the file. Raises what the source raises."""
-        return fetch(self.source, self.key, spans, costs, version=self.version)
+        return fetch(self.source, self.key, spans, self.costs, version=self.version)
 
     def stream(self, start: int, target: memoryview) -> Iterator[memoryview]:
         """Fill `target` with the file's bytes from `start` on, and yield its parts in order."""

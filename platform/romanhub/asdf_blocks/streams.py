@@ -55,7 +55,7 @@ def read_up_to(remote: RemoteAsdf, block: Block, stop: int) -> memoryview:
         place = block.start
         while decoder.done < stop and place < block.start + block.used:
             end = min(place + STEP, block.start + block.used)
-            [part] = remote.fetch([(place, end)], remote.costs)
+            [part] = remote.fetch([(place, end)])
             decoder.feed(part)
             place = end
     decoder.finish()

@@ -125,25 +125,21 @@ class Archive(Finding):
             raise InWords(record.name)(NotAsdfError()) from None
         return model
 
-    def cutout(
-        self, name: str | Exposure, position: PositionLike, size: SizeLike, *, sparing: bool = False
-    ) -> Cutout:
+    def cutout(self, name: str | Exposure, position: PositionLike, size: SizeLike) -> Cutout:
         """Cut a piece out of an image around a position.
 
         :param name: an image's name, or an exposure that a search found.
         :param position: the centre, in any form that `exposures` takes.
         :param size: the number of pixels or an astropy angle along both sides, or a pair (rows, columns).
-        :param sparing: whether to move less than two hundredths of an uncompressed file, by a hundred requests and
-            more; without it the fewest requests are made, which is far quicker and moves somewhat more.
-        :return: the pixels, their uncertainties and their world coordinates. Beyond the image's edge the
-            pixels are NaN.
+        :return: the pixels and their world coordinates, and their uncertainties and data quality, which are read
+            when they are first used. Beyond the image's edge the pixels are NaN.
         :raises NotCoveredError: where the image does not cover the position.
         :raises NotInArchiveError: for an unknown name.
         """
         center = as_position(position)
         record = self._record(name)
         try:
-            return cut(self._at_hand(record), record, center, size, sparing=sparing)
+            return cut(self._at_hand(record), record, center, size)
         except ArchiveUnavailableError:
             # It may be another file by now; the next cutout looks anew.
             self._models.pop(record.name, None)
@@ -314,9 +310,9 @@ class Exposure:
         """Open the image as a Roman data model; see `Archive.open`."""
         return self._archive.open(self)
 
-    def cutout(self, position: PositionLike, size: SizeLike, *, sparing: bool = False) -> Cutout:
+    def cutout(self, position: PositionLike, size: SizeLike) -> Cutout:
         """Cut a piece out of the image; see `Archive.cutout`."""
-        return self._archive.cutout(self, position, size, sparing=sparing)
+        return self._archive.cutout(self, position, size)
 
     def to_dask(self, array: str = "data", *, chunk_bytes: int = CHUNK_BYTES) -> Any:
         """Return an array of the image as a Dask array; see `Archive.to_dask`."""

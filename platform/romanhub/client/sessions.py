@@ -7,7 +7,7 @@ import asyncio
 from aiobotocore.credentials import AioRefreshableCredentials
 from aiobotocore.session import AioSession
 
-from romanhub.client.credentials import CredentialSource, utc_now
+from romanhub.client.credentials import CredentialSource
 
 
 class RenewedSession(AioSession):  # type: ignore[misc]  # aiobotocore has no types
@@ -26,12 +26,6 @@ class RenewedSession(AioSession):  # type: ignore[misc]  # aiobotocore has no ty
 
     def __reduce__(self) -> tuple[type[RenewedSession], tuple[CredentialSource]]:
         return type(self), (self._keys,)
-
-    def renew(self) -> None:
-        """Take new keys, where those that the storage refused are the ones that are kept."""
-        self._keys.current(refused=self._keys.current())
-        # The library has no other way of saying that keys have come to their end before their time.
-        self._credentials._expiry_time = utc_now()
 
     async def _refresh(self) -> dict[str, str]:
         # It may ask the broker, which the loop of the reads need not wait for.

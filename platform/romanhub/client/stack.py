@@ -117,7 +117,7 @@ def read_layer(exposure: Exposure, center: tuple[float, float], shape: tuple[int
     side = int(np.ceil(np.hypot(*shape))) + 2 * MARGIN
     try:
         with exposure.open() as model:
-            piece = cut(model, exposure.record, position, side)
+            piece = cut(model, exposure.record, position, side, whole=True)
     except NotCoveredError:
         return np.full((1, *shape), np.nan, np.float32)
     return on_grid(piece, grid_around(position, shape), shape)[np.newaxis]

@@ -177,6 +177,20 @@ def test_a_cutout_is_the_images_own_pixels(archive, sample, index, center) -> No
     assert repr(cutout) == f"<Cutout of {exposure.name}: 40 x 60 pixels, {exposure.filter}>"
 
 
+def test_a_cutout_reads_what_is_used_and_what_is_pickled_is_whole(archive, center, moved) -> None:
+    exposure = archive.exposures(center)[0]
+    exposure.cutout(center, 40)  # the image's description is at hand from here on
+    moved.clear()
+    cutout = exposure.cutout(center, 40)
+    pixels = sum(moved)
+    assert np.nanmin(cutout.err) > 0
+    everything = sum(moved)
+    assert 0 < pixels < everything
+    sent = pickle.loads(pickle.dumps(cutout))
+    np.testing.assert_array_equal(sent.dq, cutout.dq)
+    assert sum(moved) == everything
+
+
 def test_a_cutout_is_centred_on_the_position(archive, center) -> None:
     for exposure in archive.exposures(center, level=None):
         cutout = exposure.cutout(center, 33)

@@ -161,9 +161,8 @@ def test_keys_that_end_in_the_middle_of_a_read_are_survived(storage_server, brok
     wrong.set()
     storage = ArchiveStorage(access, keys)
     # The kept keys are refused at once; the renewal, which is posted for, brings some that work.
-    assert storage.read_range("long", "a long file", 0, 256) == bytes(range(256))
+    assert storage.read("long", "a long file") == bytes(range(256)) * 4096
     assert broker.asked == ["GET", "POST"]
-    assert len(storage.read("long", "a long file")) == 2**20
 
 
 def test_aws_libraries_get_them_from_a_process(portal, stored, tmp_path) -> None:

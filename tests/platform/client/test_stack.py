@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 pytest.importorskip("roman_datamodels", reason="the notebook's side is tested in the analysis environment")
@@ -69,7 +71,9 @@ def test_a_sources_place_on_the_grid_is_its_place_on_the_sky(archive, center) ->
     exposure = archive.exposures(center, filter="F158")[0]
     piece = exposure.cutout(center, 90)
     stack = archive.stack([exposure], center, 60)
-    marked = type(piece)(**{**piece.__dict__, "data": np.zeros_like(piece.data), "dq": np.zeros_like(piece.dq)})
+    marked = dataclasses.replace(piece, data=np.zeros_like(piece.data))
+    assert marked.dq is not None
+    marked.dq[:] = 0
     marked.data[50, 40] = 1
     layer = on_grid(marked, stack.wcs, (60, 60))
     row, column = np.unravel_index(np.nanargmax(layer), layer.shape)

@@ -12,9 +12,10 @@ from hubquota.models.ledger import Lease
 from hubquota.models.money import to_units
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
+from romanhub.probe.kernel import CellResult
 
 from tests.support.lifetimes import Life, Lifetimes
-from tests.support.person import CellResult, Kernel, Person
+from tests.support.person import Kernel, Person
 from tests.support.platform import Platform
 
 #: How far a lease may be from its process, in seconds: the ledger notes whole ones.
