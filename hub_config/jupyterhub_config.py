@@ -1,7 +1,8 @@
 """JupyterHub's configuration on one machine: what is where. What happens is in `platform/` and `quota/`."""
 
-import httpx
 from hubquota.hub import template_paths
+from romanhub.local.analysis import identity
+from romanhub.local.aws import storage_environment
 from romanhub.local.environments import SetupError
 from romanhub.local.ports import HOST
 from romanhub.local.settings import ADMIN, Settings
@@ -9,8 +10,7 @@ from romanhub.local.spawner import LocalServerSpawner
 from romanhub.local.sqlite import write_ahead
 from romanhub.portal.scopes import CUSTOM_SCOPES, REQUEST
 from romanhub.probe.robot import ROBOT
-from romanhub.sign_in import oidc
-from romanhub.sign_in.accounts import InstitutionAccounts, LocalAccounts
+from romanhub.sign_in.accounts import LocalAccounts
 from romanhub.sign_in.settings import load_sign_in
 
 c = get_config()  # noqa: F821
@@ -33,12 +33,13 @@ c.ConfigurableHTTPProxy.auth_token = kept.proxy
 # Sign-in: an institution's provider where one is configured, else accounts of this machine.
 if provider := load_sign_in():
     c.CryptKeeper.keys = [kept.sign_in]
+    # Imported here: a hub with accounts of its own starts faster without it.
+    from romanhub.sign_in.institution_accounts import configure
+
     try:
-        with httpx.Client(timeout=10) as client:
-            oidc.configure(c, provider, oidc.discover(provider, client))
+        configure(c, provider)
     except SetupError as error:
         raise SystemExit(str(error)) from None
-    c.JupyterHub.authenticator_class = InstitutionAccounts
 else:
     c.JupyterHub.authenticator_class = LocalAccounts
     c.LocalAccounts.dbm_path = str(settings.passwords)
@@ -65,13 +66,27 @@ c.Spawner.cmd = [str(settings.roman.bin / "jupyterhub-singleuser")]
 c.Spawner.default_url = "/lab"
 c.Spawner.start_timeout = c.Spawner.http_timeout = 120
 c.Spawner.env_keep = ["LANG", "LC_ALL", "TZ"]
+environment = identity(settings.roman)
 c.Spawner.environment = {
     "PATH": f"{settings.roman.bin}:/usr/local/bin:/usr/bin:/bin",
     "ROMANHUB_PORTAL_URL": f"{settings.url}/services/portal/",
+    "ROMANHUB_SEARCH_URL": settings.search_url,
+    **storage_environment(settings.state.aws_config, f"{settings.url}/services/broker/"),
     "DASK_GATEWAY__ADDRESS": f"{settings.url}/services/dask-gateway/",
     "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://{HOST}:{ports.gateway_scheduler}",
     "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
+    # Dask workers are of the same environment as the notebook; what any client of the gateway sends proves it.
+    "ROMANHUB_ENVIRONMENT": environment,
+    "DASK_GATEWAY__CLUSTER__OPTIONS__ENVIRONMENT": environment,
+    # The Dask panel of Lab: what its New button makes, where dashboards are, and how a notebook connects to both.
+    "DASK_LABEXTENSION__FACTORY__MODULE": "romanhub.client.panel",
+    "DASK_LABEXTENSION__FACTORY__CLASS": "DaskCluster",
+    "DASK_DISTRIBUTED__CLIENT__SECURITY_LOADER": "romanhub.client.panel.security_for",
+    "ROMANHUB_CLUSTERS": str(settings.state.clusters),
 }
+
+# What the portal asks other services in the name of whoever reads its page of the archive.
+SEARCHES = [f"access:services!service={name}" for name in ("archive", "broker")]
 
 # Services, each with what it may do and no more.
 c.JupyterHub.services = [
@@ -82,7 +97,7 @@ c.JupyterHub.services = [
         "oauth_client_id": "service-portal",
         "oauth_no_confirm": True,
         # A session at the portal carries those of them that its owner holds: administrators all.
-        "oauth_client_allowed_scopes": ["admin-ui", *CUSTOM_SCOPES],
+        "oauth_client_allowed_scopes": ["admin-ui", *CUSTOM_SCOPES, *SEARCHES],
         "display": True,
     },
     {
@@ -91,10 +106,22 @@ c.JupyterHub.services = [
         "api_token": kept.gateway,
         "display": False,
     },
+    {
+        "name": "broker",
+        "url": f"http://{HOST}:{ports.broker}",
+        "api_token": kept.broker,
+        "display": False,
+    },
+    {
+        "name": "archive",
+        "url": f"http://{HOST}:{ports.search}",
+        "api_token": kept.search,
+        "display": False,
+    },
     {"name": "watch", "api_token": kept.watch},
     {"name": "probe", "api_token": kept.probe},
 ]
-USES = ["access:services!service=portal", "access:services!service=dask-gateway"]
+USES = [f"access:services!service={name}" for name in ("portal", "dask-gateway", "broker", "archive")]
 # What an auditor or a script may do with allocations is given by a role with one of these.
 c.JupyterHub.custom_scopes = CUSTOM_SCOPES
 c.JupyterHub.load_roles = [
@@ -112,5 +139,6 @@ c.JupyterHub.load_roles = [
         "services": ["probe"],
         "scopes": [f"{scope}!user={ROBOT}" for scope in ("admin:users", "servers", "access:servers")],
     },
-    {"name": "gateway", "services": ["dask-gateway"], "scopes": ["read:users"]},
+    # A cluster's workers have a token of their owner's, for the broker alone; see romanhub.dask.tokens.
+    {"name": "gateway", "services": ["dask-gateway"], "scopes": ["read:users", "tokens"]},
 ]

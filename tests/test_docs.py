@@ -43,21 +43,23 @@ LARGEST_PICTURE = 400_000
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
-def _rendered() -> Iterator[tuple[Path, str, str]]:
+def _rendered() -> Iterator[tuple[Path, str, str, str]]:
     """Yield what the pages have from a command: the page, the command, and the text between the markers."""
     for page in PAGES:
-        marked = r"<!-- begin: hubquota (.*?) -->\n(.*?)<!-- end -->"
+        marked = r"<!-- begin: (hubquota|romanhub) (.*?) -->\n(.*?)<!-- end -->"
         for found in re.finditer(marked, page.read_text(), re.DOTALL):
-            yield page, found[1], found[2]
+            yield page, found[1], found[2], found[3]
 
 
 def test_what_the_pages_have_from_a_command_is_what_it_prints() -> None:
     commands = set()
-    for page, command, text in _rendered():
+    for page, program, command, text in _rendered():
         commands.add(command)
-        rendered = CliRunner().invoke(hubquota, [str(ROOT / w) if "/" in w else w for w in shlex.split(command)])
+        rendered = CliRunner().invoke(
+            COMMANDS[program], [str(ROOT / w) if "/" in w else w for w in shlex.split(command)]
+        )
         assert rendered.exit_code == 0, rendered.output
-        assert text == rendered.output, f"{page.name}: put the output of `hubquota {command}` between the markers"
+        assert text == rendered.output, f"{page.name}: put the output of `{program} {command}` between the markers"
     assert commands >= {"states", "commands", "tiers table hub_config/tiers.yaml"}, "a page has lost its markers"
 
 

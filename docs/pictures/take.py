@@ -4,8 +4,9 @@ Start one (`make run`), then, in another terminal, run this in the test environm
 
     state/env/tests/bin/python docs/pictures/take.py http://127.0.0.1:8000
 
-It signs in as a new user of local accounts, starts a server, runs the welcome notebook from top to bottom, and
-stops the server again. The platform keeps the user; `romanhub clean` removes it with the rest.
+It signs in as a new user of local accounts, starts a server, runs the welcome notebook from top to bottom, makes a
+Dask cluster in Lab's panel and ends it, and stops the server again. The platform keeps the user; `romanhub clean`
+removes it with the rest.
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ def main() -> None:
         _start(page)
         _run_the_notebook(page, arguments.url, arguments.user)
         _take(page, "welcome")
+        _open_a_cluster(page)
+        _take(page, "dask")
+        page.goto(f"{arguments.url}/services/portal/clusters")
+        _take(page, "clusters", height=620)
+        _end_the_cluster(page, arguments.url, arguments.user)
         page.goto(f"{arguments.url}/hub/home")
         page.click("#stop")
         expect(page.locator("#stop")).to_be_hidden(timeout=START_LIMIT)
@@ -113,6 +119,31 @@ def _run_the_notebook(page: Page, url: str, user: str) -> None:
         raise SystemExit(f"The notebook has no heading {BELOW_THE_FIGURE!r} any more: change it here too.")
     page.mouse.move(WINDOW["width"] - 5, 5)
     page.wait_for_timeout(500)
+
+
+def _open_a_cluster(page: Page) -> None:
+    """Make a cluster in the Dask panel of Lab, and scale it to two workers."""
+    page.locator(".lm-TabBar-tab[data-id='dask-dashboard-launcher']").click()
+    page.get_by_title("Start New Dask Cluster").click()
+    cluster = page.locator(".dask-ClusterListingItem")
+    expect(cluster).to_be_visible(timeout=START_LIMIT)
+    cluster.get_by_role("button", name="Scale").click()
+    page.locator(".jp-Dialog input[type=number]").first.fill("2")
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    expect(cluster).to_contain_text("Number of Workers: 2", timeout=START_LIMIT)
+    page.get_by_role("button", name="Workers", exact=True).click()
+    cluster.scroll_into_view_if_needed()
+    # The cluster's cost is asked for every 15 seconds.
+    expect(cluster).to_contain_text("0.08 credits/h", timeout=START_LIMIT)
+
+
+def _end_the_cluster(page: Page, url: str, user: str) -> None:
+    """Shut the cluster down in the panel."""
+    page.goto(f"{url}/user/{user}/lab")
+    page.locator(".lm-TabBar-tab[data-id='dask-dashboard-launcher']").click()
+    cluster = page.locator(".dask-ClusterListingItem")
+    cluster.get_by_role("button", name="Shutdown").click()
+    expect(cluster).to_have_count(0, timeout=START_LIMIT)
 
 
 def _take(page: Page, name: str, *, height: int | None = None) -> None:

@@ -1,6 +1,6 @@
 """RomanHub: a science platform for the Nancy Grace Roman Space Telescope.
 
-In a notebook: `from romanhub import archive`, `romanhub.cluster()` and `romanhub.balance()`.
+In a notebook: `from romanhub import archive`, `romanhub.cluster()`, `romanhub.scratch()` and `romanhub.balance()`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from romanhub.client.archive import archive
     from romanhub.client.balance import balance
     from romanhub.client.cluster import cluster
+    from romanhub.client.scratch import scratch
 
-__all__ = ["archive", "balance", "cluster"]
+__all__ = ["archive", "balance", "cluster", "scratch"]
 
 __version__ = "0.1.0.dev0"
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from romanhub import __version__
+from romanhub.commands.archive import archive
+from romanhub.commands.datasets import datasets
 from romanhub.local.environments import SetupError
 from romanhub.local.layout import State, default_state
 
@@ -107,6 +109,10 @@ def clean(yes: bool) -> None:
     if state.mark.exists() and not yes:
         click.confirm(f"Remove {state.root} with every user, home and data in it?", abort=True)
     click.echo(remove(state))
+
+
+romanhub.add_command(archive)
+romanhub.add_command(datasets)
 
 
 def main() -> None:

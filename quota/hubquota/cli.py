@@ -18,6 +18,7 @@ from hubquota.commands.purge import purge
 from hubquota.commands.reference import reference
 from hubquota.commands.renew import renew
 from hubquota.commands.requests import request
+from hubquota.commands.scratch import scratch
 from hubquota.commands.tiers import tiers
 from hubquota.commands.upkeep import migrate, states, sweep, verify
 from hubquota.commands.watch import watch
@@ -38,6 +39,7 @@ main.add_command(renew)
 main.add_command(project)
 main.add_command(override)
 main.add_command(lease)
+main.add_command(scratch)
 main.add_command(tiers)
 main.add_command(export)
 main.add_command(what_if)

@@ -11,7 +11,19 @@ import traceback
 from collections.abc import Callable
 from types import FrameType
 
-from tests.bench import admission, admission_in_hubs, dates, growth, hub_start, rows, sign_ins, spawn
+from tests.bench import (
+    admission,
+    admission_in_hubs,
+    archive,
+    dask_clusters,
+    dates,
+    discovery,
+    growth,
+    hub_start,
+    rows,
+    sign_ins,
+    spawn,
+)
 from tests.bench.rows import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -22,12 +34,17 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "admission-sqlite": admission.measure,
     "admission-growth": growth.measure,
     "admission-growth-full": growth.measure_full,
+    "discovery": discovery.measure,
+    "discovery-footprints": discovery.measure_footprints,
+    "discovery-rows": discovery.measure_rows,
     "sweep": dates.sweep,
     "year": dates.year,
+    "archive": archive.measure,
+    "dask": dask_clusters.measure,
 }
 
 #: Takes minutes: run where it is named only.
-LONG = ("admission-growth-full",)
+LONG = ("admission-growth-full", "discovery-footprints", "discovery-rows")
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from romanhub.local.analysis import ensure_roman, place
 from romanhub.local.layout import State, default_state
-from romanhub.local.node_proxy import ensure_proxy
+from romanhub.local.node_packages import ensure_proxy
 from romanhub.local.screen import Screen
 
 

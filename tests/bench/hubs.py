@@ -64,7 +64,7 @@ class Hub:
         self, config: Path, variables: Mapping[str, str] | None = None, *, program: Path | None = None
     ) -> None:
         self._config = config
-        self._program = str(program or _hub_program("jupyterhub"))
+        self._program = str(program or hub_program("jupyterhub"))
         self.variables = dict(variables or {})
         self._things = contextlib.ExitStack()
         self._hub: Process | None = None
@@ -80,7 +80,7 @@ class Hub:
         self._things.callback(shutil.rmtree, self.folder, ignore_errors=True)
         try:
             # What `romanhub up` makes ready before it starts a hub. A plain hub makes no use of it.
-            _make_environments()
+            make_environments()
             state = State(self.folder)
             state.make()
             chosen = ports.choose(state.private / "ports.json", free_port())
@@ -148,14 +148,14 @@ def alternate(
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
-def _hub_program(name: str) -> str:
+def hub_program(name: str) -> str:
     return str(Path(shared_environments()) / "hub" / "bin" / name)
 
 
 @cache
-def _make_environments() -> None:
+def make_environments() -> None:
     """Bring the proxy's and the servers' environments up to date, from the hub's as the platform does."""
-    subprocess.run([_hub_program("python"), "-m", "tests.bench.environments"], cwd=ROOT, check=True)
+    subprocess.run([hub_program("python"), "-m", "tests.bench.environments"], cwd=ROOT, check=True)
 
 
 class Process:

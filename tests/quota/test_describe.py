@@ -17,7 +17,7 @@ def few() -> Tiers:
 
 def test_a_size_is_told_in_one_line(few: Tiers) -> None:
     small, medium = sizes_for(few, "explorer", to_units(81))
-    assert small.text == "Small, 1 core, 4 GB: 0.04 credits an hour, about 2025 hours left"
+    assert small.text == "Small, 1 core, 4 GB: 0.04 credits an hour, about 2,025 hours left"
     assert medium.text == "Medium, 4 cores, 16 GB: 0.15 credits an hour, about 540 hours left"
     assert medium.hours == 540
     assert (small.is_default, medium.is_default) == (False, True)

@@ -6,25 +6,43 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hubquota.hub.desk import LedgerDesk, LedgerDownError
 from hubquota.models.ledger import Lease, Refused
 from hubquota.models.money import to_units
 from hubquota.services.ledger import Ledger
+from hubquota.services.starts import Start
+from hubquota.services.tiersfile import TiersFile
 from hubquota.storage.engine import decision, make_engine
 from prometheus_client import REGISTRY
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
-from tests.quota.support import Clock, eventually
+from tests.quota.support import HERE, Clock, eventually
 
 DEADLINE = 0.3
 
 
-def admission(ledger: Ledger) -> tuple[str, Lease]:
-    return "small", ledger.admit("ada", kind="server", key="server:ada/", label="A server", rate=1)
+TIERS = TiersFile(HERE / "hub_tiers.yaml")
+
+
+def start(name: str = "ada", server: str = "", **more: Any) -> Start:
+    """A start of a small server, which costs a unit a second."""
+    size = TIERS.current().sizes["small"].model_copy(update={"price": Decimal("0.000001")})
+    wanted: dict[str, Any] = {
+        "person": name,
+        "payer": name,
+        "key": f"server:{name}/{server}",
+        "tiers": TIERS,
+        "groups": (),
+        "claims": None,
+        "choose": lambda _tiers, _: (size, "A server"),
+    }
+    return Start(**(wanted | more))
 
 
 class Lock:
@@ -74,16 +92,16 @@ async def until(look: Callable[[], object], what: str) -> None:
 
 
 async def test_an_answer_and_a_refusal_come_through(desk: LedgerDesk) -> None:
-    assert (await desk.admit(admission))[1].key == "server:ada/"
+    assert (await desk.admit(start())).lease.key == "server:ada/"
     with pytest.raises(Refused):
-        await desk.admit(admission)
+        await desk.admit(start(payer="nobody"))
     with pytest.raises(LookupError):
         await desk.ask(lambda ledger: ledger.balance("nobody"))
 
 
 async def test_the_loop_goes_on_while_the_database_makes_a_question_wait(desk: LedgerDesk, url: str) -> None:
     with Lock(url):
-        question = asyncio.create_task(desk.admit(admission))
+        question = asyncio.create_task(desk.admit(start()))
         turns = 0
         while not question.done():
             await asyncio.sleep(0.01)
@@ -95,7 +113,7 @@ async def test_the_loop_goes_on_while_the_database_makes_a_question_wait(desk: L
 
 async def test_an_admission_that_comes_too_late_is_cancelled(desk: LedgerDesk, ledger: Ledger, url: str) -> None:
     with Lock(url), pytest.raises(LedgerDownError):
-        await desk.admit(admission)
+        await desk.admit(start())
     await until(lambda: ledger.statement("ada").ended, "the end of the late admission")
     (lease,) = ledger.statement("ada").ended
     assert (lease.charged, lease.reason) == (0, "Nobody waited for the admission.")
@@ -106,11 +124,11 @@ async def test_an_admission_that_nobody_waits_for_any_more_is_cancelled(
     desk: LedgerDesk, ledger: Ledger, url: str
 ) -> None:
     with Lock(url):
-        start = asyncio.create_task(desk.admit(admission))
+        asked = asyncio.create_task(desk.admit(start()))
         await asyncio.sleep(0.05)
-        start.cancel()
+        asked.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await start
+            await asked
     await until(lambda: ledger.statement("ada").ended, "the end of the abandoned admission")
     assert ledger.balance("ada").available == to_units(1)
 
@@ -118,7 +136,7 @@ async def test_an_admission_that_nobody_waits_for_any_more_is_cancelled(
 async def test_what_cannot_be_written_is_written_later_in_order_and_with_its_time(
     desk: LedgerDesk, ledger: Ledger, clock: Clock, url: str
 ) -> None:
-    _, lease = await desk.admit(admission)
+    lease = (await desk.admit(start())).lease
     with Lock(url):
         begun = clock.now
         await desk.settle(lease.key, lambda ledger: ledger.begin(lease.id, at=begun))
@@ -136,7 +154,7 @@ async def test_what_is_owed_about_a_key_is_written_before_what_comes_after_it(
 ) -> None:
     ledger.open_account("ada", "explorer", to_units(1), actor="test")
     desk = LedgerDesk(ledger, deadline=5, pause=0.05)
-    _, lease = await desk.admit(admission)
+    lease = (await desk.admit(start())).lease
     down = True
 
     def begin(ledger: Ledger) -> Lease:
@@ -156,7 +174,7 @@ async def test_what_is_owed_about_a_key_is_written_before_what_comes_after_it(
 async def test_what_the_ledger_turns_down_is_logged_and_does_not_stop_the_rest(
     desk: LedgerDesk, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _, lease = await desk.admit(admission)
+    lease = (await desk.admit(start())).lease
     with caplog.at_level(logging.ERROR):
         desk.owe("server:nobody/", lambda ledger: ledger.close(99, reason="x"))
         desk.owe(lease.key, lambda ledger: ledger.close(lease.id, reason="x"))
@@ -165,7 +183,7 @@ async def test_what_the_ledger_turns_down_is_logged_and_does_not_stop_the_rest(
 
 
 async def test_sightings_are_written_together(desk: LedgerDesk, ledger: Ledger, clock: Clock) -> None:
-    _, lease = await desk.admit(admission)
+    lease = (await desk.admit(start())).lease
     await desk.ask(lambda ledger: ledger.begin(lease.id))
     for _ in range(5):
         desk.sighted(lease.key, clock.turn(1))
@@ -196,7 +214,7 @@ def _measured(name: str) -> float:
 async def test_timeouts_failures_and_what_is_owed_are_measured(
     desk: LedgerDesk, ledger: Ledger, url: str, tmp_path: Path
 ) -> None:
-    _, lease = await desk.admit(admission)
+    lease = (await desk.admit(start())).lease
     owed, timeouts = _measured("hubquota_desk_owed_writes"), _measured("hubquota_desk_timeouts_total")
     with Lock(url):
         await desk.settle(lease.key, lambda ledger: ledger.begin(lease.id))

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from hubquota.models.admissions import Admission
 from hubquota.models.ledger import Refused
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
@@ -18,7 +19,7 @@ from sqlalchemy import Engine, event, text
 from tests.quota.support import Clock
 
 #: The tables that grow with the years.
-TABLES = "account|allocation|lease|segment|hold|entry|membership|request"
+TABLES = "account|allocation|lease|segment|hold|entry|membership|request|cap|spending"
 
 Noted = list[tuple[str, Any]]
 
@@ -81,11 +82,19 @@ def test_no_decision_reads_a_whole_table(engine: Engine, clock: Clock) -> None:
     ledger.open_account("ada", "explorer", 10**9, actor="test")
     ledger.open_account("bob", "explorer", 10**9, actor="test")
     ada, bob = (ledger.allocations(name)[0].id for name in ("ada", "bob"))
+    ledger.open_project("survey", "team", pi="ada", actor="test")
+    ledger.grant("survey", 10**9, actor="test", reason="x", key="survey")
+    ledger.set_cap("survey", "ada", credits=10**6, actor="test", reason="x")
     with statements(engine) as noted:
         ledger.open_account("ada", "explorer", 10**9, actor="test")
         lease = ledger.admit("ada", kind="server", key="k", label="x", rate=1, limit=3)
         with pytest.raises(Refused):
             ledger.admit("ada", kind="server", key="k", label="x", rate=1)
+        together = [
+            Admission(account=name, person="ada", kind="server", key=name, label="x", rate=1)
+            for name in ("ada", "survey")
+        ]
+        assert len(ledger.admit_many(together)) == 2
         ledger.begin(lease.id)
         clock.turn(60)
         ledger.seen([lease.key])

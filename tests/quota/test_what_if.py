@@ -13,17 +13,20 @@ import pytest
 from click.testing import CliRunner
 from hubquota.cli import main
 from hubquota.models.export import iso
+from hubquota.models.ledger import ImpossibleError
 from hubquota.models.money import rate_of, to_units
 from hubquota.models.tiers import Tiers
-from hubquota.models.whatif import Budgets
+from hubquota.models.whatif import Budgets, Policy
+from hubquota.services import whatif as whatif_service
 from hubquota.services.export import Export
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import load_tiers
 from hubquota.services.whatif import Report, WhatIf, policy_of
+from hubquota.storage import whatif as whatif_storage
 from hubquota.storage.engine import make_engine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, text
 
 from tests.quota.support import HERE, Clock
 
@@ -300,3 +303,24 @@ def _after_an_hour(ledger: Ledger, clock: Clock) -> int:
 def test_a_range_that_cannot_be_is_told(engine: Engine, clock: Clock) -> None:
     with pytest.raises(ValueError, match="ends after it begins"):
         whatif(engine, clock, clock.now)
+
+
+def test_a_replay_that_the_database_gives_up_says_so(
+    ledger: Ledger, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite gives nothing up, so there it is only seen to have no such limit."""
+    since = ledger._clock() - timedelta(days=1)
+
+    def slow(connection: Connection, **_: object) -> list[object]:
+        if url.startswith("postgresql"):
+            connection.execute(text("SELECT pg_sleep(20)"))
+        return []
+
+    monkeypatch.setattr(whatif_storage, "owners", slow)
+    monkeypatch.setattr(whatif_service, "PATIENCE", 1)
+    replay = WhatIf.sharing(ledger)
+    if url.startswith("postgresql"):
+        with pytest.raises(ImpossibleError, match=r"gave up .* after 1 second\. Choose a shorter range"):
+            replay.run(Policy([(0, TIERS)], {}), since)
+    else:
+        assert replay.run(Policy([(0, TIERS)], {}), since).accounts == 0

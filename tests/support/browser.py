@@ -38,11 +38,11 @@ def find_chromium() -> str:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A running Chromium without a window."""
+def chromium(*more: str) -> Iterator[Browser]:
+    """A running Chromium without a window, started with more arguments where a test needs them."""
     executable = find_chromium()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=QUIET)
+        browser = playwright.chromium.launch(executable_path=executable, args=[*QUIET, *more])
         try:
             yield browser
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from html import escape
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import astropy.units as u
 import numpy as np
@@ -14,44 +14,57 @@ from astropy.table import QTable, Table
 from astropy.time import Time
 from pydantic import ValidationError
 
+from romanhub.asdf_blocks import LazyArray, NotAsdfError, to_dask
+from romanhub.asdf_blocks.dask_arrays import CHUNK_BYTES
 from romanhub.client.catalog import read_catalog
-from romanhub.client.connection import Portal
+from romanhub.client.credentials import source
 from romanhub.client.cutout import Cutout, SizeLike, cut
-from romanhub.client.errors import ArchiveUnavailableError
+from romanhub.client.errors import ArchiveUnavailableError, NotAllowedError, NotInArchiveError
+from romanhub.client.finding import Finding
 from romanhub.client.search import Records, TimeLike, not_in_archive
 from romanhub.client.sky import AngleLike, Footprint, PositionLike, as_position, vector_of
-from romanhub.client.storage import ArchiveStorage, StorageAccess
+from romanhub.client.stack import Stack, make_stack
+from romanhub.client.storage import ArchiveStorage, InWords, StorageAccess
 from romanhub.models.archive import INDEX_KEY, ArchiveIndex, CatalogRecord, ExposureRecord
 
 if TYPE_CHECKING:
     from roman_datamodels.datamodels import DataModel
 
 
-def _access_from_portal() -> StorageAccess:
-    """Ask the portal for access to the archive's storage."""
-    return Portal.from_environment().get("api/archive", StorageAccess)
+#: So many images' descriptions are kept at hand for further cutouts; each takes some hundred kilobytes.
+AT_HAND = 32
 
 
-class Archive:
+def _access_from_broker() -> StorageAccess:
+    """Ask the broker where the data set is whose index lists the archive's images."""
+    keys = source().current()
+    for one in keys.datasets.values():
+        if one.level is not None and one.index == INDEX_KEY:
+            return StorageAccess(endpoint=keys.endpoint, bucket=one.bucket, region=one.region)
+    raise NotAllowedError("There are no Roman images on this platform that you may read.")
+
+
+class Archive(Finding):
     """The platform's archive of Roman images and catalogues.
 
-    Nothing is read before the first question. An archive is picklable: what a Dask worker gets carries
-    the read-only access to the storage, which is never shown.
+    Nothing is read before the first question. An archive is picklable and carries no keys: a Dask worker
+    fetches its own.
 
-    :param access: the access to the storage; None asks the portal for it when it is first needed.
+    :param access: the access to the storage; None asks the broker for it when it is first needed.
     """
 
     def __init__(
-        self, access: StorageAccess | None = None, *, ask: Callable[[], StorageAccess] = _access_from_portal
+        self, access: StorageAccess | None = None, *, ask: Callable[[], StorageAccess] = _access_from_broker
     ) -> None:
         self._given = access
         self._ask = ask
         self._storage: ArchiveStorage | None = None
         self._index: ArchiveIndex | None = None
         self._records: Records | None = None
+        self._models: dict[str, DataModel] = {}
 
-    def __reduce__(self) -> tuple[type[Archive], tuple[StorageAccess]]:
-        return type(self), (self._connected().access,)
+    def __reduce__(self) -> tuple[type[Archive], tuple[StorageAccess | None]]:
+        return type(self), (self._given,)
 
     def __repr__(self) -> str:
         return "<the platform's archive of Roman images: archive.exposures(position=…) searches it>"
@@ -84,30 +97,32 @@ class Archive:
         )
         return ExposureList(Exposure(record, self) for record in found)
 
-    def open(self, name: str | Exposure) -> DataModel:
+    def open(self, name: str | Exposure, *, verify: bool = True) -> DataModel:
         """Open an image as a Roman data model, reading from the storage only what is used.
 
-        Opening reads the description, less than a tenth of a megabyte. An array is read when it is first
-        used, as a whole. Keep the model in a variable for as long as its arrays are used: when it goes, the
-        file is closed.
+        Opening reads the description, less than a tenth of a megabyte. `model.data[100:300, 200:400]` reads
+        what these rows need, or of a compressed array the parts that they lie in; anything that needs a whole
+        array, such as `np.median(model.data)`, reads it once and keeps it. Arrays stay usable when the model is
+        closed.
 
         :param name: an image's name, or an exposure that a search found.
+        :param verify: whether an array that is read as a whole is compared with the checksum in its file. A part
+            of an array cannot be.
         :return: an ImageModel for an exposure, a MosaicModel for a mosaic.
         :raises NotInArchiveError: for an unknown name.
         :raises ArchiveUnavailableError: when the storage does not answer or the file cannot be understood.
         """
+        return self._open(self._record(name), verify=verify)
+
+    def _open(self, record: ExposureRecord, *, verify: bool = True) -> DataModel:
         # roman_datamodels takes a second to import, which a search need not wait for.
         from roman_datamodels import datamodels
 
-        record = self._record(name)
-        file = self._connected().open(record.key, record.name, record.size)
+        file = self._connected().open(record.key, record.name, record.size, verify=verify)
         try:
-            model: DataModel = datamodels.open(file)
+            model: DataModel = datamodels.open(file.open())
         except (ValueError, TypeError, OSError):
-            raise ArchiveUnavailableError(
-                f"The archive's file of {record.name} cannot be understood as a Roman data model. "
-                "Please tell the platform's operators."
-            ) from None
+            raise InWords(record.name)(NotAsdfError()) from None
         return model
 
     def cutout(self, name: str | Exposure, position: PositionLike, size: SizeLike) -> Cutout:
@@ -116,23 +131,63 @@ class Archive:
         :param name: an image's name, or an exposure that a search found.
         :param position: the centre, in any form that `exposures` takes.
         :param size: the number of pixels or an astropy angle along both sides, or a pair (rows, columns).
-        :return: the pixels, their uncertainties and their world coordinates. Beyond the image's edge the
-            pixels are NaN.
+        :return: the pixels and their world coordinates, and their uncertainties and data quality, which are read
+            when they are first used. Beyond the image's edge the pixels are NaN.
         :raises NotCoveredError: where the image does not cover the position.
         :raises NotInArchiveError: for an unknown name.
         """
         center = as_position(position)
+        record = self._record(name)
+        try:
+            return cut(self._at_hand(record), record, center, size)
+        except ArchiveUnavailableError:
+            # It may be another file by now; the next cutout looks anew.
+            self._models.pop(record.name, None)
+            raise
+
+    def to_dask(self, name: str | Exposure, array: str = "data", *, chunk_bytes: int = CHUNK_BYTES) -> Any:
+        """Return an array of an image as a Dask array, whose chunks the workers of a cluster read by themselves.
+
+        Nothing is read but the image's description. Slices of the result read no more than they need.
+
+        :param name: an image's name, or an exposure that a search found.
+        :param array: which array: "data", "err", "dq" or another one of the data model.
+        :param chunk_bytes: how much memory a chunk takes, about. Chunks are whole rows.
+        :raises NotInArchiveError: for an unknown name, and where the image has no such array.
+        """
         with self.open(name) as model:
-            return cut(model, self._record(name), center, size)
+            found = model.get(array)
+            if not isinstance(found, LazyArray):
+                arrays = sorted(key for key in model if isinstance(model.get(key), LazyArray))
+                raise NotInArchiveError(
+                    f"The image {self._record(name).name} has no array {array!r}. It has {', '.join(arrays)}."
+                )
+        return to_dask(found, chunk_bytes=chunk_bytes)
 
-    def catalog(self, name: str | Exposure) -> Table:
-        """Read a source catalogue.
+    def stack(self, exposures: Iterable[str | Exposure], position: PositionLike, size: SizeLike) -> Stack:
+        """Bring cutouts of many images around a position onto one grid, as a Dask array with a layer for each.
 
-        :param name: the catalogue's name, or that of the image that its sources were found in.
-        :return: a table with one row for a source.
+        Nothing is read before it is computed; on a cluster the workers read, one image each at a time.
+
+        :param exposures: names, or what a search found. Images that do not cover the position are left empty.
+        :param position: the centre, in any form that `exposures` takes.
+        :param size: the number of pixels of 0.11 arcseconds, or an astropy angle, along both sides, or a pair
+            (rows, columns).
+        :return: the stack; `stack.data` has the shape (images, rows, columns), in MJy/sr.
+        :raises ValueError: for no images, or a size that cannot be understood.
         :raises NotInArchiveError: for an unknown name.
         """
-        record = self._catalog_record(name)
+        chosen = [Exposure(self._record(each), self) for each in exposures]
+        return make_stack(chosen, as_position(position), size)
+
+    def sources(self, image: str | Exposure) -> Table:
+        """Read the sources that were found in one image, as a whole.
+
+        :param image: the image, its name, or the name of its table of sources.
+        :return: a table with one row for a source.
+        :raises NotInArchiveError: for an unknown name, or an image without such a table.
+        """
+        record = self._source_record(image)
         data = self._connected().read(record.key, record.name)
         try:
             return read_catalog(data)
@@ -142,13 +197,24 @@ class Archive:
                 "Please tell the platform's operators."
             ) from None
 
-    def catalogs(self) -> list[str]:
-        """Return the names of the archive's catalogues."""
-        return sorted(record.name for record in self._listed().catalogs)
-
     def reconnect(self) -> None:
         """Forget the access to the storage and the archive's index; the next question asks anew."""
         self._storage = self._index = self._records = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the descriptions of the images that were cut from, which are kept for further cutouts."""
+        self._models.clear()
+
+    def _at_hand(self, record: ExposureRecord) -> DataModel:
+        """Return an image's description, from those that were used last where it is among them."""
+        model = self._models.pop(record.name, None)
+        if model is None:
+            model = self._open(record)
+        self._models[record.name] = model
+        while len(self._models) > AT_HAND:
+            self._models.pop(next(iter(self._models)), None)
+        return model
 
     def _connected(self) -> ArchiveStorage:
         if self._storage is None:
@@ -176,12 +242,12 @@ class Archive:
     def _record(self, name: str | Exposure) -> ExposureRecord:
         return name.record if isinstance(name, Exposure) else self._searchable().named(name)
 
-    def _catalog_record(self, name: str | Exposure) -> CatalogRecord:
+    def _source_record(self, name: str | Exposure) -> CatalogRecord:
         wanted = name.name if isinstance(name, Exposure) else name
         for record in self._listed().catalogs:
             if wanted in (record.name, record.image):
                 return record
-        raise not_in_archive(wanted, self.catalogs(), "catalogue")
+        raise not_in_archive(wanted, [record.name for record in self._listed().catalogs], "table of sources")
 
 
 class Exposure:
@@ -247,6 +313,13 @@ class Exposure:
     def cutout(self, position: PositionLike, size: SizeLike) -> Cutout:
         """Cut a piece out of the image; see `Archive.cutout`."""
         return self._archive.cutout(self, position, size)
+
+    def to_dask(self, array: str = "data", *, chunk_bytes: int = CHUNK_BYTES) -> Any:
+        """Return an array of the image as a Dask array; see `Archive.to_dask`."""
+        return self._archive.to_dask(self, array, chunk_bytes=chunk_bytes)
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return self.record.key, self.record.sha256
 
     def __repr__(self) -> str:
         return f"<{_kind(self.level)} {self.name}: {self.filter}, {_moment(self.start)}>"

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-import aiohttp
-from dask_gateway import Gateway, GatewayCluster
-from dask_gateway.client import GatewayClusterError, GatewayServerError
-
-from romanhub.client.account import counted, credits_text, read_me, read_tiers
+from romanhub.client.account import counted, credits_text
+from romanhub.client.clusters import Offer, read_offer, time_text
 from romanhub.client.connection import Portal
+from romanhub.client.environment import OPTION, identity
 from romanhub.client.errors import (
     ClusterRefusedError,
     NotAllowedError,
     OutsidePlatformError,
     PortalUnavailableError,
 )
+from romanhub.client.gateway import ClosingGateway, in_a_sentence, sentence
+from romanhub.client.running import RomanHubCluster
 
 #: The variable that the platform sets in every server, for Dask's own configuration.
 GATEWAY_VARIABLE = "DASK_GATEWAY__ADDRESS"
@@ -31,8 +32,8 @@ def cluster(
     account: str | None = None,
     shutdown_on_close: bool = True,
     **options: Any,
-) -> GatewayCluster:
-    """Start a Dask cluster and print what it costs.
+) -> RomanHubCluster:
+    """Print what a Dask cluster costs and how long that can be paid, and start it.
 
     :param workers: starts so many workers, which run until the cluster is closed.
     :param at_most: starts workers as there is work for them, up to so many, and stops them afterwards.
@@ -56,137 +57,105 @@ def cluster(
             "This code does not run in a server of the platform, so it can start no Dask cluster. Start a "
             "server on the platform and run it in a notebook there."
         )
-    portal = Portal.from_environment()
+    portal, environment = Portal.from_environment(), identity()
     if account is not None:
         options["account"] = account
     try:
-        chosen, payer = _chosen(options)
-        limits = _limits(portal, payer)
-        if limits is not None:
-            workers, at_most = limits.within(workers), limits.within(at_most)
-            if workers is None and at_most is None:
-                at_most = limits.workers
-        started = GatewayCluster(cluster_options=chosen, shutdown_on_close=shutdown_on_close)
-        try:
-            if workers is not None:
-                started.scale(workers)
-            else:
-                started.adapt(minimum=0, maximum=at_most)
-        except BaseException:
-            started.close(shutdown=True)
-            raise
-    except GatewayServerError:
-        raise ClusterRefusedError(
-            "The Dask gateway met an error of its own and started no cluster. Run the cell again; if it "
-            "happens again, please tell the platform's operators."
-        ) from None
-    except GatewayClusterError:
-        raise ClusterRefusedError(
-            "The Dask gateway accepted the cluster, but it did not start. Run the cell again; if it happens "
-            "again, please tell the platform's operators."
-        ) from None
-    except ValueError as error:
-        raise ClusterRefusedError(_sentence(str(error))) from None
-    except aiohttp.ClientResponseError as error:
-        raise _answered(error.status) from None
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        raise ClusterRefusedError(
-            "The Dask gateway does not answer, so no cluster was started. Wait a minute and run the cell "
-            "again; if it happens again, please tell the platform's operators."
-        ) from None
-    print(_announcement(limits, workers, at_most, payer))  # noqa: T201  -- a notebook's user reads it
+        chosen = _chosen(options, environment)
+    except Exception as error:
+        raise in_a_sentence(error) from None
+    plan = _plan(portal, chosen, workers, at_most)
+    for line in plan.before:
+        print(line)  # noqa: T201  -- a notebook's user reads it
+    started = RomanHubCluster(cluster_options=chosen, shutdown_on_close=shutdown_on_close)
+    try:
+        if plan.fixed:
+            started.gateway.sync(started._ask, "scale", {"count": plan.workers})
+        else:
+            asked = {"minimum": 0, "maximum": plan.workers, "active": True}
+            started.gateway.sync(started._ask, "adapt", asked)
+    except BaseException:
+        started.close(shutdown=True)
+        raise
+    print(f"The cluster has started.{plan.payer} `cluster.close()` ends it.")  # noqa: T201
     return started
 
 
 @dataclass(frozen=True)
-class _Limits:
-    """What the user's tier says of Dask clusters, and what the user has."""
+class _Plan:
+    """How many workers are asked for, and what the user reads before."""
 
-    title: str
-    workers: int
-    price: Decimal
-    available: Decimal | None
-
-    def within(self, asked: int | None) -> int | None:
-        """Return the number asked for, or the tier's if that is smaller, and say so.
-
-        A tier without workers is left to the gateway, which refuses and says how to ask for more.
-        """
-        if asked is None or asked <= self.workers or self.workers == 0:
-            return asked
-        print(  # noqa: T201  -- a notebook's user reads it
-            f"Your tier, {self.title}, allows {counted(self.workers, 'worker')} at once, so the cluster gets "
-            f"{self.workers} instead of {asked}."
-        )
-        return self.workers
+    workers: int | None
+    #: Whether so many start at once; otherwise they come with the work.
+    fixed: bool
+    before: Sequence[str]
+    #: Who pays, as a sentence after a blank, where that is not the user's own account.
+    payer: str = ""
 
 
-def _limits(portal: Portal, payer: str | None) -> _Limits | None:
-    """Return the limits of the user's tier, or None while the portal cannot tell them or another account pays."""
+def _plan(portal: Portal, chosen: Any, workers: int | None, at_most: int | None) -> _Plan:
+    """Return what to ask for: what the user wants, or the limit where that is smaller."""
+    wanted, fixed = workers if workers is not None else at_most, workers is not None
+    size = {name: chosen[name] for name in ("worker_cores", "worker_memory") if name in chosen}
     try:
-        me, tiers = read_me(portal), read_tiers(portal)
-    except PortalUnavailableError:
-        return None
-    if me.tier not in tiers.tiers or payer not in (None, me.name):
-        return None
-    tier = tiers.tiers[me.tier]
-    return _Limits(tier.title, tier.dask.workers, tier.dask.price, me.balance.available if me.balance else None)
+        offer = read_offer(portal, chosen.get("account"), **size)
+    except (PortalUnavailableError, NotAllowedError):
+        return _Plan(wanted, fixed, ["What the cluster costs could not be read from the portal."])
+    if offer.workers == 0:
+        # The gateway refuses it, and says how to ask for more.
+        return _Plan(wanted, fixed, [])
+    before = []
+    number = offer.workers if wanted is None else min(wanted, offer.workers)
+    if wanted is not None and number < wanted:
+        whose = f"Your tier, {offer.tier}," if offer.own else f"The tier of {offer.account}, {offer.tier},"
+        before.append(
+            f"{whose} allows {counted(offer.workers, 'worker')} at once, so the cluster gets "
+            f"{number} instead of {wanted}."
+        )
+    if 0 < offer.room < number:
+        before.append(
+            f"{counted(offer.room, 'worker')} of {number} would fit now; others follow as there is room."
+        )
+    payer = "" if offer.own else f" The account {offer.account} pays for it."
+    return _Plan(number, fixed, [*before, _cost(offer, number, fixed)], payer)
 
 
-def _chosen(options: dict[str, Any]) -> tuple[Any, str | None]:
-    """Return the gateway's options with the user's choices, and the account that pays, where there is a choice.
+def _cost(offer: Offer, number: int, fixed: bool) -> str:
+    """Return what workers cost and how long that can be paid, as sentences."""
+    whose = "Your balance" if offer.own else f"What you can use of {offer.account}"
+    has = f"{whose}, {credits_text(offer.available)} credits,"
+    total = number * offer.price
+    if not total:
+        return f"{counted(number, 'worker')} {'costs' if number == 1 else 'cost'} nothing."
+    lasts = time_text(int(max(Decimal(0), offer.available) / (total + offer.running) * 3600))
+    beside = " beside what runs already" if offer.running else ""
+    if fixed:
+        each = f" ({credits_text(offer.price)} for each)" if number > 1 else ""
+        cost = f"{counted(number, 'worker')} {'costs' if number == 1 else 'cost'} {credits_text(total)} credits"
+        return f"{cost} an hour{each}. {has} pays for {lasts} of that{beside}."
+    return (
+        f"A worker costs {credits_text(offer.price)} credits an hour while it runs, {number} together "
+        f"{credits_text(total)}. {has} pays for {lasts} of all {number}{beside}."
+        if number > 1
+        else f"A worker costs {credits_text(total)} credits an hour while it runs. {has} pays for {lasts}{beside}."
+    )
+
+
+def _chosen(options: dict[str, Any], environment: str) -> Any:
+    """Return the gateway's options with the user's choices.
 
     Raises ClusterRefusedError for an option that the platform does not offer or a value that it does not allow.
     """
-    # Not closed here: it closes itself when it is let go of, and complains then if somebody has closed it before.
-    offered = Gateway().cluster_options(use_local_defaults=False)
+    with ClosingGateway() as gateway:
+        offered = gateway.cluster_options(use_local_defaults=False)
     for name, value in options.items():
-        if name not in offered:
-            names = ", ".join(sorted(offered)) or "none"
+        if name not in offered or name == OPTION:
+            names = ", ".join(sorted(set(offered) - {OPTION})) or "none"
             raise ClusterRefusedError(f"A cluster has no option `{name}`. The options are: {names}.")
         try:
             offered[name] = value
         except (ValueError, TypeError) as error:
-            raise ClusterRefusedError(f"{_sentence(str(error))} The platform allows no other value.") from None
-    return offered, offered.get("account")
-
-
-def _answered(status: int) -> Exception:
-    """Return the error for an answer of the gateway that is neither success nor a refusal in words."""
-    if status in (401, 403):
-        return NotAllowedError(
-            "The Dask gateway refused this server's token. Restart your server (File, Hub Control Panel, "
-            "Stop My Server, then Start My Server) and run the cell again."
-        )
-    return ClusterRefusedError(
-        f"The Dask gateway could not start a cluster (HTTP status {status}). Wait a minute and run the cell "
-        "again; if it happens again, please tell the platform's operators."
-    )
-
-
-def _announcement(limits: _Limits | None, workers: int | None, at_most: int | None, payer: str | None) -> str:
-    """Return what the started cluster costs, as sentences."""
-    close = "`cluster.close()` ends it."
-    if limits is None and payer is not None:
-        return f"A Dask cluster has started. The account {payer} pays for it. {close}"
-    if limits is None:
-        return f"A Dask cluster has started. What it costs could not be read from the portal. {close}"
-    balance = f" Your balance is {credits_text(limits.available)} credits." if limits.available is not None else ""
-    if workers is not None:
-        each = f" ({credits_text(limits.price)} for each)" if workers > 1 else ""
-        return (
-            f"A Dask cluster with {counted(workers, 'worker')} has started. While they run they cost "
-            f"{credits_text(workers * limits.price)} credits an hour{each}.{balance} {close}"
-        )
-    count = at_most or limits.workers
-    return (
-        f"A Dask cluster with at most {counted(count, 'worker')} has started. Each worker costs "
-        f"{credits_text(limits.price)} credits an hour while it runs, all together at most "
-        f"{credits_text(count * limits.price)}.{balance} {close}"
-    )
-
-
-def _sentence(text: str) -> str:
-    """Return the gateway's words as one sentence or more: on one line, with a full stop."""
-    plain = " ".join(text.split())
-    return plain if plain.endswith((".", "!", "?")) else f"{plain}."
+            raise ClusterRefusedError(f"{sentence(str(error))} The platform allows no other value.") from None
+    if OPTION in offered:
+        offered[OPTION] = environment
+    return offered

@@ -10,7 +10,12 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from romanhub.client.errors import NotAllowedError, OutsidePlatformError, PortalUnavailableError
+from romanhub.client.errors import (
+    NotAllowedError,
+    OutsidePlatformError,
+    PortalUnavailableError,
+    ScratchRefusedError,
+)
 
 #: The variables that the platform sets in every server: the portal's address and the server's token.
 PORTAL_VARIABLE = "ROMANHUB_PORTAL_URL"
@@ -65,10 +70,22 @@ class Portal:
         Raises NotAllowedError when the portal refuses the token, and PortalUnavailableError when it does not
         answer or when its answer cannot be understood.
         """
+        return self._ask("GET", path, None, reply)
+
+    def post(self, path: str, body: Mapping[str, object], reply: type[Reply]) -> Reply:
+        """Have the portal do something; return its answer as the model `reply`.
+
+        Raises ScratchRefusedError with the portal's words where it refuses, and otherwise what `get` raises.
+        """
+        return self._ask("POST", path, body, reply)
+
+    def _ask(self, method: str, path: str, body: Mapping[str, object] | None, reply: type[Reply]) -> Reply:
         try:
             with httpx.Client(transport=self._transport, timeout=TIMEOUT) as client:
-                answer = client.get(
+                answer = client.request(
+                    method,
                     urljoin(self._url, path),
+                    json=body,
                     headers={"Authorization": f"Bearer {self._token.get_secret_value()}"},
                 )
         except httpx.HTTPError:
@@ -81,7 +98,9 @@ class Portal:
                 "The platform's portal refused this server's token. Restart your server (File, Hub "
                 "Control Panel, Stop My Server, then Start My Server) and run the cell again."
             )
-        if answer.status_code != 200:
+        if method == "POST" and answer.status_code in (404, 409, 422):
+            raise ScratchRefusedError(_detail(answer) or _problem(answer))
+        if answer.status_code not in (200, 201):
             raise PortalUnavailableError(_problem(answer))
         try:
             return reply.model_validate_json(answer.content)
@@ -96,11 +115,17 @@ class Portal:
 def _problem(answer: httpx.Response) -> str:
     """Return what went wrong, in the portal's own words if it used any (RFC 9457)."""
     said = f"The platform's portal could not answer (HTTP status {answer.status_code})."
-    if answer.headers.get("content-type", "").startswith("application/problem+json"):
-        try:
-            detail = answer.json().get("detail")
-        except ValueError:
-            detail = None
-        if isinstance(detail, str) and detail:
-            said = f"The platform's portal could not answer: {detail.rstrip('.')}."
+    if detail := _detail(answer):
+        said = f"The platform's portal could not answer: {detail.rstrip('.')}."
     return f"{said} Run the cell again in a minute; if it happens again, please tell the platform's operators."
+
+
+def _detail(answer: httpx.Response) -> str:
+    """Return what a problem document (RFC 9457) says; empty for any other answer."""
+    if not answer.headers.get("content-type", "").startswith("application/problem+json"):
+        return ""
+    try:
+        detail = answer.json().get("detail")
+    except ValueError:
+        return ""
+    return detail if isinstance(detail, str) else ""

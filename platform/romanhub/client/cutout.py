@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +16,7 @@ from astropy.modeling.models import Shift
 from gwcs import WCS
 from numpy.typing import NDArray
 
+from romanhub.asdf_blocks import LazyArray, read_together
 from romanhub.client.errors import NotCoveredError
 from romanhub.client.sky import separation, vector_of
 from romanhub.models.archive import ExposureRecord
@@ -28,8 +31,44 @@ SAME_PLACE = 1e-7
 #: A cutout may be so many times as wide as the image: enough for any stack, and not for a slip of the pen.
 LARGEST = 4
 
+#: Uncertainties, and data quality bits where there are any.
+QualityArrays = tuple[NDArray[np.float32], NDArray[np.uint32] | None]
+
 #: What a cutout's size may be: pixels along both sides, (rows, columns) in pixels, or angles.
 SizeLike = Any
+
+
+class Quality:
+    """What is known of a cutout's pixels beside their values: read once, when it is first used.
+
+    :param read: returns the uncertainties, and the data quality bits where there are any.
+    """
+
+    def __init__(self, read: Callable[[], QualityArrays]) -> None:
+        self._read = read
+        self._lock = threading.Lock()
+        self._arrays: QualityArrays | None = None
+
+    @property
+    def arrays(self) -> QualityArrays:
+        """The uncertainties and the data quality bits."""
+        with self._lock:
+            if self._arrays is None:
+                self._arrays = self._read()
+            return self._arrays
+
+    def __reduce__(self) -> Any:
+        return Quality, (_Kept(self.arrays),)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Arrays that have been read."""
+
+    arrays: QualityArrays
+
+    def __call__(self) -> QualityArrays:
+        return self.arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +77,10 @@ class Cutout:
 
     `data` and `err` have the shape (rows, columns) and the unit `unit`; where the piece reaches beyond
     the image they are NaN. `dq` holds the data quality bits of a Level 2 exposure and is None for a
-    mosaic. `wcs` maps the cutout's own pixels (x, y) to the sky and back. `corner` is the image's
-    (row, column) of the cutout's first pixel. For an exposure, `conversion_megajanskys` is what 1 DN/s is
-    in MJy/sr. A cutout is picklable and holds no reference to the file that it came from.
+    mosaic. Both are read when one of them is first used; `data` is there already. `wcs` maps the cutout's own
+    pixels (x, y) to the sky and back. `corner` is the image's (row, column) of the cutout's first pixel. For an
+    exposure, `conversion_megajanskys` is what 1 DN/s is in MJy/sr. A cutout is picklable, and what is pickled is
+    whole.
     """
 
     name: str
@@ -49,12 +89,21 @@ class Cutout:
     start: datetime
     exposure_time: float
     data: NDArray[np.float32]
-    err: NDArray[np.float32]
-    dq: NDArray[np.uint32] | None
     wcs: WCS
     corner: tuple[int, int]
     unit: u.UnitBase
     conversion_megajanskys: float | None
+    quality: Quality = field(repr=False)
+
+    @property
+    def err(self) -> NDArray[np.float32]:
+        """The pixels' uncertainties, in the unit of `data`."""
+        return self.quality.arrays[0]
+
+    @property
+    def dq(self) -> NDArray[np.uint32] | None:
+        """The pixels' data quality bits; None for a mosaic."""
+        return self.quality.arrays[1]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -75,13 +124,14 @@ class Cutout:
         return f"<Cutout of {self.name}: {rows} x {columns} pixels, {self.filter}>"
 
 
-def cut(model: Any, record: ExposureRecord, position: SkyCoord, size: SizeLike) -> Cutout:
+def cut(model: Any, record: ExposureRecord, position: SkyCoord, size: SizeLike, *, whole: bool = False) -> Cutout:
     """Cut a piece out of a Roman data model.
 
     :param model: an ImageModel or a MosaicModel.
     :param record: what the archive's index says of it.
     :param position: what the piece is centred on, to the nearest pixel.
     :param size: a number of pixels, or an astropy angle, for both sides; or a pair (rows, columns).
+    :param whole: whether uncertainties and data quality are read at once with the pixels, since they will be used.
     :raises NotCoveredError: where the image does not cover the position.
     :raises ValueError: for a size that cannot be understood or is far larger than the image.
     """
@@ -96,7 +146,7 @@ def cut(model: Any, record: ExposureRecord, position: SkyCoord, size: SizeLike) 
             f"The image {record.name} does not cover the position {position.to_string('decimal')}. "
             "`archive.exposures(position=…)` finds the images that do."
         )
-    height, width = _pixels(size, wcs, x, y)
+    height, width = as_pixels(size, pixel_scale(wcs, x, y))
     if max(height, width) > LARGEST * max(rows, columns):
         raise ValueError(
             f"A cutout of {height} x {width} pixels is far larger than the image, which has {rows} x {columns}. "
@@ -105,19 +155,25 @@ def cut(model: Any, record: ExposureRecord, position: SkyCoord, size: SizeLike) 
     top, left = round(y) - height // 2, round(x) - width // 2
     window = _Window(top, left, height, width, (rows, columns))
     dq = getattr(model, "dq", None)
+    others = [model.err] if dq is None else [model.err, dq]
+
+    def known(pieces: list[Any]) -> QualityArrays:
+        err = window.fill(pieces[0], np.float32, np.nan)
+        return err, None if dq is None else window.fill(pieces[1], np.uint32, DO_NOT_USE)
+
+    pixels, *rest = _read([model.data, *(others if whole else [])], window.inside)
     return Cutout(
         name=record.name,
         filter=record.optical_element,
         detector=record.detector,
         start=record.start,
         exposure_time=record.exposure_time,
-        data=window.take(model.data, np.float32, np.nan),
-        err=window.take(model.err, np.float32, np.nan),
-        dq=None if dq is None else window.take(dq, np.uint32, DO_NOT_USE),
+        data=window.fill(pixels, np.float32, np.nan),
         wcs=shifted(wcs, left, top, (height, width)),
         corner=(top, left),
         unit=_unit(model, record),
         conversion_megajanskys=_conversion(model),
+        quality=Quality(_Kept(known(rest)) if whole else lambda: known(_read(others, window.inside))),
     )
 
 
@@ -142,26 +198,39 @@ class _Window:
     width: int
     image: tuple[int, int]
 
-    def take(self, array: Any, dtype: type[np.generic], outside: Any) -> NDArray[Any]:
-        """Return a copy of the rectangle of an array, filled with `outside` beyond the image."""
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """The part of the image that the rectangle covers."""
         rows, columns = self.image
-        piece = np.full((self.height, self.width), outside, dtype)
-        first_row, first_column = max(self.top, 0), max(self.left, 0)
-        last_row, last_column = min(self.top + self.height, rows), min(self.left + self.width, columns)
-        piece[first_row - self.top : last_row - self.top, first_column - self.left : last_column - self.left] = (
-            array[first_row:last_row, first_column:last_column]
+        return (
+            slice(max(self.top, 0), min(self.top + self.height, rows)),
+            slice(max(self.left, 0), min(self.left + self.width, columns)),
         )
+
+    def fill(self, pixels: Any, dtype: type[np.generic], outside: Any) -> NDArray[Any]:
+        """Return the rectangle with the pixels that are inside the image, and `outside` beyond it."""
+        piece = np.full((self.height, self.width), outside, dtype)
+        rows, columns = self.inside
+        piece[
+            rows.start - self.top : rows.stop - self.top, columns.start - self.left : columns.stop - self.left
+        ] = pixels
         return piece
 
 
-def _pixels(size: SizeLike, wcs: WCS, x: float, y: float) -> tuple[int, int]:
-    """Return a size as (rows, columns) in pixels."""
+def _read(arrays: list[Any], part: tuple[slice, slice]) -> list[Any]:
+    """Return the same part of each array, in one round of requests where they lie in the storage."""
+    if all(isinstance(array, LazyArray) for array in arrays):
+        return read_together(arrays, part, keep=False)
+    return [np.asarray(array[part]) for array in arrays]
+
+
+def as_pixels(size: SizeLike, scale: u.Quantity) -> tuple[int, int]:
+    """Return a size as (rows, columns) in pixels whose side is the angle `scale`; raises ValueError."""
     try:
         alone = isinstance(size, (int, float, str)) or getattr(size, "ndim", 1) == 0
         pair = (size, size) if alone else tuple(size)
         if len(pair) != 2:
             raise TypeError
-        scale = _scale(wcs, x, y)
         sides = [
             round(float((side / scale).to_value(u.one))) if isinstance(side, u.Quantity) else side for side in pair
         ]
@@ -176,7 +245,7 @@ def _pixels(size: SizeLike, wcs: WCS, x: float, y: float) -> tuple[int, int]:
     return rows, columns
 
 
-def _scale(wcs: WCS, x: float, y: float) -> u.Quantity:
+def pixel_scale(wcs: WCS, x: float, y: float) -> u.Quantity:
     """Return the mean side of the pixel at a place in the image, as an angle."""
     corners = [
         vector_of(SkyCoord(*wcs(x + dx, y + dy, with_bounding_box=False), unit="deg"))

@@ -23,6 +23,10 @@ class ArchiveUnavailableError(RomanHubError):
     """The archive's storage did not answer, refused a read, or holds something unreadable."""
 
 
+class ScratchRefusedError(RomanHubError):
+    """A scratch space was not made, extended or reached; the message says why."""
+
+
 class NotInArchiveError(RomanHubError, LookupError):
     """The archive has no file of that name."""
 
@@ -33,3 +37,7 @@ class NotCoveredError(RomanHubError, ValueError):
 
 class ClusterRefusedError(RomanHubError):
     """No Dask cluster was started; the message says why."""
+
+
+class ClusterEndedError(RomanHubError):
+    """The Dask cluster has ended; the message says why."""

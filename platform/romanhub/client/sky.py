@@ -116,8 +116,8 @@ class Footprint:
             return False
         if self.distance_to_edge(point) <= EDGE:
             return True
-        x, y = self._project(self.vertices)
-        [px], [py] = self._project(point[np.newaxis])
+        x, y = self.project(self.vertices)
+        [px], [py] = self.project(point[np.newaxis])
         next_x, next_y = np.roll(x, -1), np.roll(y, -1)
         crosses = (y > py) != (next_y > py)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -143,7 +143,7 @@ class Footprint:
         ends = np.minimum(separation(start, point), separation(stop, point))
         return float(np.where(between & (length > 0), across, ends).min())
 
-    def _project(self, points: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def project(self, points: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the gnomonic projection about the centre of points in its hemisphere, shape (n, 3)."""
         axis = np.eye(3)[int(np.argmin(np.abs(self.center)))]
         east = np.cross(self.center, axis)

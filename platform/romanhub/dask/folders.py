@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 from dask_gateway_server.backends.local import LocalBackend
 
+from romanhub.dask.tokens import VARIABLE, ClusterTokens, keep_token, kept_token
 from romanhub.local.system_users import SystemUsers, become
 
 #: The folder of a cluster that its owner may write.
@@ -20,6 +21,20 @@ class OwnFolders(LocalBackend):  # type: ignore[misc]
 
     #: Who is which system user; set up before the first cluster.
     _users: SystemUsers
+
+    async def do_start_cluster(self, cluster: Any) -> AsyncIterator[dict[str, Any]]:
+        """Start a cluster's scheduler; before anything runs, its folder has a token for the broker."""
+        async for state in super().do_start_cluster(cluster):
+            if "pid" not in state and (tokens := ClusterTokens.from_environment()) is not None:
+                keep_token(state["workdir"], await tokens.make(cluster.username, cluster.name))
+            yield state
+
+    def cleanup_working_directory(self, workdir: str) -> None:
+        """Have the hub forget the cluster's token, and remove the cluster's folder."""
+        token, tokens = kept_token(workdir), ClusterTokens.from_environment()
+        if token is not None and tokens is not None:
+            self.task_pool.spawn(tokens.take_back(token))
+        super().cleanup_working_directory(workdir)
 
     def make_preexec_fn(self, cluster: Any) -> Callable[[], None]:
         """Run the cluster's processes as its owner's system user, in the one folder that is theirs."""
@@ -58,6 +73,8 @@ class OwnFolders(LocalBackend):  # type: ignore[misc]
         system = self._users.lookup(cluster.username)
         env["HOME"] = str(self._users.home(cluster.username))
         env["USER"] = system.name if system else cluster.username
+        if (token := kept_token(cluster.state["workdir"])) is not None:
+            env[VARIABLE] = token.value
         # What does not fit into memory is not for a folder that everybody can write.
         env["DASK_TEMPORARY_DIRECTORY"] = str(Path(cluster.state["workdir"]) / WORK)
         return env

@@ -1,19 +1,15 @@
-"""Which accounts a person's clusters may draw on, and what they are entitled to there."""
+"""Which accounts a person's clusters may draw on, and why the last ones ended there."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from hubquota.models.entitlement import Entitlement
 from hubquota.models.kinds import SERVER, WORKER
 from hubquota.models.ledger import Refused
-from hubquota.models.money import format_credits
 from hubquota.models.tiers import Tiers
-from hubquota.models.words import duration_text, number_text
-from hubquota.services.ledger import MINIMUM_SECONDS, Ledger
-
-#: The kind of a server's lease.
+from hubquota.services.ledger import Ledger
 
 #: Who opens an account and closes a worker's lease, in the journal.
 ACTOR = "dask-gateway"
@@ -23,6 +19,18 @@ NOT_STARTED = "The worker did not start."
 
 #: Why a worker's lease ended where nobody stopped it for a reason.
 ENDED = "The worker has ended."
+
+#: The same of a cluster that never began, and of one that its owner stopped.
+CLUSTER_NOT_STARTED = "The cluster did not start."
+STOPPED = "The cluster was stopped."
+
+#: Why a cluster ended whose scheduler nobody stopped.
+SCHEDULER_ENDED = "The cluster's scheduler ended."
+NO_ANSWER = "The cluster's scheduler did not answer any more."
+
+
+#: Reasons that say of no limit.
+_NO_STOP = (None, ENDED, NOT_STARTED, STOPPED, SCHEDULER_ENDED, NO_ANSWER)
 
 
 @dataclass(frozen=True)
@@ -86,67 +94,11 @@ def payers_for(ledger: Ledger, tiers: Tiers, person: str, groups: Collection[str
     return Payers(found, default)
 
 
-def check_start(
-    ledger: Ledger, tiers: Tiers, payers: Payers, account: object, person: str, running: Sequence[str]
-) -> None:
-    """Check that a person may start a cluster that an account pays for.
-
-    Parameters
-    ----------
-    ledger, tiers
-        The ledger, and what the tiers file says.
-    payers
-        The accounts that the person may draw on.
-    account
-        The one that they chose.
-    person
-        Who asks.
-    running
-        The names of the clusters that this account pays for already.
-
-    Raises
-    ------
-    Refused
-        With the limit that is reached, why the last workers were stopped, and how to ask for more.
-    """
-    entitlement = payers.chosen(account, tiers.ask)
-    name, tier = entitlement.account.name, entitlement.tier
-    own = name == person
-    if len(running) >= tier.dask.clusters:
-        whose = f"Your tier, {tier.title}," if own else f"The tier of {name}, {tier.title},"
-        raise Refused(
-            limit="count",
-            message=f"{whose} allows {number_text(tier.dask.clusters, 'Dask cluster')} at a time and "
-            f"{'you have' if own else 'there are'} {len(running)} ({', '.join(running) or 'none'}). "
-            f"Stop one first. {tiers.ask}",
-        )
-    why = last_stop(ledger, name, person)
-    available, needed = ledger.balance(name).available, tier.dask.rate * MINIMUM_SECONDS
-    if available <= 0 or available < needed:
-        whose = "Your balance" if own else f"The balance of {name}"
-        left = (
-            "is used up"
-            if available <= 0
-            else f"is {format_credits(available)} credits, which does not pay for a worker's first "
-            f"{duration_text(MINIMUM_SECONDS)}"
-        )
-        text = f"{whose} {left}, so no Dask cluster can start."
-        raise Refused(limit="budget", message=" ".join(filter(None, (text, why, tiers.ask))))
-    for use in ledger.member_use(name):
-        if use.member == person and use.left is not None and use.left < needed:
-            text = (
-                f"Your cap on {name} leaves {format_credits(max(0, use.left))} credits, so no Dask cluster can "
-                "start on it."
-            )
-            more = "A PI of the project or an administrator can raise it."
-            raise Refused(limit="cap", message=" ".join(filter(None, (text, why, more))))
-
-
 def last_stop(ledger: Ledger, account: str, person: str) -> str:
     """Why a person's last workers on an account were stopped, as a sentence; nothing where they just ended."""
     for lease in ledger.statement(account, limit=20).ended:
         if lease.kind == WORKER and lease.person == person:
-            if lease.reason in (None, ENDED, NOT_STARTED) or lease.ended_at is None:
+            if lease.reason in _NO_STOP or lease.ended_at is None:
                 return ""
             return f"Your last workers were stopped on {lease.ended_at:%Y-%m-%d at %H:%M} UTC: {lease.reason}"
     return ""

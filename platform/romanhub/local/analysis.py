@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import hashlib
 import os
 import shutil
 import sys
@@ -11,13 +12,14 @@ from pathlib import Path
 import hubquota
 
 import romanhub
+from romanhub.client.environment import FILE
 from romanhub.local import environments
-from romanhub.local.environments import Environment
+from romanhub.local.environments import STAMP, Environment
 from romanhub.local.layout import State, deployment
 from romanhub.local.screen import Screen
 
 #: What the notebook's side of the package needs; the hub's side stays out of users' environments.
-CLIENT = ("__init__.py", "py.typed", "client", "models")
+CLIENT = ("__init__.py", "py.typed", "asdf_blocks", "client", "models")
 
 #: What tells the Jupyter server that a kernel which computes in silence is active.
 ACTIVITY = ("__init__.py", "activity.py")
@@ -60,6 +62,21 @@ def place(environment: Environment) -> None:
     _place_package(packages, Path(hubquota.__file__).parent, ACTIVITY)
     shutil.copytree(deployment() / "images" / "roman" / "share", environment.path / "share", dirs_exist_ok=True)
     shutil.copytree(deployment() / "images" / "roman" / "etc", environment.path / "etc", dirs_exist_ok=True)
+    digest = hashlib.sha256((environment.path / STAMP).read_bytes())
+    for name, content in sorted(_content(packages / "romanhub").items()):
+        digest.update(name.encode() + b"\0" + content + b"\0")
+    (environment.path / FILE).write_text(f"roman-{digest.hexdigest()[:16]}")
+
+
+def identity(environment: Environment) -> str:
+    """What tells the environment from one of another lock, or with another version of the platform's library.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where the environment was never made ready by `place`.
+    """
+    return (environment.path / FILE).read_text()
 
 
 def _place_package(packages: Path, source: Path, names: tuple[str, ...]) -> None:

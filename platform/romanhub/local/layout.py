@@ -72,6 +72,11 @@ class State:
         return self.root / "clusters"
 
     @property
+    def aws_config(self) -> Path:
+        """What AWS's libraries read in users' servers: where keys come from, and where the storage is."""
+        return self.root / "aws.config"
+
+    @property
     def lock(self) -> Path:
         """Held by the running platform and every part of it."""
         return self.root / "lock"

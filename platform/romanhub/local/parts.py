@@ -9,13 +9,26 @@ from pathlib import Path
 
 from romanhub.local.certificates import ensure_certificate
 from romanhub.local.layout import deployment
-from romanhub.local.node_proxy import proxy_command
+from romanhub.local.node_packages import proxy_command, viewer_file
 from romanhub.local.ports import HOST
-from romanhub.local.settings import BUCKET, REGION, Settings
+from romanhub.local.settings import BUCKET, REGION, SCRATCH_BUCKET, Settings
 from romanhub.local.supervisor import Part
 
 #: The order in which the parts end: those that hold users' work first, then those that they lean on.
-STOP_ORDER = ("hub", "watch", "gateway", "portal", "gateway-proxy", "proxy", "archive")
+STOP_ORDER = ("hub", "watch", "gateway", "portal", "search", "broker", "gateway-proxy", "proxy", "archive")
+
+#: The role that short-lived keys have on the local server.
+ROLE = "arn:aws:iam::000000000000:role/romanhub-data"
+
+#: What that role may do; on AWS, its policy needs the same.
+ROLE_ACTIONS = [
+    "s3:GetObject",
+    "s3:ListBucket",
+    "s3:PutObject",
+    "s3:DeleteObject",
+    "s3:AbortMultipartUpload",
+    "s3:ListMultipartUploadParts",
+]
 
 
 def _command(name: str) -> str:
@@ -79,13 +92,61 @@ def portal(settings: Settings) -> Part:
             "JUPYTERHUB_API_URL": settings.hub_api,
             "JUPYTERHUB_API_TOKEN": settings.secrets.portal,
             "JUPYTERHUB_CLIENT_ID": "service-portal",
-            "ROMANHUB_ARCHIVE_ENDPOINT": settings.archive_endpoint,
-            "ROMANHUB_ARCHIVE_BUCKET": BUCKET,
-            "ROMANHUB_ARCHIVE_REGION": REGION,
-            "ROMANHUB_ARCHIVE_ACCESS_KEY": "reader",
-            "ROMANHUB_ARCHIVE_SECRET_KEY": settings.secrets.archive_reader,
+            "ROMANHUB_SEARCH_URL": f"{settings.url}/services/archive/",
+            "ROMANHUB_BROKER_URL": f"{settings.url}/services/broker/",
+            "ROMANHUB_SKY_VIEWER": str(viewer_file(settings.state)),
         },
         ready=f"http://{HOST}:{ports.portal}/services/portal/api/health",
+    )
+
+
+def broker(settings: Settings) -> Part:
+    """Short-lived keys for the storage; a part of its own, because it alone holds the key that assumes roles."""
+    port = settings.ports.broker
+    return Part(
+        name="broker",
+        command=[sys.executable, "-m", "romanhub.broker", "--port", str(port)],
+        environment={
+            **_ledger(settings),
+            **_purge(settings),
+            "JUPYTERHUB_SERVICE_NAME": "broker",
+            "JUPYTERHUB_SERVICE_PREFIX": "/services/broker/",
+            "JUPYTERHUB_BASE_URL": "/",
+            "JUPYTERHUB_API_URL": settings.hub_api,
+            "JUPYTERHUB_API_TOKEN": settings.secrets.broker,
+            "ROMANHUB_DATASETS": str(settings.datasets_file),
+            "ROMANHUB_STORAGE_ENDPOINT": settings.archive_endpoint,
+            "ROMANHUB_STORAGE_REGION": REGION,
+            "ROMANHUB_SCRATCH_BUCKET": SCRATCH_BUCKET,
+            "ROMANHUB_BROKER_ROLE": ROLE,
+            "ROMANHUB_BROKER_ACCESS_KEY": "broker",
+            "ROMANHUB_BROKER_SECRET_KEY": settings.secrets.archive_broker,
+            **({"ROMANHUB_BROKER_SECONDS": given} if (given := os.environ.get("ROMANHUB_BROKER_SECONDS")) else {}),
+        },
+        ready=f"http://{HOST}:{port}/services/broker/api/health",
+    )
+
+
+def search(settings: Settings) -> Part:
+    """Searches of the archive: TAP, SIA, cone search and JSON. It reads the index alone."""
+    port = settings.ports.search
+    given = {name: value for name, value in os.environ.items() if name.startswith("ROMANHUB_SEARCH_")}
+    return Part(
+        name="search",
+        command=[sys.executable, "-m", "romanhub.discovery", "--port", str(port)],
+        environment={
+            **given,
+            "JUPYTERHUB_SERVICE_NAME": "archive",
+            "JUPYTERHUB_SERVICE_PREFIX": "/services/archive/",
+            "JUPYTERHUB_BASE_URL": "/",
+            "JUPYTERHUB_API_URL": settings.hub_api,
+            "JUPYTERHUB_API_TOKEN": settings.secrets.search,
+            "ROMANHUB_DATASETS": str(settings.datasets_file),
+            "ROMANHUB_SEARCH_URL": settings.search_url,
+            "ROMANHUB_SEARCH_FOLDER": str(settings.index),
+            "ROMANHUB_SEARCH_JOBS": str(settings.state.private / "searches"),
+        },
+        ready=f"http://{HOST}:{port}/services/archive/api/health",
     )
 
 
@@ -141,6 +202,7 @@ def archive(settings: Settings) -> Part:
             f"-filer.localSocket={state.private / 'filer.sock'}",
             f"-s3.localSocket={state.private / 's3.sock'}",
             *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={write_identities(settings)}"),
+            f"-s3.iam.config={write_roles(settings)}",
         ],
         # The S3 server is the one way in. Without these keys and certificates, and with the master's own HTTP,
         # anybody on the machine could read and delete past it.
@@ -169,17 +231,66 @@ def _mutual_tls(settings: Settings) -> dict[str, str]:
 
 
 def write_identities(settings: Settings) -> Path:
-    """Write who may do what with the archive, as the server reads it; returns the file."""
+    """Write who has a key that lasts, as the server reads it; returns the file. No notebook ever sees one."""
     identities = {
         "identities": [
             _identity("operator", settings.secrets.archive_operator, ["Admin", "Read", "Write", "List"]),
-            _identity("reader", settings.secrets.archive_reader, [f"Read:{BUCKET}", f"List:{BUCKET}"]),
+            # It may do nothing itself: only assume the role.
+            _identity("broker", settings.secrets.archive_broker, []),
         ]
     }
-    path = settings.state.private / "archive.json"
+    return _write_private(settings.state.private / "archive.json", identities)
+
+
+def write_roles(settings: Settings) -> Path:
+    """Write the role that short-lived keys have, and who may assume it; returns the file.
+
+    The role may do what any session policy of the broker's says; each key has such a policy, which narrows it.
+    """
+    everywhere = [f"arn:aws:s3:::{bucket}{end}" for bucket in (BUCKET, SCRATCH_BUCKET) for end in ("", "/*")]
+    roles = {
+        "sts": {
+            "tokenDuration": "1h",
+            "maxSessionLength": "1h",
+            "issuer": "romanhub",
+            "signingKey": settings.secrets.archive_signing,
+        },
+        "roles": [
+            {
+                "roleName": ROLE.rpartition("/")[2],
+                "roleArn": ROLE,
+                "trustPolicy": {
+                    "Version": "2012-10-17",
+                    "Statement": [
+                        {
+                            "Effect": "Allow",
+                            "Principal": {"AWS": [f"{ROLE.partition(':role/')[0]}:user/broker"]},
+                            "Action": ["sts:AssumeRole"],
+                        }
+                    ],
+                },
+                "attachedPolicies": ["storage"],
+            }
+        ],
+        "policies": [
+            {
+                "name": "storage",
+                "document": {
+                    "Version": "2012-10-17",
+                    "Statement": [{"Effect": "Allow", "Action": ROLE_ACTIONS, "Resource": everywhere}],
+                },
+            }
+        ],
+        "policy": {"defaultEffect": "Deny", "storeType": "memory"},
+        "providers": [],
+    }
+    return _write_private(settings.state.private / "archive-roles.json", roles)
+
+
+def _write_private(path: Path, content: object) -> Path:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        json.dump(identities, file, indent=2)
+        json.dump(content, file, indent=2)
     return path
 
 

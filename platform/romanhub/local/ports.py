@@ -24,6 +24,8 @@ class Ports(BaseModel):
     proxy_api: int = Field(description="Where the hub tells the proxy its routes.")
     hub: int = Field(description="The hub itself, behind the proxy.")
     portal: int = Field(description="The portal, behind the proxy.")
+    broker: int = Field(description="The credential broker, behind the proxy.")
+    search: int = Field(description="The archive's search service, behind the proxy.")
     gateway: int = Field(description="Dask Gateway's API.")
     gateway_web: int = Field(description="Dask Gateway's proxy: its API and the clusters' dashboards.")
     gateway_scheduler: int = Field(description="Dask Gateway's proxy for connections to schedulers.")

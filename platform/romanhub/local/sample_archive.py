@@ -11,8 +11,15 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from romanhub.local.environments import SetupError
-from romanhub.local.settings import BUCKET, REGION, Settings
-from romanhub.models.archive import INDEX_KEY, ArchiveIndex, CatalogRecord, ExposureRecord
+from romanhub.local.settings import BUCKET, REGION, SCRATCH_BUCKET, Settings
+from romanhub.models.archive import (
+    FILE_INDEX_ENDING,
+    INDEX_KEY,
+    ArchiveIndex,
+    CatalogRecord,
+    ExposureRecord,
+    HatsFile,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -55,19 +62,26 @@ def publish(folder: Path, client: S3Client, *, progress: Callable[[int, int], No
         Where the server refuses or its disk is full.
     """
     index = ArchiveIndex.model_validate_json((folder / INDEX_KEY).read_bytes())
-    records: list[ExposureRecord | CatalogRecord] = [*index.exposures, *index.catalogs]
+    records: list[ExposureRecord | CatalogRecord | HatsFile] = [*index.exposures, *index.catalogs]
+    records += [file for catalog in index.hats for file in catalog.files]
     wanted = {record.key: record for record in records}
     total = sum(record.size for record in wanted.values())
     sent = done = 0
     try:
-        if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
-            client.create_bucket(Bucket=BUCKET)
+        there_are = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+        for bucket in (BUCKET, SCRATCH_BUCKET):
+            if bucket not in there_are:
+                client.create_bucket(Bucket=bucket)
         there = _checksums(client)
         for key, record in wanted.items():
             if there.get(key) != record.sha256:
                 with (folder / key).open("rb") as file:
                     client.put_object(Bucket=BUCKET, Key=key, Body=file, Metadata={"sha256": record.sha256})
                 sent += 1
+                # Where an image has an index of its file, it is of that very file.
+                beside = folder / (key + FILE_INDEX_ENDING)
+                if beside.exists():
+                    client.put_object(Bucket=BUCKET, Key=key + FILE_INDEX_ENDING, Body=beside.read_bytes())
             done += record.size
             progress(done, total)
         if sent or INDEX_KEY not in there:

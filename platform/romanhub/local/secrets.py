@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import secrets
 from pathlib import Path
@@ -18,6 +19,10 @@ def _fernet_key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
+def _signing_key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
 class Secrets(BaseModel):
     """Every secret that the parts share with each other; no user ever sees one."""
 
@@ -28,6 +33,8 @@ class Secrets(BaseModel):
     proxy: str = Field(default_factory=_token, description="Lets the hub change the proxy's routes.")
     portal: str = Field(default_factory=_token, description="The portal's token at the hub.")
     gateway: str = Field(default_factory=_token, description="Dask Gateway's token at the hub.")
+    broker: str = Field(default_factory=_token, description="The broker's token at the hub.")
+    search: str = Field(default_factory=_token, description="The search service's token at the hub.")
     watch: str = Field(default_factory=_token, description="The watch's token at the hub.")
     probe: str = Field(default_factory=_token, description="The robot prober's token at the hub.")
     gateway_proxy: str = Field(default_factory=_token, description="Lets the gateway change its proxy's routes.")
@@ -35,7 +42,8 @@ class Secrets(BaseModel):
         default_factory=_fernet_key, description="Encrypts the clusters' credentials at rest ."
     )
     archive_operator: str = Field(default_factory=_token, description="Writes the archive.")
-    archive_reader: str = Field(default_factory=_token, description="Reads the archive.")
+    archive_broker: str = Field(default_factory=_token, description="Assumes the role that short-lived keys have.")
+    archive_signing: str = Field(default_factory=_signing_key, description="Signs short-lived keys.")
     archive_internal: str = Field(default_factory=_token, description="Between the archive server's own parts.")
 
 
@@ -53,7 +61,8 @@ def load(path: Path) -> Secrets:
 def make(path: Path) -> Secrets:
     """The secrets kept at the path, made where there are none; one that is new is added to the others."""
     before = path.read_text() if path.exists() else "{}"
-    kept = Secrets.model_validate_json(before)
+    # One that no part uses any more is left out.
+    kept = Secrets.model_validate({k: v for k, v in json.loads(before).items() if k in Secrets.model_fields})
     after = kept.model_dump_json(indent=2)
     if after != before:
         temporary = path.with_suffix(".new")

@@ -17,6 +17,9 @@ from romanhub.local.system_users import SystemUsers, can_separate
 BUCKET = "roman-archive"
 REGION = "us-east-1"
 
+#: The bucket that holds people's scratch.
+SCRATCH_BUCKET = "roman-scratch"
+
 #: The administrator's account on one machine.
 ADMIN = "admin"
 
@@ -31,15 +34,15 @@ class Settings:
     full: bool = False
 
     @classmethod
-    def load(cls) -> Settings:
-        """The settings of the platform whose folder of state `ROMANHUB_STATE` names.
+    def load(cls, root: Path | None = None) -> Settings:
+        """The settings of the platform in a folder of state: the one that `ROMANHUB_STATE` names if not given.
 
         Raises
         ------
         FileNotFoundError
             Where the platform has never been started there.
         """
-        state = State(default_state())
+        state = State(root or default_state())
         ports = Ports.model_validate_json((state.private / "ports.json").read_text())
         kept = secrets.load(state.private / "secrets.json")
         return cls(state, ports, kept, full=os.environ.get("ROMANHUB_FULL") == "1")
@@ -60,6 +63,16 @@ class Settings:
         return f"http://{HOST}:{self.ports.archive}"
 
     @property
+    def search_url(self) -> str:
+        """The archive's search service, as people reach it."""
+        return f"{self.url}/services/archive/"
+
+    @property
+    def index(self) -> Path:
+        """The folder of the archive's index, which `romanhub archive index` builds for the search service."""
+        return self.state.private / "index"
+
+    @property
     def ledger_url(self) -> str:
         """The ledger's database."""
         return f"sqlite:///{self.state.private / 'ledger.sqlite'}"
@@ -69,6 +82,12 @@ class Settings:
         """The tiers file: the deployment's own, or the one that `ROMANHUB_TIERS` names."""
         given = os.environ.get("ROMANHUB_TIERS")
         return Path(given) if given else deployment() / "hub_config" / "tiers.yaml"
+
+    @property
+    def datasets_file(self) -> Path:
+        """The file of data sets: the deployment's own, or the one that `ROMANHUB_DATASETS` names."""
+        given = os.environ.get("ROMANHUB_DATASETS")
+        return Path(given) if given else deployment() / "hub_config" / "datasets.yaml"
 
     @property
     def notices_file(self) -> Path | None:

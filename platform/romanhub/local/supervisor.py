@@ -30,6 +30,9 @@ RESTARTS, RESTART_WINDOW = 5, 60.0
 #: How often the ends of orphans are noted, in seconds.
 REAP_PERIOD = 1.0
 
+#: How often to look for what is left at the end, at most.
+LOOKS = 20
+
 #: Linux's prctl options (linux/prctl.h).
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -221,14 +224,22 @@ async def _end(part: Part, process: asyncio.subprocess.Process) -> None:
 
 
 def _end_descendants() -> None:
-    """End every process that any part started and that is still there."""
-    left = psutil.Process().children(recursive=True)
-    for process in left:
-        _signal(process, signal.SIGTERM)
-    _, stubborn = psutil.wait_procs(left, timeout=5)
-    for process in stubborn:
-        _signal(process, signal.SIGKILL)
-    psutil.wait_procs(stubborn, timeout=5)
+    """End every process that any part started and that is still there.
+
+    What loses its parent meanwhile comes to this process, and so is found by another look: the first one misses
+    what a process had started that ended while it looked.
+    """
+    me = psutil.Process()
+    for _ in range(LOOKS):
+        left = me.children(recursive=True)
+        if not left:
+            return
+        for process in left:
+            _signal(process, signal.SIGTERM)
+        _, stubborn = psutil.wait_procs(left, timeout=5)
+        for process in stubborn:
+            _signal(process, signal.SIGKILL)
+        psutil.wait_procs(stubborn, timeout=5)
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:

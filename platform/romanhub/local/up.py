@@ -19,14 +19,17 @@ from hubquota.storage.migrate import migrate
 
 from romanhub.local import parts, ports, sample_archive, secrets
 from romanhub.local.analysis import ensure_roman, place
+from romanhub.local.archive_index import index
+from romanhub.local.aws import write_aws_config
 from romanhub.local.environments import SetupError, others_can_reach
 from romanhub.local.layout import State
 from romanhub.local.lock import alone
-from romanhub.local.node_proxy import ensure_proxy
+from romanhub.local.node_packages import ensure_proxy, ensure_viewer
 from romanhub.local.screen import Screen
-from romanhub.local.settings import ADMIN, Settings
+from romanhub.local.settings import ADMIN, REGION, Settings
 from romanhub.local.supervisor import Supervisor
 from romanhub.local.system_users import can_separate
+from romanhub.services.datasetsfile import DatasetsFileError, load_datasets
 from romanhub.sign_in.local_accounts import first_password
 from romanhub.sign_in.oidc import discover
 from romanhub.sign_in.settings import load_sign_in
@@ -57,7 +60,7 @@ def up(state: State, *, port: int, full: bool, archive: Path, screen: Screen) ->
     os.environ["ROMANHUB_STATE"] = str(state.root)
     os.environ["ROMANHUB_FULL"] = "1" if full else "0"
     # The parts run in another folder, where a relative path would name another file.
-    for name in ("ROMANHUB_TIERS", "ROMANHUB_SIGN_IN", "ROMANHUB_NOTICES", "ROMANHUB_PURGE"):
+    for name in ("ROMANHUB_TIERS", "ROMANHUB_DATASETS", "ROMANHUB_SIGN_IN", "ROMANHUB_NOTICES", "ROMANHUB_PURGE"):
         if given := os.environ.get(name):
             os.environ[name] = str(Path(given).resolve())
     try:
@@ -95,6 +98,7 @@ def _prepare(state: State, *, port: int, full: bool, screen: Screen) -> Settings
     settings = Settings(state, chosen, kept, full=full)
     try:
         load_tiers(settings.tiers_file)
+        load_datasets(settings.datasets_file)
         if settings.notices_file is not None:
             load_settings(settings.notices_file, DeliverySettings)
         if settings.purge_file is not None:
@@ -102,10 +106,13 @@ def _prepare(state: State, *, port: int, full: bool, screen: Screen) -> Settings
         if provider := load_sign_in():
             with httpx.Client(timeout=10) as client:
                 discover(provider, client)
-    except (TiersFileError, SettingsFileError) as error:
+    except (TiersFileError, DatasetsFileError, SettingsFileError) as error:
         raise SetupError(str(error)) from None
     ensure_proxy(state, screen=screen)
-    place(ensure_roman(state, full=full, screen=screen))
+    ensure_viewer(state, screen=screen)
+    roman = ensure_roman(state, full=full, screen=screen)
+    place(roman)
+    write_aws_config(state.aws_config, python=roman.python, endpoint=settings.archive_endpoint, region=REGION)
     with screen.step("Ledger"):
         migrate(make_engine(settings.ledger_url))
     return settings
@@ -159,6 +166,8 @@ async def _start(settings: Settings, folder: Path, supervisor: Supervisor, scree
                 group.create_task(front())
                 group.create_task(gateway())
                 group.create_task(supervisor.start(parts.portal(settings)))
+                group.create_task(supervisor.start(parts.broker(settings)))
+                group.create_task(supervisor.start(parts.search(settings)))
         except ExceptionGroup as failures:
             # The first one that went wrong has ended the others; it is the one to tell.
             raise failures.exceptions[0] from None
@@ -166,6 +175,8 @@ async def _start(settings: Settings, folder: Path, supervisor: Supervisor, scree
     client = sample_archive.connect(settings)
     with screen.bar("Archive: the sample's exposures") as progress:
         await asyncio.to_thread(sample_archive.publish, folder, client, progress=progress)
+    with screen.step("Archive: the index of what there is"):
+        await asyncio.to_thread(index, settings)
 
 
 def _welcome(settings: Settings, screen: Screen, seconds: float) -> None:

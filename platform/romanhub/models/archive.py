@@ -10,6 +10,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 #: The object that holds the index, at the top of the archive's bucket.
 INDEX_KEY = "index.json"
 
+#: What follows an image's key in the key of its file's index (`romanhub.asdf_blocks.sidecar`), where it has one.
+FILE_INDEX_ENDING = ".idx.json.z"
+
 #: The two kinds of image that the archive holds: calibrated exposures of one detector, and mosaics.
 Level = Literal[2, 3]
 
@@ -57,6 +60,27 @@ class CatalogRecord(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="The object's SHA-256 checksum.")
 
 
+class HatsFile(BaseModel):
+    """One file of a catalogue in the HATS layout."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: str = Field(description="The object's key in the archive's bucket.")
+    size: int = Field(ge=0, description="The object's size in bytes.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="The object's SHA-256 checksum.")
+
+
+class HatsRecord(BaseModel):
+    """One catalogue in the HATS layout: Parquet files by place on the sky, with a margin cache."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9_\-]+$", description="The name of the data set that it is.")
+    key: str = Field(pattern=r"/$", description="What its objects' keys begin with; it ends in a slash.")
+    rows: int = Field(ge=0, description="How many rows it has.")
+    files: tuple[HatsFile, ...] = Field(min_length=1, description="Its objects.")
+
+
 class ArchiveIndex(BaseModel):
     """Everything that the archive holds, as its index lists it."""
 
@@ -66,3 +90,4 @@ class ArchiveIndex(BaseModel):
     made_by: str = Field(description="The command line that made the archive.")
     exposures: tuple[ExposureRecord, ...] = Field(description="Level 2 exposures and Level 3 mosaics.")
     catalogs: tuple[CatalogRecord, ...] = Field(description="Source catalogues.")
+    hats: tuple[HatsRecord, ...] = Field(default=(), description="Catalogues in the HATS layout.")

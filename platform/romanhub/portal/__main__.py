@@ -18,6 +18,7 @@ from hubquota.services.tiersfile import TiersFile, TiersFileError
 from hubquota.storage.engine import make_engine
 
 from romanhub.portal.app import create_app
+from romanhub.portal.archivedoors import archive_doors
 from romanhub.portal.hub import HubClient
 from romanhub.portal.settings import PortalSettings, SettingsError
 
@@ -29,8 +30,7 @@ def main(host: str, port: int) -> None:
     """Run the portal of a RomanHub platform, a service behind its hub.
 
     It reads its settings from the environment: the hub's usual variables for a service, HUBQUOTA_DATABASE_URL,
-    HUBQUOTA_TIERS, where something is purged HUBQUOTA_PURGE, and where there is an archive,
-    ROMANHUB_ARCHIVE_ENDPOINT, _BUCKET, _ACCESS_KEY and _SECRET_KEY.
+    HUBQUOTA_TIERS, and where something is purged HUBQUOTA_PURGE.
     """
     try:
         settings = PortalSettings.from_environment(os.environ)
@@ -64,6 +64,7 @@ async def _serve(settings: PortalSettings, tiers: TiersFile, host: str, port: in
             tiers=tiers,
             hub=HubClient(settings.hub, http),
             clock=lambda: datetime.now(UTC),
+            archive=archive_doors(settings, http),
         )
         server = uvicorn.Server(
             uvicorn.Config(app, host=host, port=port, server_header=False, timeout_graceful_shutdown=5)

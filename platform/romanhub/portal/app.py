@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 from fastapi import FastAPI
 from hubquota.services.ledger import Ledger
@@ -14,7 +15,9 @@ from romanhub.portal import api, pages, signin
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
 from romanhub.portal.api.platform import health_routes
+from romanhub.portal.archivedoors import NO_ARCHIVE, ArchiveDoors
 from romanhub.portal.auth import Doorkeeper
+from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
 from romanhub.portal.failures import Failures
 from romanhub.portal.gate import Gate
@@ -22,9 +25,11 @@ from romanhub.portal.headers import SecurityHeaders
 from romanhub.portal.hub import HubClient
 from romanhub.portal.limits import Limits
 from romanhub.portal.mailbox import Mailbox
+from romanhub.portal.pages import archive as archive_page
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.rendering import Pages
+from romanhub.portal.scratching import Scratching
 from romanhub.portal.settings import PortalSettings
 from romanhub.portal.trying import Trying
 
@@ -36,6 +41,7 @@ def create_app(
     tiers: TiersFile,
     hub: HubClient,
     clock: Callable[[], datetime],
+    archive: ArchiveDoors = NO_ARCHIVE,
 ) -> FastAPI:
     """Return the portal.
 
@@ -45,11 +51,12 @@ def create_app(
         tiers: the tiers file.
         hub: answers who is who.
         clock: gives the present time, with its zone.
+        archive: what the search of the archive asks.
     """
     prefix = settings.hub.prefix
     app = FastAPI(
         title="RomanHub portal",
-        description="Accounts, allocations, requests, tiers and the archive of a RomanHub platform. Amounts are "
+        description="Accounts, allocations, requests and tiers of a RomanHub platform. Amounts are "
         "credits as decimal text; times are UTC. Refusals are problem documents (RFC 9457).",
         openapi_tags=api.TAGS,
         # An operation is called like the function that answers it.
@@ -66,17 +73,23 @@ def create_app(
     gate = Gate(doorkeeper, mailbox.unread)
     limits, purging = Limits(desk), Purging(desk, settings.purge_file)
     trying = Trying(desk, seconds=settings.what_if_seconds)
+    clusters, scratching = Clusters(desk), Scratching(desk)
     accounts, reading, acts = Accounts(desk), Reading(desk), Acts(desk)
-    rendered = Pages(settings.hub, gate.ticket)
+    viewer = Path(settings.viewer) if settings.viewer else None
+    rendered = Pages(settings.hub, gate.ticket, viewer if viewer and viewer.is_file() else None)
     app.include_router(signin.routes(settings.hub, doorkeeper))
-    app.include_router(api.routes(gate, desk, accounts, reading, acts, settings.archive), prefix=f"{prefix}api")
+    app.include_router(api.routes(gate, desk, accounts, reading, acts), prefix=f"{prefix}api")
     app.include_router(
-        api.more_routes(gate, desk, reading, mailbox, limits, purging, trying), prefix=f"{prefix}api"
+        api.more_routes(gate, desk, reading, mailbox, limits, purging, trying, clusters, scratching),
+        prefix=f"{prefix}api",
     )
     app.include_router(health_routes(accounts), prefix=f"{prefix}api")
     for part in (
-        pages.more_routes(settings, gate, desk, reading, mailbox, limits, purging, trying, rendered),
+        pages.more_routes(
+            settings, gate, desk, reading, mailbox, limits, purging, trying, clusters, scratching, rendered
+        ),
         pages.routes(settings.hub, gate, desk, accounts, reading, acts, limits, purging, rendered),
+        archive_page.routes(settings.hub, gate, doorkeeper, archive, rendered),
     ):
         app.include_router(part, prefix=prefix.rstrip("/"))
     app.add_middleware(SecurityHeaders)

@@ -41,6 +41,8 @@ SIGN_IN_COOKIE = "romanhub-portal-signin-"
 SIGN_IN_SECONDS = 600
 #: How long a form may be filled in, in seconds: as long as a long day.
 TICKET_SECONDS = 12 * 3600
+#: How long the parts of a page can be fetched, in seconds.
+PASS_SECONDS = 3600
 #: The hub's own session cookie, which changes when the person signs out there.
 _HUB_SESSION_COOKIE = "jupyterhub-session-id"
 
@@ -133,12 +135,46 @@ class Doorkeeper:
         """
         try:
             content = json.loads(self._tickets.decrypt(ticket.encode(), ttl=TICKET_SECONDS))
+            if "pass" in content:  # what fetches a picture fills in no form
+                raise InvalidToken
         except (InvalidToken, UnicodeEncodeError):
             raise NotAllowedError(
                 "This form was opened too long ago, or not here. Nothing was changed. Open the page again and "
                 "fill it in once more."
             ) from None
         return await self._visitor(content["token"], content["session"], acting=True)
+
+    def token(self, request: Request) -> str:
+        """The hub token of whoever sends `request`, to ask other services of the platform with in their name.
+
+        Raises NotSignedInError.
+        """
+        return self._token(request)
+
+    def pass_for(self, request: Request, what: str) -> str:
+        """What opens one thing for whoever reads a page: for parts of it that a browser fetches without a session.
+
+        Raises NotSignedInError.
+        """
+        session = request.cookies.get(_HUB_SESSION_COOKIE, "")
+        content = {"pass": what, "token": self._token(request), "session": session}
+        return self._tickets.encrypt(json.dumps(content).encode()).decode()
+
+    async def passed(self, given: str) -> tuple[str, str]:
+        """What a pass opens, and the token of whom it was given to, who must still be signed in.
+
+        Raises NotAllowedError if it is no pass or too old, NotSignedInError if the session has ended, and
+        HubUnavailableError.
+        """
+        try:
+            content = json.loads(self._tickets.decrypt(given.encode(), ttl=PASS_SECONDS))
+            what, token, session = content["pass"], content["token"], content["session"]
+        except (InvalidToken, UnicodeEncodeError, KeyError):
+            raise NotAllowedError(
+                "This address was made too long ago, or not here. Load its page again."
+            ) from None
+        await self._visitor(token, session, acting=False)
+        return what, token
 
     async def _visitor(self, token: str, session: str, *, acting: bool) -> Visitor:
         if acting:

@@ -14,6 +14,7 @@ from hubquota.services.bulk import Bulk
 from hubquota.services.delivery import Preferences
 from hubquota.services.history import Histories
 from hubquota.services.ledger import Ledger
+from hubquota.services.pastclusters import PastClusters
 from hubquota.services.projects import Projects
 from hubquota.services.purge import PurgeRegister
 from hubquota.services.requests import Requests
@@ -57,6 +58,7 @@ class Desk:
         self.requests = Requests.sharing(ledger)
         self.histories = Histories.sharing(ledger)
         self.projects = Projects.sharing(ledger)
+        self.past_clusters = PastClusters.sharing(ledger)
         self.bulk = Bulk.sharing(ledger)
         self.preferences = Preferences.sharing(ledger)
         self.purges = PurgeRegister.sharing(ledger)

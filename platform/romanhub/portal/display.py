@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from hubquota.models.money import UNITS_PER_CREDIT, format_credits, format_price, price_of
 from hubquota.models.words import bytes_text, number_text
-from hubquota.services.describe import linked
+from hubquota.services.describe import dask_together, linked
 from markupsafe import Markup
 
 from romanhub.portal.chart import thinned
@@ -129,4 +129,5 @@ FILTERS: dict[str, Callable[..., object]] = {
     "counted": number_text,
     "limits": limits_text,
     "last_day": last_day,
+    "dask_together": dask_together,
 }

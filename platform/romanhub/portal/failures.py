@@ -23,6 +23,7 @@ from hubquota.models.ledger import (
 from hubquota.models.purge import PurgeError, UnknownPurgeError
 from hubquota.models.requests import ConflictingRequestError
 from hubquota.models.requests import NotAllowedError as NotTheirsError
+from hubquota.models.scratch import UnknownScratchError
 from hubquota.services.settingsfile import SettingsFileError
 from starlette.exceptions import HTTPException
 
@@ -67,6 +68,7 @@ class Failures:
             UnknownLeaseError,
             UnknownOverrideError,
             UnknownRequestError,
+            UnknownScratchError,
             PurgeError,
             SettingsFileError,
             NotTheirsError,
@@ -193,6 +195,7 @@ def problem_of(error: Exception) -> Problem:
             | UnknownRequestError()
             | UnknownOverrideError()
             | UnknownPurgeError()
+            | UnknownScratchError()
         ):
             return _problem(HTTPStatus.NOT_FOUND, "Not found", str(error))
         case NotTheirsError():

@@ -130,16 +130,6 @@ class TiersModel(Answer):
     tiers: dict[str, Tier] = Field(description="The tiers, by name, smallest first.")
 
 
-class ArchiveModel(Answer):
-    """Where the archive is, and a key that can only read it."""
-
-    endpoint: str = Field(description="The archive's S3 endpoint.")
-    bucket: str = Field(description="The bucket that holds it.")
-    region: str = Field(description="The bucket's region.")
-    access_key: str = Field(description="The access key of a reader of the archive.")
-    secret_key: str = Field(description="Its secret key.")
-
-
 class HealthModel(Answer):
     """Whether the portal can do its work."""
 

@@ -24,12 +24,16 @@ class Item:
 
 ITEMS = (
     Item("account", "", "Your account"),
+    Item("archive", "archive", "Archive"),
+    Item("clusters", "clusters", "Your clusters"),
     Item("requests", "requests", "Your requests"),
+    Item("scratch", "scratch", "Scratch"),
     Item("projects", "projects", "Projects"),
     Item("notices", "notices", "Notices"),
     Item("admin", "admin", "All accounts", auditors=True),
     Item("queue", "admin/requests", "Queue", auditors=True),
     Item("audit", "admin/audit", "Audit", auditors=True),
+    Item("all-clusters", "admin/clusters", "All clusters", auditors=True),
     Item("purge", "admin/purge", "Purge", auditors=True),
     Item("what-if", "admin/what-if", "What if", auditors=True, admins=True),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -17,16 +18,35 @@ from romanhub.portal.navigation import items_for
 from romanhub.portal.settings import HubSettings
 
 #: The files that pages refer to, with their media types.
-STATIC = {"portal.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
+STATIC = {
+    "portal.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    "sky.js": "text/javascript; charset=utf-8",
+}
+
+#: The viewer of the sky, which is not ours: installed beside the portal, from its lock in images/hub/sky.
+VIEWER = "aladin.js"
 
 
 class Pages:
     """Renders the portal's templates; every template can use `hub`, the hub's settings, for its links."""
 
-    def __init__(self, settings: HubSettings, ticket: Callable[[Request], str]) -> None:
+    def __init__(
+        self, settings: HubSettings, ticket: Callable[[Request], str], viewer: Path | None = None
+    ) -> None:
+        """Read the files.
+
+        Args:
+            settings: the hub's settings.
+            ticket: makes what forms carry.
+            viewer: the file of the viewer of the sky, where there is one.
+        """
         self._ticket = ticket
         folder = files("romanhub.portal") / "static"
         self.static = {name: (folder / name).read_bytes() for name in STATIC}
+        if viewer is not None:
+            self.static[VIEWER] = viewer.read_bytes()
+        self._versions = {name: hashlib.sha256(data).hexdigest()[:12] for name, data in self.static.items()}
         self._environment = Environment(
             loader=PackageLoader("romanhub.portal"),
             autoescape=True,
@@ -39,6 +59,8 @@ class Pages:
             hub=settings,
             style_sheet=self._address(settings, "portal.css"),
             icon=self._address(settings, "icon.svg"),
+            sky_script=self._address(settings, "sky.js"),
+            viewer=self._address(settings, VIEWER) if viewer is not None else "",
         )
 
     def page(
@@ -65,7 +87,11 @@ class Pages:
 
     def version(self, name: str) -> str:
         """A word that changes with the content of a static file."""
-        return hashlib.sha256(self.static[name]).hexdigest()[:12]
+        return self._versions[name]
+
+    def media_type(self, name: str) -> str:
+        """The media type of a static file."""
+        return STATIC.get(name, STATIC["sky.js"])
 
     def _address(self, settings: HubSettings, name: str) -> str:
         # The address changes with the content, so that browsers may keep the file for as long as they like.

@@ -88,18 +88,6 @@ class HubSettings(BaseModel):
         return self.prefix + "/".join(quote(part, safe="/@") for part in parts)
 
 
-class ArchiveSettings(BaseModel):
-    """The archive and a key that can only read it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    endpoint: str = Field(pattern=r"^https?://", description="The archive's S3 endpoint.")
-    bucket: str = Field(min_length=1, description="The bucket that holds the archive.")
-    region: str = Field(default="us-east-1", min_length=1, description="The bucket's region.")
-    access_key: str = Field(min_length=1, description="The access key of a reader of the archive.")
-    secret_key: SecretStr = Field(min_length=1, description="Its secret key.")
-
-
 class PortalSettings(BaseModel):
     """Everything that one portal process is told."""
 
@@ -111,7 +99,19 @@ class PortalSettings(BaseModel):
     purge_file: str | None = Field(
         default=None, description="The purge's settings file; None where nothing is purged."
     )
-    archive: ArchiveSettings | None = Field(default=None, description="None where there is no archive.")
+    search_url: str | None = Field(
+        default=None, pattern=r"^https?://", description="The archive's search service; None where there is none."
+    )
+    broker_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="The credential broker, for previews of images; None where there is none.",
+    )
+    viewer: str | None = Field(
+        default=None,
+        description="The file aladin.js of the npm package aladin-lite, which shows the sky; None shows the table "
+        "alone.",
+    )
     ledger_deadline_seconds: float = Field(
         default=10, gt=0, le=60, description="How long a page waits for the ledger, in seconds."
     )
@@ -152,13 +152,11 @@ _PLACES: dict[tuple[str, ...], str] = {
     ("database_url",): "HUBQUOTA_DATABASE_URL",
     ("tiers_file",): "HUBQUOTA_TIERS",
     ("purge_file",): "HUBQUOTA_PURGE",
+    ("search_url",): "ROMANHUB_SEARCH_URL",
+    ("broker_url",): "ROMANHUB_BROKER_URL",
+    ("viewer",): "ROMANHUB_SKY_VIEWER",
     ("what_if_seconds",): "ROMANHUB_PORTAL_WHAT_IF_SECONDS",
     ("ledger_deadline_seconds",): "ROMANHUB_PORTAL_LEDGER_DEADLINE_SECONDS",
-    ("archive", "endpoint"): "ROMANHUB_ARCHIVE_ENDPOINT",
-    ("archive", "bucket"): "ROMANHUB_ARCHIVE_BUCKET",
-    ("archive", "region"): "ROMANHUB_ARCHIVE_REGION",
-    ("archive", "access_key"): "ROMANHUB_ARCHIVE_ACCESS_KEY",
-    ("archive", "secret_key"): "ROMANHUB_ARCHIVE_SECRET_KEY",
 }
 
 

@@ -11,7 +11,15 @@ from typing import Self
 
 import click
 
-from romanhub.sample.make import ArchiveInTheWayError, Compression, Settings, file_keys, make_archive
+from romanhub.models.archive import INDEX_KEY
+from romanhub.sample.make import (
+    ArchiveInTheWayError,
+    Compression,
+    Settings,
+    file_keys,
+    make_archive,
+    remake_catalogs,
+)
 from romanhub.sample.plan import DETECTOR_PIXELS, MIN_PIXELS, sample_plan
 
 #: What the simulation needs beyond what reading the archive needs.
@@ -132,6 +140,26 @@ def make(output: Path, size: int, seed: int, jobs: int, rounded: bool, compressi
         f"The archive holds {len(index.exposures)} images and {len(index.catalogs)} catalogues, "
         f"{total_bytes / 1e6:.1f} MB."
     )
+
+
+@main.command()
+@click.option(
+    "--archive",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="The directory of a finished sample archive.",
+)
+def catalogs(archive: Path) -> None:
+    """Make an archive's HATS catalogues anew from its images, which stay as they are.
+
+    The core analysis environment is enough for it.
+    """
+    if not (archive / INDEX_KEY).exists():
+        raise click.ClickException("The directory holds no finished sample archive.")
+    for record in remake_catalogs(archive).hats:
+        size = sum(file.size for file in record.files)
+        click.echo(f"{record.name}: {record.rows} rows, {len(record.files)} files, {size / 1e3:.0f} kB.")
 
 
 if __name__ == "__main__":

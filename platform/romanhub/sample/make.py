@@ -14,11 +14,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from romanhub.asdf_blocks.indexing import write_index
 from romanhub.models.archive import INDEX_KEY, ArchiveIndex
 from romanhub.sample.catalog import find_sources, write_catalog
 from romanhub.sample.files import write_whole
 from romanhub.sample.index import catalog_record, image_record
 from romanhub.sample.mosaic import make_mosaic
+from romanhub.sample.partitioned import make_catalogs
 from romanhub.sample.plan import Exposure, SamplePlan, Scene, sample_plan
 from romanhub.sample.references import work_offline
 from romanhub.sample.rounding import round_model
@@ -77,6 +79,8 @@ def _save(model: Any, path: Path, settings: Settings) -> None:
     if settings.rounded:
         round_model(model)
     write_whole(path, lambda half: model.save(half, all_array_compression=settings.compression))
+    # So that notebooks find their way in the file without looking for it.
+    write_index(path)
 
 
 def make_exposure(plan: SamplePlan, exposure: Exposure, root: Path, settings: Settings) -> str:
@@ -167,8 +171,24 @@ def make_archive(
             for key in pool.submit(make_coadd, plan, root, settings).result():
                 report(key)
     index = describe(plan, root, settings, made=now())
+    if plan.mosaic is not None:
+        index = index.model_copy(update={"hats": make_catalogs(plan, root, index)})
     write_whole(root / INDEX_KEY, lambda half: _write_index(index, half))
     (root / UNFINISHED).unlink()
+    return index
+
+
+def remake_catalogs(root: Path) -> ArchiveIndex:
+    """Make the HATS catalogues of a finished sample archive anew from its images; return its index.
+
+    Raises FileNotFoundError where `root` holds no index.
+    """
+    _quiet()
+    index = ArchiveIndex.model_validate_json((root / INDEX_KEY).read_bytes())
+    words = index.made_by.split()
+    plan = sample_plan(size=int(words[words.index("--size") + 1]), seed=int(words[words.index("--seed") + 1]))
+    index = index.model_copy(update={"hats": make_catalogs(plan, root, index)})
+    write_whole(root / INDEX_KEY, lambda half: _write_index(index, half))
     return index
 
 

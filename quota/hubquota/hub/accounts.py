@@ -8,6 +8,7 @@ from typing import Any
 from hubquota.models.ledger import Account
 from hubquota.models.tiers import Tiers
 from hubquota.services.ledger import Ledger
+from hubquota.services.opening import first_allocation
 
 
 def open_first_account(
@@ -34,12 +35,7 @@ def open_account_of(ledger: Ledger, tiers: Tiers, name: str, tier: str, *, actor
         Refused: the name is a project's.
         KeyError: there is no such tier.
     """
-    opened = tiers.tiers[tier]
+    first = first_allocation(tiers, tier)
     return ledger.open_account(
-        name,
-        tier,
-        opened.budget_units,
-        actor=actor,
-        term_days=opened.term_days,
-        renewable=opened.renewable,
+        name, tier, first.units, actor=actor, term_days=first.term_days, renewable=first.renewable
     )

@@ -48,6 +48,8 @@ class AllowanceDesk:
         self._tiers_path = tiers_path
         self._pause = pause
         self._poster: asyncio.Task[None] | None = None
+        # On nearly every hub nothing was ever allowed; then no start has to look for it on the disk.
+        self._used = file.path.exists()
 
     async def allow(self, tiers: Tiers, *, person: str, key: str, tier: str, size: Size) -> Allowed | None:
         """Allow a start without the ledger. Return None where a tier has no allowance.
@@ -58,7 +60,7 @@ class AllowanceDesk:
         limits = tiers.allowance(tier)
         if limits is None:
             return None
-        now = self._desk.now()
+        now, self._used = self._desk.now(), True
         try:
             allowed = await asyncio.to_thread(
                 self._file.allow,
@@ -93,7 +95,7 @@ class AllowanceDesk:
 
     async def running(self, key: str) -> Allowed | None:
         """Return what runs under a key and the ledger does not know of; None if there is no such thing."""
-        found = await asyncio.to_thread(self._file.waiting, key=key)
+        found = await asyncio.to_thread(self._file.waiting, key=key) if self._used else []
         if found:
             self.wake()
         return found[-1] if found else None
@@ -108,6 +110,8 @@ class AllowanceDesk:
             LedgerDownError: the ledger still does not answer.
         """
         done = True
+        if not self._used:
+            return done
         for allowed in await asyncio.to_thread(self._file.waiting, person=person):
             if allowed.started_at is None:
                 done = await self._forget(allowed) and done
@@ -133,7 +137,7 @@ class AllowanceDesk:
 
     def wake(self) -> None:
         """Begin to post, if there may be something to."""
-        if self._file.path.exists() and (self._poster is None or self._poster.done()):
+        if self._used and (self._poster is None or self._poster.done()):
             self._poster = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:

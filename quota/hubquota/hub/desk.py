@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import cache
 from typing import TypeVar
@@ -20,9 +20,12 @@ from typing import TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from hubquota.hub import metrics
-from hubquota.models.ledger import Lease
+from hubquota.hub.together import LedgerDownError, Together, failed, no_answer
 from hubquota.services.ledger import Ledger, utc_now
+from hubquota.services.starts import Start, Started
 from hubquota.storage.engine import make_engine
+
+__all__ = ["PAUSE", "LedgerDesk", "LedgerDownError", "desk_for"]
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +35,6 @@ Answer = TypeVar("Answer")
 PAUSE = 2.0
 
 _THREADS = 4
-
-
-class LedgerDownError(Exception):
-    """The ledger's database did not answer in time, or not at all."""
 
 
 class LedgerDesk:
@@ -63,6 +62,12 @@ class LedgerDesk:
         self._pause = pause
         # Threads of its own: a database that hangs must not take those that other work needs.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="hubquota")
+        self._starts: Together[Start, Started] = Together(
+            lambda starts: ledger.start_many(starts),
+            threads=self._threads,
+            deadline=deadline,
+            late=self._nobody_waited,
+        )
         self._owed: deque[tuple[str, Callable[[Ledger], object]]] = deque()
         self._sightings: dict[str, datetime] = {}
         self._writer: asyncio.Task[None] | None = None
@@ -73,25 +78,37 @@ class LedgerDesk:
         Raises:
             LedgerDownError: there was none within the deadline.
         """
-        return await self._ask(question, late=None)
+        job = self._threads.submit(question, self._ledger)
+        answer = asyncio.wrap_future(job)
+        # Whoever gave up never fetches the error; without this the loop complains about it.
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            await asyncio.wait({answer}, timeout=self._deadline)
+        except asyncio.CancelledError:
+            job.cancel()
+            raise
+        if not answer.done():
+            job.cancel()
+            raise no_answer(self._deadline)
+        try:
+            return answer.result()
+        except SQLAlchemyError as error:
+            raise failed(error) from error
 
-    async def admit(self, question: Callable[[Ledger], tuple[Answer, Lease]]) -> tuple[Answer, Lease]:
-        """Return the lease that the ledger admitted, with what else there is to know of it.
+    async def admit(self, start: Start) -> Started:
+        """Return the lease that the ledger admitted for a start, with its size.
 
-        A lease that comes too late is cancelled.
+        Starts that wait at the same moment are decided together. A lease that comes too late is cancelled.
 
         Raises:
             LedgerDownError: there was no answer within the deadline.
             Refused: the ledger's answer is no.
         """
+        return await self._starts.ask(start)
 
-        def undo(admitted: tuple[Answer, Lease]) -> None:
-            lease = admitted[1]
-            self.owe(
-                lease.key, lambda ledger: ledger.cancel(lease.id, "Nobody waited for the admission.", "failed")
-            )
-
-        return await self._ask(question, late=undo)
+    def _nobody_waited(self, started: Started) -> None:
+        lease = started.lease
+        self.owe(lease.key, lambda ledger: ledger.cancel(lease.id, "Nobody waited for the admission.", "failed"))
 
     async def settle(self, key: str, act: Callable[[Ledger], object]) -> None:
         """Write something about a lease: now, or if that fails, as soon as it works.
@@ -121,39 +138,6 @@ class LedgerDesk:
         """Note that what has this key was seen running; written together with other sightings."""
         self._sightings[key] = at
         self._wake(self._pause)
-
-    async def _ask(self, question: Callable[[Ledger], Answer], *, late: Callable[[Answer], None] | None) -> Answer:
-        loop = asyncio.get_running_loop()
-        job = self._threads.submit(question, self._ledger)
-
-        def abandon() -> None:
-            if job.cancel() or late is None:
-                return
-
-            def arrived(done: Future[Answer]) -> None:
-                if not done.cancelled() and done.exception() is None:
-                    loop.call_soon_threadsafe(late, done.result())
-
-            job.add_done_callback(arrived)
-
-        answer = asyncio.wrap_future(job)
-        # Whoever gave up never fetches the error; without this the loop complains about it.
-        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
-        try:
-            await asyncio.wait({answer}, timeout=self._deadline)
-        except asyncio.CancelledError:
-            abandon()
-            raise
-        if not answer.done():
-            abandon()
-            metrics.TIMEOUTS.inc()
-            raise LedgerDownError(f"The ledger's database did not answer within {self._deadline:g} s.")
-        try:
-            return answer.result()
-        except SQLAlchemyError as error:
-            metrics.FAILURES.inc()
-            log.error("The ledger's database failed: %s", error)
-            raise LedgerDownError("The ledger's database failed.") from error
 
     def _wake(self, delay: float) -> None:
         if self._writer is None or self._writer.done():

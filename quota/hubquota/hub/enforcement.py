@@ -151,10 +151,11 @@ class Announcements:
     def for_others(self, outlooks: Mapping[str, Outlook], now: datetime) -> None:
         """Announce a stop to whoever runs what is no server, or take it back where there are credits again."""
         for lease in self._ledger.open_leases():
-            if lease.kind == SERVER or lease.started_at is None:
+            # What costs nothing, such as a cluster beside its workers, is its runner's own affair.
+            if lease.kind == SERVER or lease.started_at is None or not lease.rate:
                 continue
             outlook = outlooks.get(lease.account)
-            end = outlook.exhausts_at if outlook is not None and lease.rate else None
+            end = outlook.exhausts_at if outlook is not None else None
             spent = end is not None and end <= now
             if spent and lease.reason is None:
                 self._ledger.announce_stop(lease.id, USED_UP, "budget")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,6 @@ from hubquota.models.entitlement import CLEAN_UP, Entitlement
 from hubquota.models.ledger import Refused
 from hubquota.models.tiers import Size, Tiers
 from hubquota.services.ledger import Ledger
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +26,7 @@ class Offers:
 
 def offers_for(ledger: Ledger, tiers: Tiers, person: str, groups: Collection[str]) -> Offers:
     """Return what somebody can draw on, after their hub groups' projects are in step."""
-    sync_groups(ledger, tiers, person, groups)
+    ledger.sync_groups(tiers, person, groups)
     found = Offers([], {})
     for row in ledger.drawable(person):
         name = row.account.name
@@ -44,14 +41,6 @@ def offers_for(ledger: Ledger, tiers: Tiers, person: str, groups: Collection[str
         else:
             found.closed[name] = why
     return found
-
-
-def sync_groups(ledger: Ledger, tiers: Tiers, person: str, groups: Collection[str]) -> None:
-    """Bring somebody's memberships into step with their hub groups, where the tiers file has rules for them."""
-    if not tiers.projects.groups:
-        return
-    for project in ledger.sync_person(person, tiers.projects.of_groups(groups)):
-        log.warning("%s is a user's account, so the hub group of that name cannot be a project.", project)
 
 
 def machine_of(tiers: Tiers, entitlement: Entitlement, options: Mapping[str, Any]) -> tuple[Size, str]:

@@ -17,21 +17,20 @@ from typing import Any
 
 from jupyterhub.spawner import Spawner
 
-from hubquota.hub.accounts import open_first_account
 from hubquota.hub.desk import LedgerDownError
 from hubquota.hub.endings import ran_out_of_memory
 from hubquota.hub.form import ACCOUNT, SIZE
 from hubquota.hub.metrics import admission
-from hubquota.hub.offers import machine_of, sync_groups
+from hubquota.hub.offers import machine_of
 from hubquota.hub.options import check_options, size_asked_for
 from hubquota.hub.refusal import refusal_error
 from hubquota.hub.spawner_base import finished
 from hubquota.hub.spawner_pages import LEDGER_DOWN, QuotaPages
-from hubquota.models.kinds import SERVER
-from hubquota.models.ledger import Lease, Refused
+from hubquota.models.ledger import Refused
 from hubquota.models.stops import ENDED, NOT_STARTED, OUT_OF_MEMORY, STOPPED, EndKind
 from hubquota.models.tiers import Size
 from hubquota.services.ledger import Ledger
+from hubquota.services.starts import Start, Started
 from hubquota.storage.allowance import Allowed
 
 log = logging.getLogger(__name__)
@@ -175,50 +174,30 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
 
     async def _admit_or_allow(self) -> Size:
         try:
-            size, lease = await self._admit()
+            started = await self._admit()
         except LedgerDownError:
             size, self._allowed = await self._allow()
-        else:
-            self._lease_id = lease.id
-        return size
+            return size
+        self._lease_id = started.lease.id
+        return started.size
 
-    async def _admit(self) -> tuple[Size, Lease]:
-        tiers = self._tiers()
-        name, key, options = self.user.name, self._key, self.user_options or {}
+    async def _admit(self) -> Started:
+        name, options = self.user.name, self.user_options or {}
         check_options(options, self.quota_options)
-        payer = options.get(ACCOUNT, name)
-        groups, claims = self._groups(), self._claims
         # What ran without the ledger comes first: it has to be known before anything else is held.
         if not await self._allowance().post(name):
             log.warning("Something of what %s ran without the ledger is still to be written.", name)
-
-        # In one go, since a start waits for every turn of a thread.
-        def decide(ledger: Ledger) -> tuple[Size, Lease]:
-            open_first_account(ledger, tiers, name, groups, claims, actor="first start")
-            sync_groups(ledger, tiers, name, groups)
-            names = [name] if payer == name else [row.account.name for row in ledger.drawable(name)]
-            if not isinstance(payer, str) or payer not in names:
-                raise Refused(
-                    limit="account",
-                    message=f"You cannot draw on an account '{str(payer)[:80]}'; you can on: "
-                    f"{', '.join(names)}. {tiers.ask}",
-                )
-            entitlement = ledger.entitlement(tiers, payer, name)
-            size, label = machine_of(tiers, entitlement, options)
-            return size, ledger.admit(
-                payer,
+        return await self._desk().admit(
+            Start(
                 person=name,
-                kind=SERVER,
-                key=key,
-                label=label,
-                rate=size.rate,
-                limit_each=entitlement.offered.servers,
-                ask=tiers.ask,
-                # The hub starts a server only when nothing of that name runs.
-                settle_leftover=True,
+                payer=options.get(ACCOUNT, name),
+                key=self._key,
+                tiers=self._tiers_file(),
+                groups=self._groups(),
+                claims=self._claims,
+                choose=lambda tiers, entitlement: machine_of(tiers, entitlement, options),
             )
-
-        return await self._desk().admit(decide)
+        )
 
     async def _allow(self) -> tuple[Size, Allowed]:
         """Allow a start without the ledger, within what the tiers file says of that.

@@ -16,7 +16,7 @@ from hubquota.hub.keys import server_key
 from hubquota.hub.settings import setting
 from hubquota.models.ledger import Refused
 from hubquota.models.tiers import Tiers
-from hubquota.services.tiersfile import TiersFileError, tiers_file
+from hubquota.services.tiersfile import TiersFile, TiersFileError, tiers_file
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +92,11 @@ class QuotaBase(LoggingConfigurable):
         )
 
     def _tiers(self) -> Tiers:
+        return self._tiers_file().current()
+
+    def _tiers_file(self) -> TiersFile:
         try:
-            return tiers_file(self.quota_tiers_file).current()
+            return tiers_file(self.quota_tiers_file)
         except TiersFileError as error:
             log.error("The tiers file has mistakes.\n%s", error)
             raise Refused(limit="unavailable", message=_TIERS_BROKEN) from error

@@ -25,6 +25,7 @@ from hubquota.models.stops import LOST, NEVER_STARTED, Outlook, Stop, due_stop, 
 from hubquota.models.tiers import Tiers
 from hubquota.services.leases import EXTEND_WITHIN
 from hubquota.services.ledger import Ledger, utc_now
+from hubquota.services.scratch import ScratchSpaces
 from hubquota.services.tiersfile import TiersFile
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 BEGIN_GRACE = 60
 #: Seconds until the next try while the hub or the database does not answer.
 RETRY = 5.0
+#: How many days scratch is kept after its end where its account's tier is not in the file any more.
+DEFAULT_GRACE_DAYS = 30
 #: Two passes are so many seconds apart at least, however soon something is due.
 SHORTEST = 1.0
 
@@ -128,6 +131,7 @@ class Watch:
                 done.adopted += 1
         done.seen = self._ledger.seen((key for key, server in servers.items() if server.ready), at=now)
         # After what was seen and before what is stopped: whatever can be held for what runs, is.
+        ScratchSpaces.sharing(self._ledger).keep(lambda account: self._grace_days(tiers, account))
         done.extended = len(self._ledger.extend_due(within=self._extend_within))
         outlooks = {outlook.account: outlook for outlook in self._ledger.outlooks()}
         # What is spent already counts as ending at the second in which that was found.
@@ -143,6 +147,12 @@ class Watch:
         self._look_at_accounts(tiers, outlooks, now, done)
         done.swept = self._ledger.sweep()
         return done
+
+    def _grace_days(self, tiers: Tiers, account: str) -> int:
+        found = self._ledger.account(account)
+        tier = None if found is None else tiers.tiers.get(tiers.largest(found.tiers))
+        # Of a tier that the file no longer has, nothing says how long: long enough for somebody to notice.
+        return DEFAULT_GRACE_DAYS if tier is None else tier.grace_days
 
     def _own_leases(self) -> dict[str, Lease]:
         return {lease.key: lease for lease in self._ledger.open_leases(SERVER) if runs_on(lease.key, self._name)}

@@ -39,7 +39,10 @@ class Part:
 
 def in_order(pools: Iterable[Pool]) -> list[Pool]:
     """Return pools in the order in which they are spent: soonest end first, then the one granted first."""
-    return sorted(pools, key=lambda pool: (pool.end is None, pool.end or 0, pool.id))
+    found = list(pools)
+    if len(found) < 2:
+        return found
+    return sorted(found, key=lambda pool: (pool.end is None, pool.end or 0, pool.id))
 
 
 def available(pools: Iterable[Pool], at: int) -> int:
@@ -49,6 +52,8 @@ def available(pools: Iterable[Pool], at: int) -> int:
 
 def drain(pools: Sequence[Pool], amount: int, at: int) -> int:
     """Take an amount from what can pay at a moment, in order. Return what nobody could pay."""
+    if not amount:
+        return 0
     for pool in in_order(pools):
         if amount and pool.pays_at(at) and pool.free > 0:
             taken = min(pool.free, amount)
@@ -115,6 +120,13 @@ def exhausts_at(pools: Sequence[Pool], rate: int, now: int) -> int | None:
 
 def _stretches(pools: Sequence[Pool], since: int, until: int) -> list[tuple[int, int]]:
     """Return a time cut into stretches within which the same pools can pay."""
-    dates = {date for pool in pools for date in (pool.start, pool.end) if date is not None}
-    cuts = [since, *sorted(date for date in dates if since < date < until), until]
+    dates: set[int] = set()
+    for pool in pools:
+        if since < pool.start < until:
+            dates.add(pool.start)
+        if pool.end is not None and since < pool.end < until:
+            dates.add(pool.end)
+    if not dates:
+        return [(since, until)] if until > since else []
+    cuts = [since, *sorted(dates), until]
     return [(first, after) for first, after in pairwise(cuts) if after > first]

@@ -62,6 +62,11 @@ def _check_tier(
 ) -> Iterator[Mistake]:
     if tier.get("renews_itself") is not None and tier.get("renewable") is False:
         yield Mistake((*path, "renews_itself"), "a tier that is not renewable cannot renew itself; keep one")
+    dask = mapping(tier.get("dask"))
+    for all_, one in (("cores", "worker_cores"), ("memory_gib", "worker_memory_gib")):
+        most, least = dask.get(all_), dask.get(one)
+        if type(most) is int and type(least) is int and most < least:
+            yield Mistake((*path, "dask", all_), f"{most} is less than {one}, so no worker could start")
     offered = tier.get("sizes")
     names = [name for name in offered if isinstance(name, str)] if isinstance(offered, list | tuple) else []
     for position, name in enumerate(names):

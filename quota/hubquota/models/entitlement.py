@@ -143,7 +143,7 @@ def entitlement_of(
     tier = effective(tiers, name, given, now, person=person)
     which = deciding(tiers, allocations, now)
     state = None if which is None else state_in(tiers, which, now)
-    refusal, clean_up, limits = None, None, _clean_up(tiers, tier)
+    refusal, clean_up, limits = None, None, tiers.clean_up_limits(tier)
     if which is not None and state is State.SUSPENDED:
         refusal = _suspended(tiers, account, which, why_suspended)
     elif which is not None and state in _IN_GRACE:
@@ -157,8 +157,11 @@ def entitlement_of(
 
 def deciding(tiers: Tiers, allocations: Iterable[Allocation], now: datetime) -> Allocation | None:
     """Return the allocation whose state says where its account is; of several in that state, the last to end."""
+    found = list(allocations)
+    if len(found) == 1:
+        return found[0]
     return min(
-        allocations,
+        found,
         key=lambda one: (_ORDER.index(state_in(tiers, one, now)), -(one.end or now).timestamp()),
         default=None,
     )
@@ -174,21 +177,6 @@ def suspended_text(allocation: Allocation, why: str) -> str:
     """Return a sentence that says since when an allocation is suspended, and why."""
     since = f"{allocation.suspended_at:%Y-%m-%d}"
     return f"Allocation {allocation.id} of {allocation.account} is suspended since {since}: {_sentence(why)}"
-
-
-def _clean_up(tiers: Tiers, tier: Tier) -> Tier | None:
-    if tiers.clean_up is None:
-        return None
-    return tier.model_copy(
-        update={
-            "sizes": (tiers.clean_up.size,),
-            "default_size": tiers.clean_up.size,
-            "servers": 1,
-            "dask": tier.dask.model_copy(update={"clusters": 0, "workers": 0}),
-            "idle_stop_minutes": tiers.clean_up.idle_stop_minutes,
-            "longest_session_hours": tiers.clean_up.longest_session_hours,
-        }
-    )
 
 
 def _suspended(tiers: Tiers, account: Account, allocation: Allocation, why: str) -> Refusal:

@@ -37,6 +37,8 @@ KINDS: dict[str, Kind] = {
     "allocation-revoked": Kind("an allocation is revoked"),
     "allocation-renewed": Kind("an allocation is renewed", optional=True),
     "allocation-expiring": Kind("the end of an allocation is near"),
+    "scratch-ending": Kind("the end of a scratch space is near"),
+    "scratch-ended": Kind("a scratch space has ended, and when it is taken away"),
     "allocation-expired": Kind("an allocation has ended"),
     "grace-begun": Kind("my last allocation has ended, and my files are kept for a while"),
     "grace-over": Kind("that while is over"),
@@ -47,6 +49,8 @@ KINDS: dict[str, Kind] = {
     "tier-changed": Kind("an account is moved to another tier"),
     "member-added": Kind("I am made a part of a project", optional=True),
     "member-ended": Kind("my part in a project is ended"),
+    "cluster-limited": Kind("an administrator limits a Dask cluster of mine"),
+    "cluster-stopped": Kind("an administrator stops a Dask cluster of mine"),
 }
 
 

@@ -9,6 +9,7 @@ them.
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Literal
 
 #: How many units make one credit.
@@ -67,6 +68,7 @@ def exact_credits(units: int) -> str:
     return f"-{text}" if units < 0 and text != "0" else text
 
 
+@lru_cache(maxsize=1024, typed=True)
 def rate_of(price: Decimal | int | str) -> int:
     """Return a price in credits an hour as a rate in units a second.
 

@@ -129,14 +129,14 @@ def state_of(facts: Facts, now: datetime) -> State:
     """Return the state that follows from facts at a time."""
     if facts.granted_at is None:
         return _before_grant(facts)
-    for happened, state in (
-        (facts.purged_at, State.PURGED),
-        (facts.archived_at, State.ARCHIVED),
-        (facts.lapsed_at, State.GRACE),
-        (facts.revoked_at, State.REVOKED),
-    ):
-        if happened is not None:
-            return state
+    if facts.purged_at is not None:
+        return State.PURGED
+    if facts.archived_at is not None:
+        return State.ARCHIVED
+    if facts.lapsed_at is not None:
+        return State.GRACE
+    if facts.revoked_at is not None:
+        return State.REVOKED
     if facts.end is not None and now >= facts.end:
         return State.EXPIRED
     if facts.suspended_at is not None:

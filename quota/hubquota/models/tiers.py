@@ -11,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from hubquota.models.crosscheck import cross_check
@@ -45,8 +45,17 @@ class Dask(Strict):
 
     clusters: Count = Field(description="How many clusters may run at once; 0 for none.")
     workers: Count = Field(description="How many workers may run at once, over all clusters.")
-    worker_cores: Positive = Field(description="CPU cores of one worker.")
-    worker_memory_gib: Positive = Field(description="Memory of one worker, in GiB.")
+    worker_cores: Positive = Field(description="CPU cores of one worker; fewer may be asked for.")
+    worker_memory_gib: Positive = Field(description="Memory of one worker, in GiB; less may be asked for.")
+    cores: Positive | None = Field(
+        default=None,
+        description="How many cores all workers may have together; without it, as many as so many workers have.",
+    )
+    memory_gib: Positive | None = Field(
+        default=None,
+        description="How much memory all workers may have together, in GiB; without it, as much as so many "
+        "workers have.",
+    )
     price: Price = Field(
         description="What one worker costs while it runs, in credits an hour; without it, what the `rates` say."
     )
@@ -56,6 +65,16 @@ class Dask(Strict):
     def rate(self) -> int:
         """What one worker costs while it runs, in units a second."""
         return rate_of(self.price)
+
+    @property
+    def most_cores(self) -> int:
+        """How many cores all workers may have together."""
+        return self.workers * self.worker_cores if self.cores is None else self.cores
+
+    @property
+    def most_memory_gib(self) -> int:
+        """How much memory all workers may have together, in GiB."""
+        return self.workers * self.worker_memory_gib if self.memory_gib is None else self.memory_gib
 
 
 class Storage(Strict):
@@ -174,6 +193,9 @@ class Tiers(Strict):
         default=None, description="What may be started while the ledger does not answer; without it, nothing."
     )
 
+    #: What `clean_up_limits` found of this file's own tiers, by their identity: they live as long as this does.
+    _clean_ups: dict[int, Tier] = PrivateAttr(default_factory=dict)
+
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
         mistakes = list(cross_check(self.model_dump()))
@@ -203,6 +225,28 @@ class Tiers(Strict):
                 return tier
         return self.first_tier.default
 
+    def clean_up_limits(self, tier: Tier) -> Tier | None:
+        """Return the limits of a clean-up server for accounts of a tier; None where there is no such server."""
+        if self.clean_up is None:
+            return None
+        # Asked for at every start: of a tier as the file has it, what it comes to is kept.
+        known = self._clean_ups.get(id(tier))
+        if known is not None:
+            return known
+        found = tier.model_copy(
+            update={
+                "sizes": (self.clean_up.size,),
+                "default_size": self.clean_up.size,
+                "servers": 1,
+                "dask": tier.dask.model_copy(update={"clusters": 0, "workers": 0}),
+                "idle_stop_minutes": self.clean_up.idle_stop_minutes,
+                "longest_session_hours": self.clean_up.longest_session_hours,
+            }
+        )
+        if any(one is tier for one in self.tiers.values()):
+            self._clean_ups[id(tier)] = found
+        return found
+
     def allowance(self, tier: str) -> WhenDown | None:
         """Return what users of a tier may start while the ledger does not answer; None for nothing.
 
@@ -211,6 +255,11 @@ class Tiers(Strict):
         """
         allowed = self.tiers[tier].when_down or self.when_down
         return allowed if allowed is not None and allowed.starts else None
+
+    def storage_rate(self, gib: int, on: date) -> int:
+        """Return what so many GiB of scratch cost on a day, in units a second: nothing where no rates say it."""
+        valid = [rates for rates in self.rates if rates.valid_from <= on]
+        return max(valid, key=lambda rates: rates.valid_from).storage_rate(gib) if valid else 0
 
     def largest(self, names: Collection[str]) -> str:
         """Return the largest of some tiers: the last in the file; of unknown ones only, the first named.

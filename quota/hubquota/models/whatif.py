@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hubquota.models.burn import Pool, draw, exhausts_at, lasts
-from hubquota.models.kinds import SERVER, WORKER
+from hubquota.models.kinds import CLUSTER, SERVER, WORKER
 from hubquota.models.ledger import AccountKind, Limit
 from hubquota.models.tiers import Tiers
 
@@ -269,6 +269,9 @@ class _Account:
             price = tiers.sizes[size].rate
         elif part.kind == WORKER and tier in tiers.tiers:
             price = tiers.tiers[tier].dask.rate
+        elif part.kind == CLUSTER:
+            # Free: what costs are its workers.
+            price = 0
         lease = self._leases[part.lease] = _Lease(part.kind, price, part.first_rate, sums, "runs")
         if price is None:
             self._replay.unmapped.setdefault((part.kind, part.label), Unmapped()).leases += 1
@@ -290,7 +293,7 @@ class _Account:
             workers = sum(one.kind == WORKER for one in self._running.values())
             if workers >= tiers.tiers[tier].dask.workers:
                 return "count"
-        if not self._replay.can_start(self._sources, self._rate + rate, part.start):
+        if rate and not self._replay.can_start(self._sources, self._rate + rate, part.start):
             return "budget"
         return None
 

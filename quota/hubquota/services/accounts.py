@@ -1,4 +1,4 @@
-"""Accounts: opening them, who may draw on them, and what there is to read about them."""
+"""Accounts: what there is to read about them."""
 
 from __future__ import annotations
 
@@ -13,28 +13,23 @@ from hubquota.models.ledger import (
     AccountSummary,
     Allocation,
     Balance,
-    ConflictingAccountError,
     EntryKind,
     Explanation,
-    ImpossibleError,
     Line,
     Member,
     Mismatch,
-    Refused,
-    Role,
     Statement,
     UnknownAllocationError,
 )
 from hubquota.models.reading import AccountPage, AccountQuery, AccountRow
 from hubquota.models.words import number_text
+from hubquota.services.balance import balance_of, split_balance
 from hubquota.services.base import Service, known
-from hubquota.services.book import balance_of, split_balance
-from hubquota.services.membership import change_role
 from hubquota.services.outlook import exhaustion
 from hubquota.storage import accounts, allocations, audit, burden, directory, journal, leases
 from hubquota.storage.accounts import Owner
-from hubquota.storage.engine import decision, reading
-from hubquota.storage.times import DAY, moment
+from hubquota.storage.engine import reading
+from hubquota.storage.times import moment
 
 #: How an explanation tells the lines of each kind.
 _TOLD: dict[EntryKind, str] = {
@@ -49,108 +44,7 @@ _TOLD: dict[EntryKind, str] = {
 
 
 class Accounts(Service):
-    """Opens accounts, keeps the members of projects, and reads."""
-
-    # Opening -----------------------------------------------------------------------------------------
-
-    def open_account(
-        self,
-        name: str,
-        tier_name: str,
-        budget_units: int,
-        *,
-        actor: str,
-        term_days: int | None = None,
-        renewable: bool = True,
-    ) -> Account:
-        """Return the account of that user; if there is none, open one with a first allocation.
-
-        An account that exists is returned as it is: nothing about it changes.
-
-        Args:
-            name: the user's name on the hub.
-            tier_name: the tier of the first allocation.
-            budget_units: what a new account is granted, in units; with zero there is no allocation.
-            actor: who opens it.
-            term_days: how many days the first allocation lasts; None for no end.
-            renewable: whether another may follow it on request.
-
-        Raises:
-            ValueError: the budget is below zero, or the term is not above zero.
-            Refused: the name is a project's.
-        """
-        if budget_units < 0:
-            raise ValueError("A budget cannot be below zero.")
-        if term_days is not None and term_days <= 0:
-            raise ValueError("A term lasts for a day or longer.")
-        with reading(self._engine) as connection:
-            owner = accounts.find(connection, name)
-            if owner is not None and owner.kind == "user":
-                return accounts.view(connection, owner, self._now())
-        if owner is not None:
-            raise Refused(
-                limit="account",
-                message=f"There is a project of the name {name}, so no user of that name can have an account.",
-            )
-        with decision(self._engine) as connection:
-            opened = accounts.add(connection, name=name, kind="user", tier=tier_name, now=self._now())
-            book = self._book(connection, name)
-            if opened and budget_units:
-                book.grant(
-                    tier=tier_name,
-                    units=budget_units,
-                    start=book.now,
-                    end=None if term_days is None else book.now + term_days * DAY,
-                    renewable=renewable,
-                    actor=actor,
-                    reason=f"Budget of the tier {tier_name}, granted when the account was opened.",
-                    key=f"opening:{book.owner.id}",
-                )
-            return accounts.view(connection, book.owner, book.now)
-
-    def open_project(self, name: str, tier_name: str, *, pi: str, actor: str) -> Account:
-        """Return the account of that project; if there is none, open one without credits.
-
-        Args:
-            name: the project's name. Users and projects share one space of names.
-            tier_name: the tier that it is on while it has no allocation.
-            pi: who leads it; is made its PI when it is opened.
-            actor: who opens it.
-
-        Raises:
-            ConflictingAccountError: the name is a user's.
-        """
-        with decision(self._engine) as connection:
-            now = self._now()
-            opened = accounts.add(connection, name=name, kind="project", tier=tier_name, now=now)
-            book = self._book(connection, name)
-            if book.owner.kind != "project":
-                raise ConflictingAccountError(f"{name} is a user's account. Choose another name for the project.")
-            if opened:
-                change_role(book, pi, "pi", actor=actor)
-            return accounts.view(connection, book.owner, book.now)
-
-    def set_member(self, project: str, member: str, role: Role | None, *, actor: str) -> None:
-        """Give somebody a role in a project, or with None, none any more. What runs goes on.
-
-        Raises:
-            UnknownAccountError: there is no account of that name.
-            ImpossibleError: it is not a project, or it would be left without a PI.
-        """
-        with decision(self._engine) as connection:
-            book = self._book(connection, project)
-            if book.owner.kind != "project":
-                raise ImpossibleError(f"{project} is a user's account and has no members.")
-            before = accounts.role_of(connection, book.owner.id, member)
-            if before == role:
-                return
-            if before == "pi":
-                others = accounts.members(connection, book.owner.id, former=False)
-                if not any(other.role == "pi" and other.name != member for other in others):
-                    raise ImpossibleError(f"{member} is the only PI of {project}. Make somebody else one first.")
-            change_role(book, member, role, actor=actor)
-
-    # Reading -----------------------------------------------------------------------------------------
+    """Reads accounts."""
 
     def account(self, name: str) -> Account | None:
         """Return the account of that name, or None."""

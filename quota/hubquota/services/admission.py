@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hubquota.models.admissions import Admission
 from hubquota.models.caps import Cap
 from hubquota.models.entitlement import suspended_text
 from hubquota.models.kinds import WORKER
 from hubquota.models.ledger import Lease, Limit
 from hubquota.models.money import format_credits, format_price, price_of
 from hubquota.models.words import duration_text, number_text
-from hubquota.services.book import START_LIMIT, Book
-from hubquota.storage import accounts, allocations, caps, journal, leases
+from hubquota.services.book import Book
+from hubquota.storage import accounts, allocations, journal
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What somebody wants to start; as for `Leases.admit`."""
-
-    person: str
-    kind: str
-    label: str
-    rate: int
-    minimum_seconds: int
-    limit: int | None
-    limit_each: int | None
-
-
-def against(book: Book, holder: Lease | None, asked: Asked) -> tuple[Limit, str] | None:
+def against(book: Book, holder: Lease | None, asked: Admission) -> tuple[Limit, str] | None:
     """Return what speaks against an admission, or None.
 
     Args:
@@ -35,21 +21,20 @@ def against(book: Book, holder: Lease | None, asked: Asked) -> tuple[Limit, str]
         holder: the open lease that has the key already.
         asked: what is to start.
     """
-    owner, who = book.owner, asked.person
+    owner, who = book.owner, asked.who
     if owner.kind == "project":
-        if accounts.role_of(book.connection, owner.id, who) is None:
+        if book.role(who) is None:
             return "account", f"{who} is not a member of the project {owner.name}, whose credits it would use."
     elif who != owner.name:
         return "account", f"{owner.name} is the account of another user, and {who} cannot use its credits."
     if holder is not None:
         return "count", f"{holder.label} runs already, as {holder.key}."
-    waiting = book.now - START_LIMIT
     if asked.limit is not None:
-        number = leases.count_open(book.connection, owner.id, asked.kind, waiting)
+        number = book.number(asked.kind)
         if number >= asked.limit:
             return "count", f"{owner.name} has {number} open of the kind {asked.kind}; the limit is {asked.limit}."
     cap = book.cap(who)
-    if (found := _too_many(book, asked, cap, waiting)) is not None:
+    if (found := _too_many(book, asked, cap)) is not None:
         return found
     if asked.rate and (capped := capped_text(book, who, asked.rate * asked.minimum_seconds)):
         return "cap", capped
@@ -92,12 +77,12 @@ def short_of(book: Book, label: str, rate: int, minimum_seconds: int) -> str:
     return " ".join([text, *_suspended(book)])
 
 
-def _too_many(book: Book, asked: Asked, cap: Cap | None, waiting: int) -> tuple[Limit, str] | None:
+def _too_many(book: Book, asked: Admission, cap: Cap | None) -> tuple[Limit, str] | None:
     """Return what speaks against one more of its kind by the same person, or None."""
     capped = cap.workers if cap is not None and asked.kind == WORKER else None
     if capped is None and asked.limit_each is None:
         return None
-    number = caps.count_open(book.connection, book.owner.id, asked.person, asked.kind, waiting)
+    number = book.number(asked.kind, asked.who)
     if capped is not None and number >= capped:
         text = f"Your cap on {book.owner.name} is {number_text(capped, 'worker')} at once and you run {number}."
         return "cap", f"{text} {_who_can_raise(book)}"

@@ -6,19 +6,21 @@ row locked. Amounts are units, times whole seconds since 1970 in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from hubquota.models.burn import Part, Pool, available, drain, draw, in_order, lasts
 from hubquota.models.caps import Cap, MemberUse
-from hubquota.models.ledger import Balance, EntryKind, ImpossibleError, Lease
+from hubquota.models.ledger import Balance, EntryKind, ImpossibleError, Lease, Role
 from hubquota.models.money import format_price, price_of
 from hubquota.models.stops import EndKind
-from hubquota.storage import allocations, burden, caps, holds, journal, leases
+from hubquota.services.balance import balance_of, terms_on
+from hubquota.storage import accounts, allocations, burden, caps, holds, journal, leases
 from hubquota.storage.accounts import Owner
 from hubquota.storage.allocations import OpenPool
+from hubquota.storage.burden import Open, Running
 from hubquota.storage.times import seconds
 
 #: Seconds after an admission within which a begin has to be told of. After that the lease counts as abandoned.
@@ -38,7 +40,9 @@ class Book:
         self.owner = owner
         self.now = now
         self._pools: list[OpenPool] | None = None
-        self._burden: tuple[int, int] | None = None
+        self._running: Open | None = None
+        self._spent: dict[str, int] = {}
+        self._roles: dict[str, Role | None] = {}
         self._caps: dict[str, Cap | None] = {}
 
     # What there is -----------------------------------------------------------------------------------
@@ -49,15 +53,51 @@ class Book:
             self._pools = allocations.open_pools(self.connection, self.owner.id, self.now)
         return self._pools
 
+    def running(self) -> Open:
+        """Return what is open on the account, by who runs it and of which kind it is."""
+        if self._running is None:
+            since = self.now - START_LIMIT
+            self._running = burden.running(self.connection, [self.owner.id], self.now, since)[self.owner.id]
+        return self._running
+
     def burden(self) -> tuple[int, int]:
         """Return what open leases have accrued, and how much of that no hold covers."""
-        if self._burden is None:
-            self._burden = burden.of_account(self.connection, self.owner.id, self.now)
-        return self._burden
+        accrued = unheld = 0
+        for one in self.running().values():
+            accrued += one.accrued
+            unheld += one.unheld
+        return accrued, unheld
+
+    def number(self, kind: str, person: str | None = None) -> int:
+        """Return how many open leases there are of a kind, or how many of them somebody has."""
+        return sum(
+            one.number
+            for (who, what), one in self.running().items()
+            if what == kind and (person is None or who == person)
+        )
 
     def changed(self) -> None:
         """Forget what was read: a hold, a charge or an allocation has changed."""
-        self._pools = self._burden = None
+        self._pools = self._running = None
+        self._spent.clear()
+
+    def know(self, pools: list[OpenPool], running: Open) -> None:
+        """Take what `pools` and `running` return, which was read for many accounts together."""
+        self._pools, self._running = pools, running
+
+    def know_members(
+        self, roles: Mapping[str, Role | None], caps_: Mapping[str, Cap | None], spent: Mapping[str, int]
+    ) -> None:
+        """Take what was read of some people in a project.
+
+        Args:
+            roles: what each of them is there.
+            caps_: the cap on each of them.
+            spent: what those with a cap were charged in the terms that are on.
+        """
+        self._roles.update(roles)
+        self._caps.update(caps_)
+        self._spent.update(spent)
 
     def spendable(self, *, besides: int = 0) -> list[Pool]:
         """Return copies of the pools, less what runs owes already and no hold covers.
@@ -97,10 +137,18 @@ class Book:
             self._caps[person] = caps.find(self.connection, self.owner.id, person)
         return self._caps[person]
 
+    def role(self, person: str) -> Role | None:
+        """Return what somebody is in a project."""
+        if person not in self._roles:
+            self._roles[person] = accounts.role_of(self.connection, self.owner.id, person)
+        return self._roles[person]
+
     def use(self, person: str, cap: Cap | None) -> MemberUse:
         """Return what somebody has used of a project in the terms that are on."""
-        taken, _, _ = caps.running(self.connection, self.owner.id, person, self.now)
-        return MemberUse(person, caps.spent(self.connection, person, self.in_term()), taken, cap)
+        if person not in self._spent:
+            self._spent[person] = caps.spent(self.connection, person, self.in_term())
+        taken = sum(one.taken for (who, _), one in self.running().items() if who == person)
+        return MemberUse(person, self._spent[person], taken, cap)
 
     def in_term(self) -> list[int]:
         """Return the numbers of the allocations whose term is on, suspended or not."""
@@ -132,25 +180,36 @@ class Book:
         """
         if not rate or wanted <= 0:
             return 0
+        held, parts = self.plan(person=person, rate=rate, since=since, wanted=wanted, unheld=unheld)
+        covered = since + held
+        expiry = covered + HOLD_GRACE if begin_by is None else begin_by
+        if begin_by is None:
+            holds.move(self.connection, lease_id, covered=covered, expiry=expiry)
+        rows = [(lease_id, part.pool, part.amount, covered, expiry) for part in parts]
+        holds.add_many(self.connection, rows)
+        self.changed()
+        return held
+
+    def plan(self, *, person: str, rate: int, since: int, wanted: int, unheld: int = 0) -> tuple[int, list[Part]]:
+        """Return how many seconds `hold` would hold, and of which allocations how much."""
+        if not rate or wanted <= 0:
+            return 0, []
         pools = self.spendable(besides=unheld)
         held = lasts(pools, rate, since, since + wanted)
         cap = self.cap(person)
         if cap is not None and (left := self.use(person, cap).left) is not None:
             held = min(held, max(0, left + unheld) // rate)
         parts, _ = draw(pools, rate, since, since + held)
-        covered = since + held
-        expiry = covered + HOLD_GRACE if begin_by is None else begin_by
-        if begin_by is None:
-            holds.move(self.connection, lease_id, covered=covered, expiry=expiry)
-        holds.add(
-            self.connection,
-            lease_id,
-            [(part.pool, part.amount) for part in parts],
-            covered=covered,
-            expiry=expiry,
-        )
-        self.changed()
-        return held
+        return held, parts
+
+    def admitted(self, person: str, kind: str, parts: list[Part]) -> None:
+        """Go on as if a lease that begins to hold these parts had been read, with what else there is."""
+        free = {part.pool: part.amount for part in parts}
+        for pool in self.pools():
+            pool.free -= free.get(pool.id, 0)
+        mine = self.running().setdefault((person, kind), Running())
+        mine.number += 1
+        mine.taken += sum(free.values())
 
     def release(self, lease: Lease) -> None:
         """Let go of everything that is held for a lease."""
@@ -316,31 +375,3 @@ class Book:
         """
         wanted = self.now if at is None else min(seconds(at), self.now)
         return max(seconds(earliest), wanted)
-
-
-def terms_on(pools: Iterable[Pool], now: int) -> list[int]:
-    """Return the numbers of the allocations whose term is on at a time, suspended or not."""
-    return [pool.id for pool in pools if pool.start <= now and (pool.end is None or now < pool.end)]
-
-
-def balance_of(pools: Iterable[OpenPool], burden: tuple[int, int], now: int) -> Balance:
-    """Return what can be spent.
-
-    Args:
-        pools: the account's allocations whose books are open.
-        burden: what its open leases have accrued, and how much of that no hold covers.
-        now: the time.
-    """
-    paying = [pool for pool in pools if pool.pays_at(now)]
-    return split_balance(sum(pool.balance for pool in paying), sum(pool.held for pool in paying), *burden)
-
-
-def split_balance(posted: int, held: int, accrued: int, unheld: int) -> Balance:
-    """Return what can be spent, told apart for people.
-
-    What is not available of what is posted is what is held, and what was accrued beyond that. It is shown
-    as what was accrued, and the rest as set aside.
-    """
-    taken = held + unheld
-    shown = min(accrued, taken)
-    return Balance(posted=posted, accrued=shown, set_aside=taken - shown)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from hubquota.models import limit_letters
+from hubquota.models.admissions import MINIMUM_SECONDS
 from hubquota.models.caps import Cap, Ending, MemberUse
 from hubquota.models.kinds import WORKER
 from hubquota.models.ledger import ImpossibleError, Refused
 from hubquota.services.accounts import Accounts
+from hubquota.services.balance import terms_on
 from hubquota.services.base import known, tell
-from hubquota.services.book import START_LIMIT, Book, terms_on
-from hubquota.services.leases import MINIMUM_SECONDS
-from hubquota.storage import accounts, allocations, caps, leases
+from hubquota.services.book import Book
+from hubquota.storage import accounts, allocations, caps
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.times import moment
 
@@ -170,15 +171,14 @@ class Caps(Accounts):
         needed = rate * MINIMUM_SECONDS
         with reading(self._engine) as connection:
             book = Book(connection, known(connection, account), self._now())
-            waiting, owner = book.now - START_LIMIT, book.owner.id
-            if book.owner.kind == "project" and accounts.role_of(connection, owner, person) is None:
+            if book.owner.kind == "project" and book.role(person) is None:
                 return 0
-            rooms = [limit - leases.count_open(connection, owner, kind, waiting)]
+            rooms = [limit - book.number(kind)]
             if needed:
                 rooms.append(book.balance().available // needed)
             cap = book.cap(person)
             if cap is not None and cap.workers is not None and kind == WORKER:
-                rooms.append(cap.workers - caps.count_open(connection, owner, person, kind, waiting))
+                rooms.append(cap.workers - book.number(kind, person))
             if cap is not None and needed and (left := book.use(person, cap).left) is not None:
                 rooms.append(left // needed)
         return max(0, min(rooms))

@@ -10,7 +10,7 @@ from decimal import ROUND_DOWN, Decimal
 from markupsafe import Markup, escape
 
 from hubquota.models.money import format_credits, format_price
-from hubquota.models.tiers import Size, Tier, Tiers, WhenDown
+from hubquota.models.tiers import Dask, Size, Tier, Tiers, WhenDown
 from hubquota.models.words import duration_text, number_text
 from hubquota.services.ledger import MINIMUM_SECONDS
 
@@ -85,7 +85,7 @@ def price_text(price: Decimal) -> str:
 
 
 def hours_text(seconds: int) -> str:
-    """Return a time that is left as people read it: "about 540 hours left", "about 25 minutes left"."""
+    """Return a time that is left as people read it: "about 1,540 hours left", "about 25 minutes left"."""
     if seconds < 60:
         return "nothing left"
     if seconds < 3600:
@@ -94,7 +94,7 @@ def hours_text(seconds: int) -> str:
     step = Decimal("0.1") if hours < 10 else Decimal(1)
     shown = hours.quantize(step, rounding=ROUND_DOWN)
     amount = int(shown) if shown == int(shown) else shown
-    return f"about {amount} hour{'' if amount == 1 else 's'} left"
+    return f"about {amount:,} hour{'' if amount == 1 else 's'} left"
 
 
 def tier_table(tiers: Tiers) -> str:
@@ -220,8 +220,15 @@ def _dask_text(tier: Tier) -> str:
     return (
         f"{number_text(dask.clusters, 'cluster')}, {number_text(dask.workers, 'worker')} of "
         f"{number_text(dask.worker_cores, 'core')} and {dask.worker_memory_gib} GB, "
-        f"each {price_text(dask.price)}"
+        f"each {price_text(dask.price)}{dask_together(dask)}"
     )
+
+
+def dask_together(dask: Dask) -> str:
+    """Return what all workers of a tier may have together, where it says so: "; 64 cores in all"."""
+    said = [] if dask.cores is None else [number_text(dask.cores, "core")]
+    said += [] if dask.memory_gib is None else [f"{dask.memory_gib} GB"]
+    return f"; {' and '.join(said)} in all" if said else ""
 
 
 def _markdown(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection
 
 from hubquota.models.ledger import ConflictingAccountError, Role
+from hubquota.models.tiers import Tiers
 from hubquota.services.base import Service
 from hubquota.services.book import Book
 from hubquota.services.membership import change_role
 from hubquota.storage import accounts
 from hubquota.storage.engine import decision, reading
+
+log = logging.getLogger(__name__)
 
 #: Who opens and ends the memberships that follow from groups. What people decided is left alone.
 GROUPS = "hub groups"
@@ -75,6 +79,13 @@ class GroupProjects(Service):
             except ConflictingAccountError:
                 conflicts.append(project)
         return conflicts
+
+    def sync_groups(self, tiers: Tiers, person: str, groups: Collection[str]) -> None:
+        """Bring somebody's memberships into step with their hub groups, where the tiers file says how."""
+        if not tiers.projects.groups:
+            return
+        for project in self.sync_person(person, tiers.projects.of_groups(groups)):
+            log.warning("%s is a user's account, so the hub group of that name cannot be a project.", project)
 
     def end_group_memberships(self, *, besides: Collection[str], actor: str = GROUPS) -> int:
         """End the memberships that followed from groups that are gone. Return how many.

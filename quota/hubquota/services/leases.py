@@ -1,10 +1,11 @@
-"""Leases: what may start, what it holds while it runs, and what it has cost when it ends."""
+"""Leases: what is held while something runs, and what it has cost when it ends."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
 
+from hubquota.models.admissions import MINIMUM_SECONDS
 from hubquota.models.ledger import (
     Extension,
     Lease,
@@ -12,15 +13,13 @@ from hubquota.models.ledger import (
     Refused,
 )
 from hubquota.models.stops import EndKind
-from hubquota.services.admission import Asked, against, capped_text, short_of
+from hubquota.services.admission import capped_text, short_of
 from hubquota.services.book import HOLD_GRACE, START_LIMIT, Book
-from hubquota.services.leaselocks import LockedLeases, is_abandoned, known_lease
+from hubquota.services.leaselocks import LockedLeases, known_lease
 from hubquota.storage import holds, leases
 from hubquota.storage.engine import decision, reading
-from hubquota.storage.times import moment, seconds
+from hubquota.storage.times import seconds
 
-#: An admission holds what so many seconds cost, unless the caller asks for another number.
-MINIMUM_SECONDS = 600
 #: While a lease runs, so many seconds are held ahead at a time.
 SLICE_SECONDS = 3600
 #: A lease whose hold ends within so many seconds gets its next slice.
@@ -28,97 +27,7 @@ EXTEND_WITHIN = 600
 
 
 class Leases(LockedLeases):
-    """Admits, extends, changes and ends leases."""
-
-    def admit(
-        self,
-        account: str,
-        *,
-        kind: str,
-        key: str,
-        label: str,
-        rate: int,
-        person: str | None = None,
-        minimum_seconds: int = MINIMUM_SECONDS,
-        limit: int | None = None,
-        limit_each: int | None = None,
-        ask: str = "",
-        settle_leftover: bool = False,
-    ) -> Lease:
-        """Decide whether something may start, and if so hold what its first minutes cost.
-
-        What can be held is what the account's allocations have, less what is held already and what runs
-        has accrued beyond that. So of any number of admissions at once, only as many pass as there is
-        room for. It is held of the allocation that ends soonest first, and of none past its end.
-
-        Args:
-            account: the account that pays.
-            kind: what runs, such as "server".
-            key: which one, such as "server:ada/". One open lease at most has a key.
-            label: what people read, such as "Medium server".
-            rate: units a second while it runs.
-            person: who runs it; the account's owner if not given. On a project, one of its members.
-            minimum_seconds: how many seconds of running are held.
-            limit: how many open leases of this kind the account may have; None for any number.
-            limit_each: how many of them one person may have; None for any number.
-            ask: how to ask for more: the last sentence of a refusal.
-            settle_leftover: whether the caller knows that nothing runs under the key. An open lease that
-                has it is then a leftover of a crash, and is closed at the time it was last seen.
-
-        Raises:
-            UnknownAccountError: there is no account of that name.
-            Refused: there is not enough to hold, there are as many as allowed, one with this key runs
-                already, the person may not draw on the account, or a cap on what they may use of it is
-                reached.
-            ValueError: the rate or the minimum is below zero.
-        """
-        if rate < 0 or minimum_seconds < 0:
-            raise ValueError("Neither a rate nor a minimum can be below zero.")
-        who = person or account
-        with decision(self._engine) as connection:
-            book, holder = self._lock_with_holder(connection, account, key)
-            if holder is not None and (is_abandoned(holder, book.now) or settle_leftover):
-                holder = self._settle_leftover(book, holder, who)
-            refused = against(book, holder, Asked(who, kind, label, rate, minimum_seconds, limit, limit_each))
-            if refused is None:
-                number = leases.add(
-                    connection,
-                    book.owner.id,
-                    person=who,
-                    kind=kind,
-                    key=key,
-                    label=label,
-                    rate=rate,
-                    now=book.now,
-                )
-                held = book.hold(
-                    number,
-                    person=who,
-                    rate=rate,
-                    since=book.now,
-                    wanted=minimum_seconds,
-                    begin_by=book.now + START_LIMIT,
-                )
-                return Lease(
-                    id=number,
-                    account=account,
-                    person=who,
-                    kind=kind,
-                    key=key,
-                    label=label,
-                    rate=rate,
-                    held=rate * held,
-                    admitted_at=moment(book.now),
-                    started_at=None,
-                    seen_at=None,
-                    settled_at=None,
-                    ended_at=None,
-                    charged=0,
-                    reason=None,
-                )
-        # Raised here and not inside, where it would undo the closing of a leftover.
-        name, message = refused
-        raise Refused(limit=name, message=f"{message} {ask}".strip())
+    """Begins, extends, changes and ends leases."""
 
     def begin(self, lease_id: int, at: datetime | None = None) -> Lease:
         """Note that what the lease is for runs; it is charged from here. Once begun, nothing changes.

@@ -112,6 +112,7 @@ class LedgerCollector(Collector):
             undelivered = gauges.undelivered(connection)
             things = gauges.purge_things(connection)
             plans = gauges.waiting_plans(connection)
+            read = gauges.data_read(connection, now)
         yield _gauge("hubquota_open_leases", "Leases that are open.", ("kind", "state"), open_leases)
         for name, text, position in (
             ("hubquota_credits_posted", "Credits on the allocations that can pay now.", 0),
@@ -145,6 +146,8 @@ class LedgerCollector(Collector):
         yield _gauge("hubquota_purge_things", text, ("stage",), by_stage)
         text = "Purge plans that nobody has decided about."
         yield _gauge("hubquota_waiting_purge_plans", text, (), {(): plans})
+        text = "Bytes of data sets that were read today (UTC), as their readers' programs report it."
+        yield _gauge("hubquota_data_read_bytes", text, ("dataset", "region"), read)
         if self._per_account:
             yield self._accounts()
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from hubquota.models import limit_letters
-from hubquota.models.entitlement import Entitlement, deciding, entitlement_of
-from hubquota.models.ledger import (
-    ConflictingKeyError,
-    ImpossibleError,
-    UnknownAccountError,
-    UnknownOverrideError,
-)
+from hubquota.models.entitlement import Entitlement
+from hubquota.models.ledger import ConflictingKeyError, ImpossibleError, UnknownOverrideError
 from hubquota.models.letters import Letter
 from hubquota.models.overrides import Overridden, Override
 from hubquota.models.tiers import Tiers
 from hubquota.services.base import Service, known, tell
 from hubquota.services.book import Book
-from hubquota.storage import accounts, allocations, journal, overrides
+from hubquota.services.entitled import Entitled
+from hubquota.storage import allocations, overrides
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.times import moment, seconds
 
@@ -140,22 +136,9 @@ class Overrides(Service):
             Refused: the account is on a tier that the file no longer has.
         """
         with reading(self._engine) as connection:
-            now = self._now()
-            owner = accounts.find(connection, account)
-            if owner is None:
-                raise UnknownAccountError(f"There is no account '{account}'.")
-            found = allocations.of_account(connection, owner.id, now, lapsed=False)
-            at = moment(now)
-            # Those of earlier terms say something only where none pays now.
-            if not any(one.pays_at(at) for one in found):
-                found = allocations.of_account(connection, owner.id, now, lapsed=True)
-            current = overrides.current(connection, owner.id, now)
-            view = accounts.view(connection, owner, now)
-            which = deciding(tiers, found, at)
-            why = ""
-            if which is not None and which.suspended_at is not None:
-                why = journal.last_reason(connection, which.id, "suspension")
-        return entitlement_of(tiers, view, found, current, at, person=person or account, why_suspended=why)
+            now, owner = self._now(), known(connection, account)
+            rows = allocations.open_rows(connection, [owner.id], now)
+            return Entitled(connection, [owner], rows, now).of(tiers, owner, person or account)
 
 
 def _tell(book: Book, one: Override, letter: Letter, *, by: str) -> None:

@@ -7,11 +7,12 @@ from hubquota.models.reading import MemberUse
 from hubquota.models.requests import Actor, NotAllowedError
 from hubquota.services.accounts import Accounts
 from hubquota.services.base import known
+from hubquota.services.opening import Opening
 from hubquota.storage import accounts, history, leases
 from hubquota.storage.engine import reading
 
 
-class Projects(Accounts):
+class Projects(Accounts, Opening):
     """Reads a project by member, and lets its PIs say who is in it."""
 
     def use(self, project: str) -> list[MemberUse]:

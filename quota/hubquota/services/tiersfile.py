@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
@@ -29,10 +29,9 @@ from hubquota.models.tiers import (
     WhenDown,
     next_change,
 )
+from hubquota.services.yamllines import KeyPath, dotted, line_of, walk
 
 log = logging.getLogger(__name__)
-
-KeyPath = tuple[str | int, ...]
 
 #: Which model reads the mapping at a path; "*" stands for a name that the operator chose.
 _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
@@ -113,7 +112,7 @@ def parse_tiers(text: str, *, name: str, on: date | None = None) -> Tiers:
         raise TiersFileError([f"{name}:1: the file is empty; allowed: the keys {', '.join(Tiers.model_fields)}"])
 
     lines: dict[tuple[str, ...], int] = {}
-    found = list(_walk(root, (), lines, seen=set()))
+    found = list(walk(root, (), lines, seen=set()))
     tiers: Tiers | None = None
     try:
         tiers = Tiers.model_validate(with_prices(raw, on or today()))
@@ -121,9 +120,11 @@ def parse_tiers(text: str, *, name: str, on: date | None = None) -> Tiers:
         found += [_explain(details, raw) for details in error.errors() if details["type"] != CROSS_CHECK]
     found += cross_check(raw)
     if found or tiers is None:
-        placed = sorted((_line(lines, mistake.path), position, mistake) for position, mistake in enumerate(found))
+        placed = sorted(
+            (line_of(lines, mistake.path), position, mistake) for position, mistake in enumerate(found)
+        )
         raise TiersFileError(
-            [f"{name}:{line}: {_dotted(mistake.path)}: {mistake.text}" for line, _, mistake in placed]
+            [f"{name}:{line}: {dotted(mistake.path)}: {mistake.text}" for line, _, mistake in placed]
         )
     return tiers
 
@@ -187,46 +188,6 @@ def tiers_file(path: str) -> TiersFile:
         TiersFileError: as for `load_tiers`; then the next call tries again.
     """
     return TiersFile(path)
-
-
-def _walk(
-    node: yaml.Node, path: tuple[str, ...], lines: dict[tuple[str, ...], int], seen: set[int]
-) -> Iterator[Mistake]:
-    """Note each path's line, and yield the keys that a mapping has twice (YAML keeps the last)."""
-    lines.setdefault(path, node.start_mark.line + 1)
-    if id(node) in seen:  # an alias: walking it again could go on for ever
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.SequenceNode):
-        for position, item in enumerate(node.value):
-            yield from _walk(item, (*path, str(position)), lines, seen)
-    elif isinstance(node, yaml.MappingNode):
-        first: dict[str, int] = {}
-        for key, value in node.value:
-            word = str(key.value) if isinstance(key, yaml.ScalarNode) else "?"
-            here = key.start_mark.line + 1
-            if word in first:
-                # A path of its own, so that the mistake is placed at the second of the two.
-                lines[(*path, word, "(again)")] = here
-                yield Mistake(
-                    (*path, word, "(again)"),
-                    f"the key '{word}' is here twice, first on line {first[word]}; keep one",
-                )
-            else:
-                first[word] = here
-                lines[(*path, word)] = here
-            yield from _walk(value, (*path, word), lines, seen)
-
-
-def _line(lines: dict[tuple[str, ...], int], path: KeyPath) -> int:
-    words = tuple(str(part) for part in path)
-    while words not in lines and words:
-        words = words[:-1]
-    return lines.get(words, 1)
-
-
-def _dotted(path: KeyPath) -> str:
-    return ".".join(str(part) for part in path if part != "(again)") or "(top)"
 
 
 def _explain(details: ErrorDetails, raw: object) -> Mistake:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import groupby
 from pathlib import Path
 
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from hubquota.models.admissions import MINIMUM_SECONDS
+from hubquota.models.ledger import ImpossibleError
 from hubquota.models.tiers import Tiers, next_change
 from hubquota.models.whatif import Budgets, Outcome, Policy, Replay, Source, Sums, Unmapped, Used
+from hubquota.models.words import duration_text
 from hubquota.services.base import Service
-from hubquota.services.leases import MINIMUM_SECONDS
 from hubquota.services.tiersfile import load_tiers, parse_tiers
 from hubquota.storage import whatif
-from hubquota.storage.engine import reading
+from hubquota.storage.engine import reading, took_too_long
 from hubquota.storage.times import moment, seconds
 
 #: How many accounts are read at a time.
 _PAGE = 200
+#: How many seconds one statement of a replay may take on PostgreSQL: nobody's start waits for it.
+PATIENCE = 120
 
 #: What a replay takes for granted, for whoever reads its outcome.
 ASSUMPTIONS = (
@@ -83,6 +91,7 @@ class WhatIf(Service):
 
         Raises:
             ValueError: the range ends before it begins, or a time has no zone.
+            ImpossibleError: the database gave up reading it.
         """
         first, now = seconds(since), self._now()
         after = now if until is None else min(seconds(until), now)
@@ -91,7 +100,7 @@ class WhatIf(Service):
         replay = Replay(policy, minimum_seconds=MINIMUM_SECONDS, unlimited=budgets == "unlimited")
         notable: list[Outcome] = []
         last = 0
-        with reading(self._engine) as connection:
+        with _patiently(self._engine) as connection:
             while page := whatif.owners(connection, after=last, limit=_PAGE):
                 last = page[-1].id
                 granted = whatif.granted(connection, [owner.id for owner in page], first, after)
@@ -120,6 +129,25 @@ class WhatIf(Service):
             unmapped=replay.unmapped,
             outcomes=tuple(sorted(notable, key=lambda one: one.account)),
         )
+
+
+@contextmanager
+def _patiently(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction whose statements may take longer than a decision's.
+
+    Raises:
+        ImpossibleError: one took longer still.
+    """
+    try:
+        with reading(engine, patience=PATIENCE) as connection:
+            yield connection
+    except DBAPIError as error:
+        if not took_too_long(error):
+            raise
+        raise ImpossibleError(
+            f"The database gave up reading the use of that range after {duration_text(PATIENCE)}. Choose a "
+            "shorter range, or try again when less else is going on."
+        ) from error
 
 
 def policy_of(

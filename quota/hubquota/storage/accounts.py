@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from hubquota.models.ledger import Account, AccountKind, Member, Role
 from hubquota.storage.parts import add_parts
-from hubquota.storage.prepared import Prepared
+from hubquota.storage.prepared import Prepared, among
 from hubquota.storage.tables import account, allocation, membership
 from hubquota.storage.times import moment
 
@@ -35,6 +35,25 @@ _accounts = select(
 _by_name = Prepared(_accounts.where(account.c.name == bindparam("name")))
 _by_name_locked = Prepared(_accounts.where(account.c.name == bindparam("name")).with_for_update())
 _by_id_locked = Prepared(_accounts.where(account.c.id == bindparam("account_id")).with_for_update())
+_add = {
+    name: Prepared(
+        dialect.insert(account).on_conflict_do_nothing(index_elements=[account.c.name]).returning(account.c.id),
+        columns=("name", "kind", "tier", "balance", "created_at"),
+    )
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
+}
+_by_names = Prepared(_accounts.where(among(account.c.name, "names")).order_by(account.c.id))
+_by_names_locked = Prepared(
+    _accounts.where(among(account.c.name, "names")).order_by(account.c.id).with_for_update()
+)
+_by_ids_locked = Prepared(_accounts.where(among(account.c.id, "ids")).order_by(account.c.id).with_for_update())
+_roles = Prepared(
+    select(membership.c.account_id, membership.c.member, membership.c.role).where(
+        among(membership.c.account_id, "ids"),
+        among(membership.c.member, "people"),
+        membership.c.until_at.is_(None),
+    )
+)
 _role = Prepared(
     select(membership.c.role).where(
         membership.c.account_id == bindparam("account_id"),
@@ -61,26 +80,28 @@ def lock_id(connection: Connection, account_id: int) -> Owner:
     return owner
 
 
+def find_all(connection: Connection, names: Collection[str]) -> list[Owner]:
+    """Return the accounts of these names, in the order of their numbers; not those of which there is none."""
+    return [_owner_of(row) for row in _by_names.all(connection, names=list(names))]
+
+
+def lock_names(connection: Connection, names: Collection[str]) -> dict[int, Owner]:
+    """As `find_all`, but locked in that order: so no two who do so wait for each other."""
+    return {row.id: _owner_of(row) for row in _by_names_locked.all(connection, names=list(names))}
+
+
 def lock_ids(connection: Connection, account_ids: Collection[int]) -> dict[int, Owner]:
     """Lock accounts in the order of their numbers, so that no two who do so wait for each other."""
-    statement = _accounts.where(account.c.id.in_(account_ids)).order_by(account.c.id).with_for_update()
-    found = (_owner(row) for row in connection.execute(statement))
-    return {owner.id: owner for owner in found if owner is not None}
+    return {row.id: _owner_of(row) for row in _by_ids_locked.all(connection, ids=list(account_ids))}
 
 
 def add(connection: Connection, *, name: str, kind: AccountKind, tier: str, now: int) -> bool:
     """Add an account with nothing on it. Return False if there is one of that name already."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = (
-        dialect.insert(account)
-        .values(name=name, kind=kind, tier=tier, balance=0, created_at=now)
-        .on_conflict_do_nothing(index_elements=[account.c.name])
-        .returning(account.c.id)
-    )
-    number = connection.execute(statement).scalar_one_or_none()
-    if number is None:
+    values = {"name": name, "kind": kind, "tier": tier, "balance": 0, "created_at": now}
+    added = _add[connection.dialect.name].first(connection, **values)
+    if added is None:
         return False
-    add_parts(connection, number, name)
+    add_parts(connection, added.id, name)
     return True
 
 
@@ -90,7 +111,7 @@ def view(connection: Connection, owner: Owner, now: int) -> Account:
     found = _paying_tiers.all(connection, account_id=owner.id, now=now)
     if not found:
         found = _newest_tier.all(connection, account_id=owner.id)
-    return _view(owner, [row.tier for row in found] or [owner.tier])
+    return view_on(owner, [row.tier for row in found] or [owner.tier])
 
 
 def views(connection: Connection, owners: Sequence[Owner], now: int) -> list[Account]:
@@ -109,10 +130,11 @@ def views(connection: Connection, owners: Sequence[Owner], now: int) -> list[Acc
         )
         found = select(allocation.c.account_id, allocation.c.tier).where(allocation.c.id.in_(newest))
         last = {row.account_id: row.tier for row in connection.execute(found)}
-    return [_view(owner, tiers.get(owner.id, [last.get(owner.id, owner.tier)])) for owner in owners]
+    return [view_on(owner, tiers.get(owner.id, [last.get(owner.id, owner.tier)])) for owner in owners]
 
 
-def _view(owner: Owner, tiers: Sequence[str]) -> Account:
+def view_on(owner: Owner, tiers: Sequence[str]) -> Account:
+    """Return an account as its readers see it, on some tiers, of which each may be there more than once."""
     return Account(
         id=owner.id,
         name=owner.name,
@@ -156,6 +178,14 @@ def role_of(connection: Connection, account_id: int, member: str) -> Role | None
     """Return what somebody is in a project now."""
     found = _role.first(connection, account_id=account_id, member=member)
     return None if found is None else found.role
+
+
+def roles(
+    connection: Connection, account_ids: Collection[int], people: Collection[str]
+) -> dict[tuple[int, str], Role]:
+    """Return what some people are in some projects now, by the project's number and their name."""
+    found = _roles.all(connection, ids=list(account_ids), people=list(people))
+    return {(row.account_id, row.member): row.role for row in found}
 
 
 def add_member(connection: Connection, account_id: int, *, member: str, role: Role, now: int, actor: str) -> int:
@@ -254,12 +284,12 @@ def drawable(connection: Connection, person: str) -> Iterable[Owner]:
         .order_by(account.c.name)
     )
     for row in connection.execute(projects):
-        owner = _owner(row)
-        if owner is not None:
-            yield owner
+        yield _owner_of(row)
 
 
 def _owner(row: Any) -> Owner | None:
-    if row is None:
-        return None
+    return None if row is None else _owner_of(row)
+
+
+def _owner_of(row: Any) -> Owner:
     return Owner(row.id, row.name, row.kind, row.tier, row.balance, row.created_at)

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from hubquota.models.burn import Pool
 from hubquota.models.ledger import Allocation
-from hubquota.storage.prepared import Prepared
+from hubquota.storage.prepared import Prepared, among
 from hubquota.storage.tables import account, allocation, hold, lease
 from hubquota.storage.times import moment
 
@@ -34,38 +34,25 @@ _live_holds = (
     .where(hold.c.allocation_id == allocation.c.id, hold.c.expires_at > _now)
     .scalar_subquery()
 )
-_open_pools = Prepared(
-    select(
-        allocation.c.id,
-        allocation.c.balance,
-        allocation.c.granted_at,
-        allocation.c.start_at,
-        allocation.c.end_at,
-        allocation.c.suspended_at,
-        _live_holds.label("held"),
-    )
-    .where(allocation.c.account_id == bindparam("account_id"), allocation.c.lapsed_at.is_(None))
-    .order_by(allocation.c.id)
-)
 #: Allocations as `view` reads them; needs `now`.
 VIEWS = select(allocation, account.c.name.label("account"), _live_holds.label("held")).join_from(
     allocation, account
 )
 # A start reads these. A prepared statement converts nothing, so yes and no are numbers to it.
-_open_of_account = Prepared(
-    select(
-        *(
-            type_coerce(column, Integer).label("renewable") if column is allocation.c.renewable else column
-            for column in allocation.c
-        ),
-        account.c.name.label("account"),
-        _live_holds.label("held"),
+_bare_views = select(
+    *(
+        type_coerce(column, Integer).label("renewable") if column is allocation.c.renewable else column
+        for column in allocation.c
+    ),
+    account.c.name.label("account"),
+    _live_holds.label("held"),
+).join_from(allocation, account)
+_open = Prepared(
+    _bare_views.where(among(allocation.c.account_id, "ids"), allocation.c.lapsed_at.is_(None)).order_by(
+        allocation.c.end_at.is_(None), allocation.c.end_at, allocation.c.id
     )
-    .join_from(allocation, account)
-    .where(allocation.c.account_id == bindparam("account_id"), allocation.c.lapsed_at.is_(None))
-    .order_by(allocation.c.end_at.is_(None), allocation.c.end_at, allocation.c.id)
 )
-_view_by_id = VIEWS.where(allocation.c.id == bindparam("number"))
+_view_by_id = Prepared(_bare_views.where(allocation.c.id == bindparam("number")))
 _add = Prepared(
     insert(allocation).returning(allocation.c.id),
     columns=(
@@ -94,21 +81,34 @@ class OpenPool(Pool):
         return self.balance - self.free
 
 
+def open_rows(connection: Connection, account_ids: Collection[int], now: int) -> dict[int, list[Any]]:
+    """Return for each account the allocations whose books are open, in the order in which they are spent.
+
+    They are rows, for `pool_of` and `view`: a decision makes of them what it needs.
+    """
+    found: dict[int, list[Any]] = {number: [] for number in account_ids}
+    for row in _open.all(connection, ids=list(account_ids), now=now):
+        found[row.account_id].append(row)
+    return found
+
+
+def pool_of(row: Any) -> OpenPool:
+    """Return an allocation as a decision has it, from a row of `open_rows`."""
+    return OpenPool(
+        id=row.id,
+        free=row.balance - int(row.held),
+        # What was to pay at once pays, even where another machine's clock is behind. What was granted from an
+        # earlier day on, as a late sweep renews, pays from that day on.
+        start=row.start_at if row.start_at != row.granted_at else 0,
+        end=row.end_at,
+        suspended=row.suspended_at is not None,
+        balance=row.balance,
+    )
+
+
 def open_pools(connection: Connection, account_id: int, now: int) -> list[OpenPool]:
     """Return an account's allocations whose books are open."""
-    return [
-        OpenPool(
-            id=row.id,
-            free=row.balance - int(row.held),
-            # What was to pay at once pays, even where another machine's clock is behind. What was granted from
-            # an earlier day on, as a late sweep renews, pays from that day on.
-            start=row.start_at if row.start_at != row.granted_at else 0,
-            end=row.end_at,
-            suspended=row.suspended_at is not None,
-            balance=row.balance,
-        )
-        for row in _open_pools.all(connection, account_id=account_id, now=now)
-    ]
+    return [pool_of(row) for row in open_rows(connection, [account_id], now)[account_id]]
 
 
 def add(
@@ -173,14 +173,14 @@ def owner_of(connection: Connection, allocation_id: int) -> int | None:
 
 def find(connection: Connection, allocation_id: int, now: int) -> Allocation | None:
     """Return the allocation of that number."""
-    row = connection.execute(_view_by_id, {"number": allocation_id, "now": now}).one_or_none()
+    row = _view_by_id.first(connection, number=allocation_id, now=now)
     return None if row is None else view(row)
 
 
 def of_account(connection: Connection, account_id: int, now: int, *, lapsed: bool) -> list[Allocation]:
     """Return an account's allocations in the order in which they are spent; with `lapsed`, all."""
     if not lapsed:
-        return [view(row) for row in _open_of_account.all(connection, account_id=account_id, now=now)]
+        return [view(row) for row in open_rows(connection, [account_id], now)[account_id]]
     statement = VIEWS.where(allocation.c.account_id == account_id).order_by(
         allocation.c.end_at.is_(None), allocation.c.end_at, allocation.c.id
     )
@@ -286,7 +286,7 @@ def count_ended(connection: Connection, now: int) -> int:
 
 
 def view(row: Any) -> Allocation:
-    """Return an allocation as its readers see it, from a row of `VIEWS`."""
+    """Return an allocation as its readers see it, from a row of `VIEWS` or of `open_rows`."""
     return Allocation(
         id=row.id,
         account=row.account,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, or_, select
 
 from hubquota.storage.holds import HELD, NOW
-from hubquota.storage.prepared import Prepared
+from hubquota.storage.prepared import Prepared, among
 from hubquota.storage.tables import lease
 
 _open = lease.c.ended_at.is_(None)
@@ -30,6 +31,60 @@ def _unheld(rows: Any) -> ColumnElement[int]:
 
 _of_account = _running(NOW).where(lease.c.account_id == bindparam("account_id")).subquery()
 _burden = Prepared(select(func.sum(_of_account.c.accrued).label("accrued"), _unheld(_of_account).label("unheld")))
+_waiting_since: ColumnElement[int] = bindparam("waiting_since", type_=lease.c.admitted_at.type)
+_counts = case((or_(lease.c.started_at.is_not(None), lease.c.admitted_at > _waiting_since), 1), else_=0)
+_each = (
+    _running(NOW)
+    .add_columns(lease.c.person, lease.c.kind, _counts.label("counts"))
+    .where(among(lease.c.account_id, "ids"))
+    .subquery()
+)
+_taken = case((_each.c.accrued > _each.c.held, _each.c.accrued), else_=_each.c.held)
+_by_person = Prepared(
+    select(
+        _each.c.account_id,
+        _each.c.person,
+        _each.c.kind,
+        func.sum(_each.c.accrued).label("accrued"),
+        _unheld(_each).label("unheld"),
+        func.sum(_taken).label("taken"),
+        func.sum(_each.c.counts).label("number"),
+    ).group_by(_each.c.account_id, _each.c.person, _each.c.kind)
+)
+
+
+@dataclass(slots=True)
+class Running:
+    """What somebody has open of one kind on an account. Amounts are in units."""
+
+    #: What has been run up since the last charge.
+    accrued: int = 0
+    #: How much of that no hold covers.
+    unheld: int = 0
+    #: What has been run up, or is held where that is more, of each.
+    taken: int = 0
+    #: How many run, or may still begin.
+    number: int = 0
+
+
+#: What is open on an account, by who runs it and of which kind it is.
+Open = dict[tuple[str, str], Running]
+
+
+def running(connection: Connection, account_ids: Collection[int], now: int, waiting_since: int) -> dict[int, Open]:
+    """Return for each account what is open there.
+
+    Args:
+        connection: the transaction's.
+        account_ids: the accounts.
+        now: the time.
+        waiting_since: what was admitted after this time and has not begun may still begin.
+    """
+    found: dict[int, Open] = {number: {} for number in account_ids}
+    for row in _by_person.all(connection, ids=list(account_ids), now=now, waiting_since=waiting_since):
+        amounts = Running(int(row.accrued or 0), int(row.unheld or 0), int(row.taken or 0), int(row.number))
+        found[row.account_id][row.person, row.kind] = amounts
+    return found
 
 
 def of_account(connection: Connection, account_id: int, now: int) -> tuple[int, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hubquota.models.caps import Cap
+from hubquota.storage.prepared import Prepared, among
 from hubquota.storage.tables import account, cap, hold, lease, spending
 from hubquota.storage.times import moment
 
@@ -39,12 +40,13 @@ _of_person = select(
     func.sum(_running.c.accrued),
     func.sum(case((_running.c.started_at.is_not(None), _running.c.rate), else_=0)),
 ).where(_running.c.person == bindparam("person"))
-_count = select(func.count()).where(
-    lease.c.account_id == bindparam("account_id"),
-    lease.c.person == bindparam("person"),
-    lease.c.kind == bindparam("kind"),
-    _open,
-    or_(lease.c.started_at.is_not(None), lease.c.admitted_at > bindparam("waiting_since")),
+_of_members = Prepared(
+    _caps.where(among(cap.c.account_id, "ids"), among(cap.c.member, "people")).order_by(cap.c.id)
+)
+_spent_by = Prepared(
+    select(spending.c.allocation_id, spending.c.person, spending.c.charged).where(
+        among(spending.c.allocation_id, "ids"), among(spending.c.person, "people")
+    )
 )
 
 
@@ -80,6 +82,24 @@ def find(connection: Connection, account_id: int, member: str) -> Cap | None:
     return None if found is None or (found.credits is None and found.workers is None) else found
 
 
+def of_members(
+    connection: Connection, account_ids: Collection[int], people: Collection[str]
+) -> dict[tuple[int, str], Cap]:
+    """Return the caps of some people on some projects that count, by the project's number and their name."""
+    # Of a member's caps the last one counts, and they come in that order.
+    rows = _of_members.all(connection, ids=list(account_ids), people=list(people))
+    found = {(row.account_id, row.member): _view(row) for row in rows}
+    return {key: one for key, one in found.items() if one.credits is not None or one.workers is not None}
+
+
+def spent_by(
+    connection: Connection, allocation_ids: Collection[int], people: Collection[str]
+) -> dict[tuple[int, str], int]:
+    """Return what some people were charged on some allocations, in units, by allocation and name."""
+    rows = _spent_by.all(connection, ids=list(allocation_ids), people=list(people))
+    return {(row.allocation_id, row.person): int(row.charged) for row in rows}
+
+
 def history(connection: Connection, account_id: int) -> list[Cap]:
     """Return every cap that a project's members ever had, oldest first; one without limits lifts the last."""
     return [
@@ -112,12 +132,6 @@ def running(connection: Connection, account_id: int, person: str, now: int) -> t
     row = connection.execute(_of_person, {"account_id": account_id, "person": person, "now": now}).one()
     taken, accrued, rate = (int(value or 0) for value in row)
     return taken, accrued, rate
-
-
-def count_open(connection: Connection, account_id: int, person: str, kind: str, waiting_since: int) -> int:
-    """Return how many open leases of one kind somebody has on an account."""
-    parameters = {"account_id": account_id, "person": person, "kind": kind, "waiting_since": waiting_since}
-    return int(connection.execute(_count, parameters).scalar_one())
 
 
 def add_spent(connection: Connection, allocation_id: int, person: str, amount: int) -> None:

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 from hubquota.storage.prepared import send
 
@@ -56,17 +57,24 @@ def make_engine(url: str, *, timeout: float = 5.0) -> Engine:
 
 
 @contextmanager
-def decision(engine: Engine) -> Iterator[Connection]:
+def decision(engine: Engine, *, patience: int | None = None) -> Iterator[Connection]:
     """Open the one transaction of a decision: it reads, decides and writes before anybody else writes.
 
     On SQLite it takes the write lock at once, so that what was read cannot have changed at the write. On
     PostgreSQL whoever decides locks the account's row first, to the same end.
+
+    Args:
+        engine: the ledger's database.
+        patience: on PostgreSQL, how many milliseconds a lock of a row is waited for, where that is less than
+            the engine's own time.
     """
     with (
         _turn(engine),
         engine.connect() as connection,
         connection.execution_options(**{_IMMEDIATE: True}).begin(),
     ):
+        if patience is not None and engine.dialect.name == "postgresql":
+            send(connection, f"SET LOCAL lock_timeout = {int(patience)}")
         yield connection
 
 
@@ -87,12 +95,25 @@ def _turn(engine: Engine) -> Iterator[None]:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that sees one moment of the database, however many statements it takes."""
+def reading(engine: Engine, *, patience: int | None = None) -> Iterator[Connection]:
+    """Open a transaction that sees one moment of the database, however many statements it takes.
+
+    Args:
+        engine: the ledger's database.
+        patience: how many seconds one statement may take on PostgreSQL, where that is another number than the
+            engine's own. SQLite has no such limit.
+    """
     if engine.dialect.name == "postgresql":
         engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with engine.connect() as connection, connection.begin():
+        if patience is not None and engine.dialect.name == "postgresql":
+            send(connection, f"SET LOCAL statement_timeout = {int(patience * 1000)}")
         yield connection
+
+
+def took_too_long(error: DBAPIError) -> bool:
+    """Return whether the database gave a statement up because it took longer than it may (SQLSTATE 57014)."""
+    return getattr(error.orig, "sqlstate", None) == "57014"
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

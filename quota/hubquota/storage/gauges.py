@@ -21,6 +21,7 @@ from hubquota.storage.tables import (
     purge_plan,
     request,
 )
+from hubquota.storage.tables import data_read as data_read_table
 from hubquota.storage.times import DAY
 
 #: How many lines of the journal are added up at a time.
@@ -173,3 +174,10 @@ def _held(now: int) -> Any:
         .group_by(hold.c.allocation_id)
         .subquery()
     )
+
+
+def data_read(connection: Connection, now: int) -> dict[tuple[str, str], float]:
+    """Return the bytes that were read since the day began, by data set and region."""
+    by = (data_read_table.c.dataset, data_read_table.c.region)
+    query = select(*by, func.sum(data_read_table.c.bytes)).where(data_read_table.c.day == now - now % DAY)
+    return {(row[0], row[1]): float(row[2]) for row in connection.execute(query.group_by(*by))}

@@ -53,19 +53,15 @@ def of_lease(connection: Connection, lease_id: int) -> list[HoldRow]:
     ]
 
 
-def add(
-    connection: Connection, lease_id: int, parts: Sequence[tuple[int, int]], *, covered: int, expiry: int
-) -> None:
-    """Hold amounts of allocations for a lease."""
-    for number, amount in parts:
-        _add_hold.run(
-            connection,
-            lease_id=lease_id,
-            allocation_id=number,
-            amount=amount,
-            covers_until=covered,
-            expires_at=expiry,
-        )
+def add_many(connection: Connection, rows: Sequence[tuple[int, int, int, int, int]]) -> None:
+    """Hold amounts of allocations for leases.
+
+    Args:
+        connection: the transaction's.
+        rows: of each hold the lease, the allocation, the amount, the time that it covers, and its expiry.
+    """
+    names = ("lease_id", "allocation_id", "amount", "covers_until", "expires_at")
+    _add_hold.run_many(connection, [dict(zip(names, row, strict=True)) for row in rows])
 
 
 def move(connection: Connection, lease_id: int, *, covered: int, expiry: int) -> None:

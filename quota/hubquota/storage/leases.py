@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Select,
     and_,
@@ -23,7 +22,7 @@ from hubquota.models.ledger import Lease, Segment
 from hubquota.models.stops import EndKind
 from hubquota.storage import holds
 from hubquota.storage.holds import HELD
-from hubquota.storage.prepared import Prepared
+from hubquota.storage.prepared import Prepared, among
 from hubquota.storage.tables import account, lease, segment
 from hubquota.storage.times import moment
 
@@ -50,8 +49,6 @@ _leases = select(
     lease.c.end_kind,
 ).join_from(lease, account)
 _open = lease.c.ended_at.is_(None)
-#: A lease that was admitted after this and has not begun may still begin.
-_waiting_since: ColumnElement[int] = bindparam("waiting_since", type_=lease.c.admitted_at.type)
 
 _of_lease = lease.c.id == bindparam("lease_id")
 _its_last_segment = and_(segment.c.lease_id == bindparam("owner"), segment.c.until_at.is_(None))
@@ -65,18 +62,11 @@ _running_of = Prepared(
     .order_by(lease.c.id)
     .with_for_update(of=lease)
 )
-_open_count = Prepared(
-    select(func.count().label("number")).where(
-        lease.c.account_id == bindparam("account_id"),
-        lease.c.kind == bindparam("kind"),
-        _open,
-        or_(lease.c.started_at.is_not(None), lease.c.admitted_at > _waiting_since),
-    )
-)
-_add = Prepared(
-    insert(lease).returning(lease.c.id),
-    columns=("account_id", "person", "kind", "key", "label", "rate", "admitted_at", "charged"),
-)
+_open_by_keys = Prepared(_leases.where(among(lease.c.key, "keys"), _open))
+_new = ("account_id", "person", "kind", "key", "label", "rate", "admitted_at", "charged")
+_add = Prepared(insert(lease).returning(lease.c.id), columns=_new)
+_add_numbered = Prepared(insert(lease), columns=("id", *_new))
+_last_number = Prepared(select(func.max(lease.c.id).label("number")))
 _add_segment = Prepared(insert(segment), columns=("lease_id", "rate", "from_at", "charged"))
 _begin = Prepared(update(lease).where(_of_lease).values(started_at=bindparam("at"), settled_at=bindparam("at")))
 _settle = Prepared(
@@ -92,12 +82,6 @@ _end = Prepared(
     .where(_of_lease)
     .values(ended_at=bindparam("at"), reason=bindparam("why"), end_kind=bindparam("word"))
 )
-
-
-def count_open(connection: Connection, account_id: int, kind: str, waiting_since: int) -> int:
-    """Return how many open leases of one kind an account has."""
-    found = _open_count.first(connection, account_id=account_id, kind=kind, waiting_since=waiting_since)
-    return int(found.number)
 
 
 def add(
@@ -126,6 +110,22 @@ def add(
     return int(added.id)
 
 
+def add_many(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[int]:
+    """Add open leases that have not begun; return their numbers in the same order.
+
+    Args:
+        connection: a decision's.
+        rows: the columns `account_id`, `person`, `kind`, `key`, `label`, `rate`, `admitted_at` and `charged` of
+            each, which is zero.
+    """
+    if connection.dialect.name == "postgresql":
+        return [int(row.id) for row in _add.all_many(connection, rows)]
+    # Nobody else can write meanwhile, and leases are never deleted: so these numbers are the next ones.
+    first = (_last_number.first(connection).number or 0) + 1
+    _add_numbered.run_many(connection, [{"id": number, **row} for number, row in enumerate(rows, first)])
+    return list(range(first, first + len(rows)))
+
+
 def owner_of(connection: Connection, lease_id: int) -> int | None:
     """Return the number of the account that a lease belongs to; it never changes."""
     found = _owner_by_id.first(connection, lease_id=lease_id)
@@ -143,6 +143,13 @@ def find_open(connection: Connection, key: str, now: int) -> tuple[Lease, int] |
     """Return the open lease that has the key, with the number of its account."""
     row = _open_by_key.first(connection, key=key, now=now)
     return None if row is None else (_view(row), row.account_id)
+
+
+def open_by_keys(connection: Connection, keys: Collection[str], now: int) -> dict[str, tuple[Lease, int]]:
+    """Return by its key each open lease that has one of these, with the number of its account."""
+    return {
+        row.key: (_view(row), row.account_id) for row in _open_by_keys.all(connection, keys=list(keys), now=now)
+    }
 
 
 def open_of(connection: Connection, account_id: int, now: int) -> list[Lease]:
@@ -172,6 +179,24 @@ def list_ended(connection: Connection, account_id: int, limit: int, now: int) ->
         connection,
         _leases.where(lease.c.account_id == account_id, lease.c.ended_at.is_not(None))
         .order_by(lease.c.ended_at.desc(), lease.c.id.desc())
+        .limit(limit),
+        now,
+    )
+
+
+def list_ended_of(
+    connection: Connection, person: str, kind: str, limit: int, before: int | None, now: int
+) -> list[Lease]:
+    """Return a person's leases of a kind that have ended, the newest admission first, from before a number."""
+    return _list(
+        connection,
+        _leases.where(
+            lease.c.person == person,
+            lease.c.kind == kind,
+            lease.c.ended_at.is_not(None),
+            lease.c.id < before if before is not None else true(),
+        )
+        .order_by(lease.c.id.desc())
         .limit(limit),
         now,
     )

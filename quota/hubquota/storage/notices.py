@@ -10,8 +10,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from hubquota.models.letters import Letter
 from hubquota.models.notices import Notice, checked
+from hubquota.storage.prepared import Prepared
 from hubquota.storage.tables import notice
 from hubquota.storage.times import moment
+
+_columns = ("person", "kind", "key", "subject", "text", "optional", "made_at")
+_post = {
+    name: Prepared(
+        dialect.insert(notice).on_conflict_do_nothing(index_elements=[notice.c.person, notice.c.key]),
+        columns=_columns,
+    )
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
+}
 
 
 def add(
@@ -69,9 +79,7 @@ def post(connection: Connection, letters: Iterable[tuple[str, Letter]], *, at: i
         for person, letter in letters
     ]
     if rows:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(notice).on_conflict_do_nothing(index_elements=[notice.c.person, notice.c.key])
-        connection.execute(statement, rows)
+        _post[connection.dialect.name].run_many(connection, rows)
 
 
 def page(

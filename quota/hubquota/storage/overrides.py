@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, cast
 
 from sqlalchemy import Connection, and_, bindparam, insert, select, true
 
 from hubquota.models.overrides import Overridden, Override
-from hubquota.storage.prepared import Prepared
+from hubquota.storage.prepared import Prepared, among
 from hubquota.storage.tables import account, override
 from hubquota.storage.times import moment
 
@@ -25,15 +26,18 @@ _given = (
     .where(override.c.withdraws_id.is_(None))
 )
 _current = Prepared(
-    _given.where(
-        override.c.account_id == bindparam("account_id"), override.c.until_at > bindparam("now")
-    ).order_by(override.c.id)
+    _given.where(among(override.c.account_id, "ids"), override.c.until_at > bindparam("now")).order_by(
+        override.c.id
+    )
 )
 
 
-def current(connection: Connection, account_id: int, now: int) -> list[Override]:
-    """Return an account's overrides whose dates are not over."""
-    return [_view(row) for row in _current.all(connection, account_id=account_id, now=now)]
+def current(connection: Connection, account_ids: Collection[int], now: int) -> dict[int, list[Override]]:
+    """Return for each account the overrides whose dates are not over."""
+    found: dict[int, list[Override]] = {number: [] for number in account_ids}
+    for row in _current.all(connection, ids=list(account_ids), now=now):
+        found[row.account_id].append(_view(row))
+    return found
 
 
 def of(connection: Connection, *, owner: str | None, after: int | None) -> list[Override]:

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, insert
 
+from hubquota.storage.prepared import Prepared
 from hubquota.storage.tables import account_part
 
 #: How much of each end of a name is kept. A longer search is looked for by its beginning, and then compared.
 PART_LETTERS = 24
+
+_add = Prepared(insert(account_part), columns=("part", "account_id"))
 
 
 def parts_of(name: str) -> list[str]:
@@ -26,6 +29,4 @@ def parts_of(name: str) -> list[str]:
 
 def add_parts(connection: Connection, account_id: int, name: str) -> None:
     """Note the parts of a new account's name."""
-    rows = [{"part": part, "account_id": account_id} for part in parts_of(name)]
-    if rows:
-        connection.execute(insert(account_part), rows)
+    _add.run_many(connection, [{"part": part, "account_id": account_id} for part in parts_of(name)])

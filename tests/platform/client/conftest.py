@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING or find_spec("roman_datamodels"):
     import romanhub
     import s3fs
     from romanhub.client.archive import Archive
+    from romanhub.client.credentials import source
     from romanhub.client.storage import StorageAccess
 
 BUCKET = "sky-archive"
@@ -52,6 +54,30 @@ SERVER = {
     "price": "0.15",
     "seconds": 2400,
     "cost": "0.1",
+}
+
+OFFER = {
+    "account": "ada",
+    "own": True,
+    "tier": "Explorer",
+    "workers": 4,
+    "room": 4,
+    "price": "0.04",
+    "available": "12.5",
+    "running": "0",
+}
+CLUSTER = {
+    "account": "ada",
+    "started_at": "2026-11-22T16:00:00Z",
+    "ended_at": None,
+    "reason": None,
+    "workers": 0,
+    "most": 4,
+    "limit": 4,
+    "price": "0",
+    "cost": "0",
+    "seconds_left": None,
+    "warnings": [],
 }
 
 
@@ -207,7 +233,7 @@ def sample() -> Path:
 def stored(storage_server: StorageServer, sample: Path) -> StorageServer:
     """The S3 server with the sample archive in its bucket."""
     for path in sorted(sample.rglob("*")):
-        if path.is_file() and path.suffix in {".asdf", ".json", ".parquet"}:
+        if path.is_file() and path.name != "README.md":
             storage_server.writer.put_file(str(path), f"{BUCKET}/{path.relative_to(sample)}")
     return storage_server
 
@@ -258,14 +284,48 @@ class StandInPortal:
     url: str = ""
     token: str = TOKEN
     answers: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
+    #: What is answered at every path that begins like this, where there is no answer for the whole path.
+    anything: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
+    def find(self, path: str) -> tuple[int, str, bytes]:
+        """Return the answer at a path."""
+        if path in self.answers:
+            return self.answers[path]
+        for start, body in self.anything.items():
+            if path.startswith(start):
+                name = path.removeprefix("api/clusters/")
+                return 200, "application/json", json.dumps(body | {"name": name}).encode()
+        return 404, "text/plain", b"not here"
+
     def show_archive(self, access: StorageAccess) -> None:
-        """Hand out this access to the archive, as the portal would."""
-        body = access.model_dump()
-        for name in ("access_key", "secret_key"):
-            body[name] = body[name].get_secret_value()
-        self.answer("api/archive", body)
+        """Hand out keys for this access to the archive, as the broker would."""
+        assert access.access_key and access.secret_key
+        dataset = {
+            "bucket": access.bucket,
+            "prefix": "level2/",
+            "region": access.region,
+            "title": "Roman Level 2",
+            "description": "Exposures.",
+            "mission": "Roman",
+            "format": "asdf",
+            "level": 2,
+            "index": "index.json",
+            "citation": {"text": "Nobody 2026"},
+        }
+        self.answer(
+            "api/credentials",
+            {
+                "access_key": access.access_key.get_secret_value(),
+                "secret_key": access.secret_key.get_secret_value(),
+                "session_token": "",
+                "expiration": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
+                "endpoint": access.endpoint,
+                "region": access.region,
+                "datasets": {"roman-l2": dataset},
+                "scratch": {},
+            },
+        )
 
     def show_account(self, *, workers: int = 4, dask_workers: int = 0) -> None:
         """Tell of an account that has 12.5 credits and a server and `dask_workers` running.
@@ -278,6 +338,16 @@ class StandInPortal:
             "api/tiers", {"ask": ASK, "sizes": {}, "tiers": {"explorer": {"title": "Explorer", "dask": dask}}}
         )
         self.answer("api/statement?limit=1", {"balance": BALANCE, "running": [SERVER] + [WORKER] * dask_workers})
+        self.show_offer(workers=workers)
+        self.show_cluster(limit=workers, most=workers)
+
+    def show_offer(self, **changed: Any) -> None:
+        """Offer so many workers on ada's account, to whoever asks."""
+        self.anything["api/clusters/offer"] = OFFER | changed
+
+    def show_cluster(self, **changed: Any) -> None:
+        """Tell this of every cluster, whatever its name."""
+        self.anything["api/clusters/"] = CLUSTER | changed
 
     def answer(self, path: str, body: Any, status: int = 200, kind: str = "application/json") -> None:
         """Give this answer at a path from now on."""
@@ -291,17 +361,19 @@ def portal(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInPortal]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            path = self.path.removeprefix("/services/portal/")
+            path = self.path.removeprefix("/services/portal/").removeprefix("/services/broker/")
             stand_in.asked.append(path)
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                 status, kind, body = 403, "application/problem+json", b'{"detail": "Not yours."}'
             else:
-                status, kind, body = stand_in.answers.get(path, (404, "text/plain", b"not here"))
+                status, kind, body = stand_in.find(path)
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815  -- the name that the server looks for
 
         def log_message(self, *args: object) -> None:
             pass
@@ -311,28 +383,43 @@ def portal(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInPortal]:
     thread.start()
     stand_in.url = f"http://127.0.0.1:{server.server_address[1]}/services/portal/"
     monkeypatch.setenv("ROMANHUB_PORTAL_URL", stand_in.url)
+    monkeypatch.setenv("ROMANHUB_BROKER_URL", stand_in.url.replace("portal", "broker"))
+    source.cache_clear()
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", TOKEN)
     yield stand_in
+    source.cache_clear()
     server.shutdown()
     server.server_close()
     thread.join()
 
 
 GATEWAY = """
+import json
 from pathlib import Path
 
 from dask_gateway_server.backends.base import PublicException
 from dask_gateway_server.backends.local import UnsafeLocalBackend
-from dask_gateway_server.options import Integer, Options
+from dask_gateway_server.options import Integer, Options, String
 
 REFUSAL = Path({refusal!r})
+ENVIRONMENT = REFUSAL.with_name("environment")
 
 
 class Backend(UnsafeLocalBackend):
+    def get_env(self, cluster):
+        told = REFUSAL.with_name("workers")
+        return super().get_env(cluster) | (json.loads(told.read_text()) if told.exists() else {{}})
+
     async def start_cluster(self, user, options):
         if REFUSAL.exists():
             raise PublicException(REFUSAL.read_text())
         return await super().start_cluster(user, options)
+
+
+def chosen(options):
+    if ENVIRONMENT.exists() and options.environment != ENVIRONMENT.read_text():
+        raise ValueError("Your server runs another environment.")
+    return {{"worker_cores": options.worker_cores}}
 
 
 c.DaskGateway.backend_class = Backend
@@ -340,13 +427,18 @@ c.DaskGateway.address = "127.0.0.1:{ports[0]}"
 c.Proxy.address = "127.0.0.1:{ports[1]}"
 c.Proxy.tcp_address = "127.0.0.1:{ports[2]}"
 c.Backend.clusters_directory = {folder!r}
-c.ClusterConfig.scheduler_cmd = [{python!r}, "-m", "dask", "scheduler"]
-c.ClusterConfig.worker_cmd = [{python!r}, "-m", "dask", "worker"]
-c.ClusterConfig.environment = {{"PYTHONPATH": {source!r}}}
+c.ClusterConfig.scheduler_cmd = [
+    {python!r}, "-m", "dask", "scheduler", "--no-dashboard", "--preload", "romanhub.client.dashboard"
+]
+c.ClusterConfig.worker_cmd = [{python!r}, "-m", "dask", "worker", "--no-dashboard"]
+c.ClusterConfig.environment = {{
+    "PYTHONPATH": {source!r}, "DASK_DISTRIBUTED__WORKER__PRELOAD": '["romanhub.client.dashboard"]'
+}}
 c.ClusterConfig.cluster_max_workers = 2
 c.Backend.cluster_options = Options(
     Integer("worker_cores", default=1, min=1, max=1),
-    handler=lambda options: {{"worker_cores": options.worker_cores}},
+    String("environment"),
+    handler=chosen,
 )
 """
 
@@ -358,6 +450,15 @@ class GatewayServer:
     address: str
     proxy_address: str
     refusal: Path
+
+    @property
+    def environment(self) -> Path:
+        """The file that says which environment the workers are of; without it, clients may be of any."""
+        return self.refusal.with_name("environment")
+
+    def dashboard(self, cluster: str) -> Path:
+        """The socket of a cluster's dashboard."""
+        return self.refusal.parent / "clusters" / cluster / "dashboard"
 
 
 @pytest.fixture(scope="session")
@@ -406,6 +507,7 @@ def gateway(gateway_server: GatewayServer, monkeypatch: pytest.MonkeyPatch) -> I
     import dask
 
     gateway_server.refusal.unlink(missing_ok=True)
+    gateway_server.environment.unlink(missing_ok=True)
     monkeypatch.setenv("DASK_GATEWAY__ADDRESS", gateway_server.address)
     monkeypatch.setenv("DASK_GATEWAY__PROXY_ADDRESS", gateway_server.proxy_address)
     monkeypatch.setenv("DASK_GATEWAY__AUTH__TYPE", "basic")

@@ -21,7 +21,7 @@ def test_the_portal_is_asked_with_the_servers_token(portal) -> None:
     assert Portal.from_environment().get("api/hello", Greeting).hello == "ada"
 
 
-@pytest.mark.parametrize("variable", ["ROMANHUB_PORTAL_URL", "JUPYTERHUB_API_TOKEN"])
+@pytest.mark.parametrize("variable", ["ROMANHUB_BROKER_URL", "JUPYTERHUB_API_TOKEN"])
 def test_outside_the_platform_it_says_where_to_run(portal, monkeypatch, variable) -> None:
     monkeypatch.delenv(variable)
     with pytest.raises(OutsidePlatformError, match="Start a server on the platform") as caught:

@@ -1,164 +1,123 @@
-"""What a cluster may draw on, and what has to stop, by a ledger whose clock the test turns."""
+"""What has to stop, by a ledger whose clock the test turns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
-import pytest
-from hubquota.models.kinds import WORKER
-from hubquota.models.ledger import Lease, Refused
-from hubquota.models.money import to_units
 from hubquota.models.overrides import Overridden
-from hubquota.models.tiers import Tiers
-from hubquota.services.ledger import Ledger
-from hubquota.services.tiersfile import load_tiers
-from hubquota.storage.engine import make_engine
-from hubquota.storage.migrate import migrate
-from romanhub.dask.orders import LEAD, Order, orders_for
-from romanhub.dask.payers import ENDED, check_start, last_stop, payers_for
+from romanhub.dask.orders import Order
+from romanhub.dask.stops import LEAD
 
-from tests.quota.support import HERE, Clock
-
-CLUSTERS = {"one": ("survey", "ada"), "two": ("survey", "eve"), "own": ("ada", "ada")}
+from tests.platform.dask_clusters.world import World
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(scope="module")
-def tiers() -> Tiers:
-    return load_tiers(HERE / "hub_tiers.yaml")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
-    engine = make_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    migrate(engine)
-    ledger = Ledger(engine, clock)
-    ledger.open_account("ada", "explorer", to_units(81), actor="test")
-    ledger.open_project("survey", "explorer", pi="eve", actor="admin")
-    ledger.set_member("survey", "ada", "member", actor="eve")
-    ledger.grant("survey", to_units(1), actor="admin", reason="A survey.", key="1")
-    yield ledger
-    engine.dispose()
-
-
-def work(ledger: Ledger, cluster: str, number: int = 0) -> Lease:
-    account, person = CLUSTERS[cluster]
-    lease = ledger.admit(
-        account,
-        person=person,
-        kind=WORKER,
-        key=f"{WORKER}:{cluster}/{number}",
-        label="Dask worker",
-        rate=40_000_000 // 3600,
-    )
-    return ledger.begin(lease.id)
-
-
-# Who pays ----------------------------------------------------------------------------------------------
-
-
-def test_the_account_that_the_server_draws_on_pays_unless_another_one_is_chosen(
-    ledger: Ledger, tiers: Tiers
-) -> None:
-    payers = payers_for(ledger, tiers, "ada", ())
-    assert (list(payers.entitlements), payers.default) == (["ada", "survey"], "ada")
-    ledger.admit("survey", person="ada", kind="server", key="server:ada/", label="A server", rate=1)
-    assert payers_for(ledger, tiers, "ada", ()).default == "survey"
-    # With servers on two accounts there is no telling which one is meant.
-    ledger.admit("ada", kind="server", key="server:ada/two", label="A server", rate=1)
-    assert payers_for(ledger, tiers, "ada", ()).default == "ada"
-    assert payers_for(ledger, tiers, "new", ()).default == "new"
-    with pytest.raises(Refused, match="You cannot draw on an account 'eve'; you can on: ada, survey"):
-        payers.chosen("eve", tiers.ask)
-
-
-def test_a_start_is_refused_with_the_limit_and_why_the_last_workers_stopped(
-    ledger: Ledger, tiers: Tiers, clock: Clock
-) -> None:
-    payers = payers_for(ledger, tiers, "ada", ())
-    check_start(ledger, tiers, payers, "survey", "ada", [])
-    with pytest.raises(Refused, match=r"The tier of survey, Explorer, allows 1 Dask cluster at a time.*1 \(x\)"):
-        check_start(ledger, tiers, payers, "survey", "ada", ["x"])
-    ledger.set_cap("survey", "ada", credits=1, actor="eve", reason="x")
-    with pytest.raises(Refused, match="Your cap on survey leaves") as refused:
-        check_start(ledger, tiers, payers, "survey", "ada", [])
-    assert refused.value.limit == "cap"
-    ledger.set_cap("survey", "ada", actor="eve", reason="x")
-    lease = work(ledger, "one")
-    clock.turn(60)
-    ledger.announce_stop(lease.id, "The credits that paid for it are used up.")
-    ledger.close(lease.id, reason=ENDED)
-    ledger.correct("survey", -ledger.balance("survey").posted, actor="admin", reason="x", key="c")
-    with pytest.raises(Refused) as short:
-        check_start(ledger, tiers, payers, "survey", "ada", [])
-    assert short.value.message == (
-        "The balance of survey is used up, so no Dask cluster can start. Your last workers were stopped on "
-        f"2026-11-22 at 12:01 UTC: The credits that paid for it are used up. {tiers.ask}"
-    )
-    assert last_stop(ledger, "survey", "eve") == ""
-    (one,) = ledger.allocations("survey")
-    ledger.suspend(one.id, actor="admin", reason="Misuse.", key="s")
-    with pytest.raises(Refused, match=r"survey is suspended.*Misuse\."):
-        check_start(ledger, tiers, payers_for(ledger, tiers, "ada", ()), "survey", "ada", [])
-
-
-# What has to stop --------------------------------------------------------------------------------------
-
-
-def test_a_cluster_stops_before_the_credits_of_its_account_end_and_no_other_does(
-    ledger: Ledger, tiers: Tiers, clock: Clock
-) -> None:
-    work(ledger, "one")
-    work(ledger, "own")
-    found = orders_for(ledger, tiers, CLUSTERS, clock.now)
-    end = ledger.exhausts_at("survey")
+def test_a_cluster_stops_before_the_credits_of_its_account_end_and_no_other_does(world: World) -> None:
+    for person in ("ada", "eve"):
+        world.ledger.open_account(person, "explorer", 0, actor="test")
+        world.serve(person)
+    for name, account, owner in (("one", "survey", "ada"), ("own", "ada", "ada")):
+        world.cluster(name, account, owner)
+        world.work(name)
+    found = world.orders()
+    end = world.ledger.exhausts_at("survey")
     assert end is not None
-    assert (found.clusters, found.named, found.next_at) == ({}, frozenset(), end - LEAD)
-    clock.now = end - LEAD
-    found = orders_for(ledger, tiers, CLUSTERS, clock.now)
+    assert (found.clusters, found.named) == ({}, frozenset())
+    assert end - LEAD in {stop.at for stop in world.stops()["one"]}
+    world.clock.now = end - LEAD
+    found = world.orders()
     why = "The credits that paid for it are used up."
-    assert found.clusters["one"] == Order("one", 0, why, final=True)
-    assert "own" not in found.clusters
+    assert found.clusters == {"one": Order("one", 0, why, final=True, kind="budget")}
 
 
-def test_a_member_whose_cap_is_used_up_stops_and_the_others_go_on(
-    ledger: Ledger, tiers: Tiers, clock: Clock
-) -> None:
-    mine, theirs = work(ledger, "one"), work(ledger, "two")
-    ledger.set_cap("survey", "ada", credits=mine.rate * 900, actor="eve", reason="x")
-    assert orders_for(ledger, tiers, CLUSTERS, clock.now).next_at == clock.now + timedelta(seconds=900) - LEAD
-    clock.turn(880)
-    ledger.seen([mine.key, theirs.key])
-    found = orders_for(ledger, tiers, CLUSTERS, clock.now)
-    assert found.clusters == {"one": Order("one", 0, "ada's cap on the project survey is used up.", final=True)}
+def test_a_member_whose_cap_is_used_up_stops_and_the_others_go_on(world: World) -> None:
+    for person in ("ada", "eve"):
+        world.ledger.open_account(person, "explorer", 0, actor="test")
+        world.serve(person)
+    world.cluster("one", "survey", "ada")
+    mine = world.work("one")
+    world.cluster("two", "survey", "eve")
+    theirs = world.work("two")
+    limits = Overridden(clusters=2)
+    world.ledger.give_override("survey", limits, world.now + timedelta(days=1), actor="admin", reason="x", key="1")
+    world.ledger.set_cap("survey", "ada", credits=mine.rate * 900, actor="eve", reason="x")
+    assert world.now + timedelta(seconds=900) - LEAD in {stop.at for stop in world.stops()["one"]}
+    world.clock.turn(880)
+    world.ledger.seen([mine.key, theirs.key])
+    why = "ada's cap on the project survey is used up."
+    assert world.orders().clusters == {"one": Order("one", 0, why, final=True, kind="budget")}
 
 
-def test_the_newest_workers_stop_where_a_limit_was_lowered(ledger: Ledger, tiers: Tiers, clock: Clock) -> None:
-    for cluster, number in (("one", 0), ("two", 0), ("one", 1), ("two", 1)):
-        work(ledger, cluster, number)
-    assert orders_for(ledger, tiers, CLUSTERS, clock.now).clusters == {}
-    until = clock.now + timedelta(hours=1)
-    limits = Overridden(workers=3)
-    ledger.give_override("survey", limits, until, actor="admin", reason="x", key="1")
+def test_the_newest_workers_stop_where_a_limit_was_lowered(world: World) -> None:
+    world.serve("ada")
+    for name in ("one", "two"):
+        world.cluster(name, "survey", "ada")
+    for name, number in (("one", 0), ("two", 0), ("one", 1), ("two", 1)):
+        world.work(name, number)
+    until = world.now + timedelta(hours=1)
+    two = Overridden(clusters=2)
+    world.ledger.give_override("survey", two, until + timedelta(hours=1), actor="admin", reason="x", key="0")
+    assert world.orders().clusters == {}
+    three = Overridden(workers=3)
+    world.ledger.give_override("survey", three, until, actor="admin", reason="x", key="1")
     why = "The limit of survey is 3 workers at once now."
-    found = orders_for(ledger, tiers, CLUSTERS, clock.now)
-    assert found.clusters == {"two": Order("two", 1, why, final=False)}
-    ledger.set_cap("survey", "ada", workers=0, actor="eve", reason="x")
-    found = orders_for(ledger, tiers, CLUSTERS, clock.now)
-    assert found.clusters["one"].allowed == 0
-    clock.now = until
-    ledger.set_cap("survey", "ada", actor="eve", reason="x")
-    assert orders_for(ledger, tiers, CLUSTERS, clock.now).clusters == {}
+    assert world.orders().clusters == {"two": Order("two", 1, why, final=False)}
+    world.ledger.set_cap("survey", "ada", workers=0, actor="eve", reason="x")
+    assert {name: order.allowed for name, order in world.orders().clusters.items()} == {"one": 0, "two": 0}
+    world.clock.now = until
+    world.ledger.set_cap("survey", "ada", actor="eve", reason="x")
+    world.ledger.seen(key for cluster in world.clusters.values() for key in cluster.workers)
+    assert world.orders().clusters == {}
 
 
-def test_what_somebody_announced_stops(ledger: Ledger, tiers: Tiers, clock: Clock) -> None:
-    lease = work(ledger, "one")
-    ledger.announce_stop(lease.id, "Maintenance.")
-    assert orders_for(ledger, tiers, CLUSTERS, clock.now).named == {lease.key}
-    assert orders_for(ledger, tiers, {}, clock.now).named == frozenset()
+def test_the_newest_cluster_ends_where_fewer_are_allowed_now(world: World) -> None:
+    for name in ("one", "two"):
+        world.cluster(name, "ada", "ada")
+        world.work(name)
+    why = "The limit of ada is 1 Dask cluster at once now."
+    assert world.orders().clusters == {"two": Order("two", 0, why, final=True, kind="admin")}
+
+
+def test_cores_and_memory_together_are_limits_too(wide: World) -> None:
+    wide.cluster("one", "ada", "ada", cores=2, memory=4)
+    wide.cluster("two", "ada", "ada", cores=4, memory=16)
+    for name, number in (("one", 0), ("two", 0), ("one", 1), ("one", 2)):
+        wide.work(name, number)
+    why = "The limit of ada is 8 cores in all workers together now."
+    assert wide.orders().clusters == {"one": Order("one", 2, why, final=False)}
+    wide.tiers_path.write_text(wide.tiers_path.read_text().replace("memory_gib: 40", "memory_gib: 20"))
+    why = "The limit of ada is 20 GB of memory in all workers together now."
+    assert wide.orders().clusters["one"] == Order("one", 1, why, final=False)
+
+
+def test_an_administrators_word_on_one_cluster(world: World) -> None:
+    world.cluster("one", "ada", "ada")
+    for number in range(3):
+        world.work("one", number)
+    world.ledger.limit_cluster("one", 2, actor="admin", reason="Too much.")
+    why = "admin limited this cluster to 2 workers at once: Too much."
+    assert world.orders().clusters == {"one": Order("one", 2, why, final=False)}
+    world.ledger.stop_cluster("one", actor="admin", reason="Maintenance.")
+    why = "admin stopped this cluster: Maintenance."
+    assert world.orders().clusters == {"one": Order("one", 0, why, final=True, kind="admin")}
+
+
+def test_a_suspended_account_stops_with_the_reason_of_the_suspension(world: World) -> None:
+    world.cluster("one", "survey", "ada")
+    world.work("one")
+    world.cluster("empty", "survey", "ada")
+    (allocation,) = world.ledger.allocations("survey")
+    world.ledger.suspend(allocation.id, actor="admin", reason="Misuse.", key="s")
+    found = world.orders().clusters
+    assert set(found) == {"one", "empty"}
+    assert found["one"].reason.startswith("The account survey is suspended")
+    assert found["one"].reason.endswith("is suspended since 2026-11-22: Misuse.")
+    assert (found["one"].final, found["one"].kind) == (True, "admin")
+
+
+def test_what_somebody_announced_stops(world: World) -> None:
+    world.cluster("one", "ada", "ada")
+    lease = world.work("one")
+    world.ledger.announce_stop(lease.id, "Maintenance.")
+    assert world.orders().named == {lease.key}
+    world.clusters.clear()
+    assert world.orders().named == frozenset()

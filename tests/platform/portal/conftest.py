@@ -59,10 +59,6 @@ def settings(database: str) -> PortalSettings:
             "JUPYTERHUB_API_TOKEN": SERVICE_TOKEN,
             "HUBQUOTA_DATABASE_URL": database,
             "HUBQUOTA_TIERS": str(TIERS),
-            "ROMANHUB_ARCHIVE_ENDPOINT": "http://127.0.0.1:9000",
-            "ROMANHUB_ARCHIVE_BUCKET": "archive",
-            "ROMANHUB_ARCHIVE_ACCESS_KEY": "reader",
-            "ROMANHUB_ARCHIVE_SECRET_KEY": "only-for-reading",
         }
     )
 

@@ -150,10 +150,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             JUPYTERHUB_OAUTH_ACCESS_SCOPES='["access:services!service=portal"]',
             HUBQUOTA_DATABASE_URL=url,
             HUBQUOTA_TIERS=str(TIERS),
-            ROMANHUB_ARCHIVE_ENDPOINT="http://127.0.0.1:9000",
-            ROMANHUB_ARCHIVE_BUCKET="archive",
-            ROMANHUB_ARCHIVE_ACCESS_KEY="reader",
-            ROMANHUB_ARCHIVE_SECRET_KEY="only-for-reading",
         ),
     ]  # fmt: skip
     site = Site(folder, ports["port"], tokens["robot_token"], ledger, tiers, run_hub(folder))
@@ -289,12 +285,12 @@ def test_a_token_without_the_scope_is_refused_and_one_with_it_is_not(site: Site)
     narrow = site.get("api/me", newcomer.token("read:users:activity!user"))
     assert narrow.status_code == 403
     assert "access:services!service=portal" in narrow.json()["detail"]
-    assert site.get("api/archive", newcomer.token("access:services!service=portal")).json()["bucket"] == "archive"
+    assert site.get("api/me", newcomer.token("access:services!service=portal")).json()["name"] == "newcomer"
 
 
 def test_another_service_and_a_made_up_token_are_refused(site: Site) -> None:
     assert site.get("api/me", site.robot_token).status_code == 403
-    assert site.get("api/archive", site.robot_token).status_code == 403
+    assert site.get("api/scratch", site.robot_token).status_code == 403
     assert site.get("api/statement", site.robot_token).status_code == 404, "a service has no account"
     assert site.get("api/me", "0123456789abcdef").status_code == 401
     assert site.get("api/me").status_code == 401

@@ -30,6 +30,7 @@ from tests.platform.portal.world import (
     Clock,
     HubStandIn,
     tell_more,
+    tell_of_clusters,
     tell_of_limits,
     tell_story,
     token_of,
@@ -65,6 +66,8 @@ VIEWS = {
     "purge": ("edwin", "admin/purge", 200),
     "purge-plan": ("edwin", "admin/purge/PLAN", 200),
     "purge-plan-taken": ("edwin", "admin/purge/1", 200),
+    "clusters": ("ada", "clusters", 200),
+    "all-clusters": ("edwin", "admin/clusters", 200),
     "what-if": ("edwin", "admin/what-if", 200),
     "refused": ("ada", "admin", 403),
     "not-found": ("ada", "nothing", 404),
@@ -94,6 +97,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     tell_story(ledger, clock, tiers.current())
     tell_more(ledger, clock)
     tell_of_limits(ledger, clock)
+    tell_of_clusters(ledger, clock)
     plan = last_plan(purges, ledger)
     for name in ("ada", "cecilia", "newcomer", "olga", LONG_NAME):
         hub.add(name, scopes=(*PERSON, scopes.REQUEST))

@@ -8,12 +8,6 @@ ENOUGH = {
     "HUBQUOTA_DATABASE_URL": "sqlite:////srv/ledger.sqlite",
     "HUBQUOTA_TIERS": "/srv/tiers.yaml",
 }
-ARCHIVE = {
-    "ROMANHUB_ARCHIVE_ENDPOINT": "https://archive.example",
-    "ROMANHUB_ARCHIVE_BUCKET": "roman",
-    "ROMANHUB_ARCHIVE_ACCESS_KEY": "reader",
-    "ROMANHUB_ARCHIVE_SECRET_KEY": "very-secret",
-}
 
 
 def test_what_the_hub_gives_its_services_is_enough_with_the_ledger_and_the_tiers() -> None:
@@ -23,7 +17,6 @@ def test_what_the_hub_gives_its_services_is_enough_with_the_ledger_and_the_tiers
     assert settings.hub.redirect_uri == "/services/portal/oauth_callback"
     assert settings.hub.allowed_scopes == {"access:services", "access:services!service=portal"}
     assert settings.hub.page("home") == "/hub/home"
-    assert settings.archive is None
 
 
 def test_a_hub_below_a_path_with_hosts_of_its_own() -> None:
@@ -60,14 +53,6 @@ def test_every_variable_that_is_missing_is_named_at_once() -> None:
         assert f"{variable}: is not set" in str(refused.value)
 
 
-@pytest.mark.parametrize("left_out", sorted(ARCHIVE))
-def test_half_an_archive_is_refused(left_out: str) -> None:
-    given = {variable: value for variable, value in ARCHIVE.items() if variable != left_out}
-
-    with pytest.raises(SettingsError, match=f"{left_out}: is not set"):
-        PortalSettings.from_environment(ENOUGH | given)
-
-
 @pytest.mark.parametrize("scopes", ["access:services", "[1]", '{"a": 1}'])
 def test_scopes_that_are_no_list_of_names_are_refused_by_the_variable_s_name(scopes: str) -> None:
     with pytest.raises(SettingsError, match="JUPYTERHUB_OAUTH_ACCESS_SCOPES: "):
@@ -76,11 +61,11 @@ def test_scopes_that_are_no_list_of_names_are_refused_by_the_variable_s_name(sco
 
 def test_no_secret_is_written_out_with_the_settings() -> None:
     settings = PortalSettings.from_environment(
-        ENOUGH | ARCHIVE | {"HUBQUOTA_DATABASE_URL": "postgresql://ledger:hunter2@db/ledger"}
+        ENOUGH | {"HUBQUOTA_DATABASE_URL": "postgresql://ledger:hunter2@db/ledger"}
     )
 
     written = f"{settings!r} {settings}"
-    for secret in ("a-token-of-the-portal", "very-secret", "hunter2"):
+    for secret in ("a-token-of-the-portal", "hunter2"):
         assert secret not in written
 
 

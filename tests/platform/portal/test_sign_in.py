@@ -126,7 +126,7 @@ async def test_signing_in_never_leads_away_from_the_portal(web: httpx.AsyncClien
     assert back.headers["location"] == PREFIX
 
 
-@pytest.mark.parametrize("path", ["", "api/me", "api/archive", "api/accounts"])
+@pytest.mark.parametrize("path", ["", "api/me", "api/scratch", "api/accounts"])
 async def test_a_script_cannot_use_the_browser_s_session(
     web: httpx.AsyncClient, hub: HubStandIn, path: str
 ) -> None:
@@ -186,7 +186,7 @@ async def test_a_service_of_the_hub_is_not_the_person_of_the_same_name(
     token = hub.add("ada", kind="service", scopes=("access:services",))
 
     answers = [
-        await web.get(f"{PREFIX}api/{path}", headers=bearer(token)) for path in ("me", "statement", "archive")
+        await web.get(f"{PREFIX}api/{path}", headers=bearer(token)) for path in ("me", "statement", "scratch")
     ]
 
     assert [answer.status_code for answer in answers] == [403, 403, 403]

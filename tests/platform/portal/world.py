@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+from hubquota.models.clusters import CLUSTER_LABEL, WORKER_LABEL, cluster_key, worker_key
+from hubquota.models.kinds import CLUSTER, WORKER
 from hubquota.models.ledger import Lease
 from hubquota.models.money import rate_of, to_units
 from hubquota.models.overrides import Overridden
@@ -270,6 +272,28 @@ def tell_of_limits(ledger: Ledger, clock: Clock) -> None:
         "bulge-survey", "cecilia", credits=to_units(120), workers=20, actor="ada", reason="A share for each of us"
     )
     ledger.mark_read("ada", [one.id for one in ledger.notices("ada")][2:])
+
+
+def tell_of_clusters(ledger: Ledger, clock: Clock) -> None:
+    """After `tell_more`: clusters of a person and of a project, one limited and one told to stop."""
+    for name, account, person, workers in (
+        ("3f2a9c417bd84e0c9b6a5d1e8f70c2aa", "ada", "ada", 3),
+        ("9b1dd0f0a1c94f2f8d5b7c3e6a4f1e22", "bulge-survey", "cecilia", 12),
+        ("c07e4b5a6d3f41f8a2b9e1d0c8f7a655", "bulge-survey", "ada", 0),
+    ):
+        record = ledger.admit(
+            account, person=person, kind=CLUSTER, key=cluster_key(name), label=CLUSTER_LABEL, rate=0
+        )
+        ledger.begin(record.id)
+        for number in range(workers):
+            worker = ledger.admit(
+                account, person=person, kind=WORKER, key=worker_key(name, str(number)), label=WORKER_LABEL,
+                rate=rate_of("0.15"),
+            )  # fmt: skip
+            ledger.begin(worker.id)
+    clock.advance(minutes=90)
+    ledger.limit_cluster("9b1dd0f0a1c94f2f8d5b7c3e6a4f1e22", 8, actor="edwin", reason="The archive is slow today")
+    ledger.stop_cluster("c07e4b5a6d3f41f8a2b9e1d0c8f7a655", actor="edwin", reason="Maintenance of its machines")
 
 
 class Reader:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from romanhub.models.archive import INDEX_KEY, ArchiveIndex, ExposureRecord
+from romanhub.models.archive import FILE_INDEX_ENDING, INDEX_KEY, ArchiveIndex, ExposureRecord
 from romanhub.sample import small_archive
 from romanhub.sample.plan import FIELD_CENTER, PIXEL_SCALE, PLACED_STARS, Position
 
@@ -53,11 +53,15 @@ def catalog(archive: Path, index: ArchiveIndex) -> Any:
 
 
 def test_every_file_is_listed_with_its_true_size_and_checksum(archive: Path, index: ArchiveIndex) -> None:
-    listed = {record.key: record for record in (*index.exposures, *index.catalogs)}
+    parts = [file for catalog in index.hats for file in catalog.files]
+    listed = {record.key: record for record in (*index.exposures, *index.catalogs, *parts)}
     present = {
         path.relative_to(archive).as_posix()
         for path in archive.rglob("*")
-        if path.is_file() and path.name not in (INDEX_KEY, "README.md")
+        if path.is_file()
+        and path.name not in (INDEX_KEY, "README.md")
+        # What lies beside an image to read it in pieces belongs to it.
+        and not path.name.endswith(FILE_INDEX_ENDING)
     }
     assert present == set(listed)
     for key, record in listed.items():
@@ -68,6 +72,7 @@ def test_every_file_is_listed_with_its_true_size_and_checksum(archive: Path, ind
 
 def test_the_archive_stays_small_enough_to_commit(index: ArchiveIndex) -> None:
     assert sum(record.size for record in (*index.exposures, *index.catalogs)) < 12e6
+    assert sum(file.size for catalog in index.hats for file in catalog.files) < 1e6
 
 
 def test_the_readme_names_the_command_that_the_index_names(archive: Path, index: ArchiveIndex) -> None:

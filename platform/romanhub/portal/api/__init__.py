@@ -7,9 +7,12 @@ from fastapi.security import HTTPBearer
 
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
+from romanhub.portal.allclusters import AllClusters
 from romanhub.portal.api import (
     account,
+    allclusters,
     allocations,
+    clusters,
     directory,
     exports,
     limits,
@@ -18,8 +21,10 @@ from romanhub.portal.api import (
     projects,
     purge,
     requests,
+    scratch,
     whatif,
 )
+from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
 from romanhub.portal.limits import Limits
@@ -27,7 +32,7 @@ from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.problems import described
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
-from romanhub.portal.settings import ArchiveSettings
+from romanhub.portal.scratching import Scratching
 from romanhub.portal.trying import Trying
 
 #: What each tag of the description is about.
@@ -39,24 +44,26 @@ TAGS = [
     {"name": "projects", "description": "Projects by member."},
     {"name": "allocations", "description": "Acts on allocations. They need `custom:romanhub:allocations:admin`, a "
      "reason, and an Idempotency-Key."},
+    {"name": "clusters", "description": "The caller's own Dask clusters: what they cost, how long that lasts, and "
+     "why they ended. Those of everybody, with limits and stops, take `custom:romanhub:allocations:read` and "
+     "`custom:romanhub:allocations:admin`."},
     {"name": "notices", "description": "The caller's notices, and whether and where they are sent."},
     {"name": "limits", "description": "Other limits than the tier's until a day, other tiers, and caps of a "
      "project's members."},
+    {"name": "scratch", "description": "Scratch space with an end, and what was read of the data."},
     {"name": "purge", "description": "Plans of what is taken from accounts whose time is over, holds, and the way "
      "back. Carrying a plan out is left to the command."},
     {"name": "administration", "description": "All accounts and the whole journal. They need "
      "`custom:romanhub:allocations:read`."},
-    {"name": "platform", "description": "Tiers, the archive, and whether the portal works."},
+    {"name": "platform", "description": "Tiers, and whether the portal works."},
 ]  # fmt: skip
 
 
-def routes(
-    gate: Gate, desk: Desk, accounts: Accounts, reading: Reading, acts: Acts, archive: ArchiveSettings | None
-) -> APIRouter:
+def routes(gate: Gate, desk: Desk, accounts: Accounts, reading: Reading, acts: Acts) -> APIRouter:
     """The API's routes, to be served under the portal's own path."""
     router = _router()
     for part in (
-        platform.routes(gate, accounts, archive),
+        platform.routes(gate, accounts),
         account.routes(gate, desk, accounts, reading),
         requests.routes(gate, reading, acts),
         projects.routes(gate, desk, reading, acts),
@@ -76,14 +83,19 @@ def more_routes(
     limits_: Limits,
     purging: Purging,
     trying: Trying,
+    clusters_: Clusters,
+    scratching: Scratching,
 ) -> APIRouter:
-    """The API's routes of notices, limits, purges and other tiers files."""
+    """The API's routes of clusters, scratch, notices, limits, purges and other tiers files."""
     router = _router()
     for part in (
+        clusters.routes(gate, clusters_),
         notices.routes(gate, mailbox),
         limits.routes(gate, desk, reading, limits_),
+        allclusters.routes(gate, AllClusters(desk)),
         purge.routes(gate, reading, purging),
         whatif.routes(gate, desk, trying),
+        scratch.routes(gate, scratching),
     ):
         router.include_router(part)
     return router

@@ -9,6 +9,8 @@ from fastapi.responses import Response
 
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
+from romanhub.portal.allclusters import AllClusters
+from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
 from romanhub.portal.limits import Limits
@@ -16,20 +18,24 @@ from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.pages import (
     account,
     administration,
+    allclusters,
     audit,
     bulk,
+    clusters,
     limits,
     notices,
     projects,
     purge,
     queue,
     requests,
+    scratch,
     whatif,
 )
 from romanhub.portal.problems import PortalError
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
-from romanhub.portal.rendering import STATIC, Pages
+from romanhub.portal.rendering import Pages
+from romanhub.portal.scratching import Scratching
 from romanhub.portal.settings import HubSettings, PortalSettings
 from romanhub.portal.trying import Trying
 
@@ -62,7 +68,7 @@ def routes(
 
     @router.get("/static/{version}/{name}")
     async def static(version: str, name: str) -> Response:
-        if name not in STATIC:
+        if name not in pages.static:
             raise PortalError(HTTPStatus.NOT_FOUND, "There is no such file.")
         # A page of another version of the portal may still ask for its own version of the file.
         kept = f"public, max-age={_YEAR_SECONDS}, immutable" if version == pages.version(name) else "no-cache"
@@ -70,8 +76,9 @@ def routes(
             "Cache-Control": kept,
             # Pages have origins of their own; these files are for everybody anyway.
             "Cross-Origin-Resource-Policy": "cross-origin",
+            "Access-Control-Allow-Origin": "*",
         }
-        return Response(pages.static[name], media_type=STATIC[name], headers=headers)
+        return Response(pages.static[name], media_type=pages.media_type(name), headers=headers)
 
     return router
 
@@ -85,15 +92,20 @@ def more_routes(
     limits_: Limits,
     purging: Purging,
     trying: Trying,
+    clusters_: Clusters,
+    scratching: Scratching,
     pages: Pages,
 ) -> APIRouter:
-    """The routes of notices, limits, purges and other tiers files, to be served under the same path."""
+    """The routes of clusters, scratch, notices, limits, purges and other tiers files, under the same path."""
     router = APIRouter(include_in_schema=False)
     for part in (
+        clusters.routes(gate, desk, clusters_, pages),
         notices.routes(settings.hub, gate, mailbox, pages),
         limits.routes(settings.hub, gate, desk, reading, limits_),
+        allclusters.routes(settings.hub, gate, AllClusters(desk), pages),
         purge.routes(settings.hub, gate, desk, purging, pages),
         whatif.routes(settings, gate, desk, trying, pages),
+        scratch.routes(settings.hub, gate, scratching, pages),
     ):
         router.include_router(part)
     return router

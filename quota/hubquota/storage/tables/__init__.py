@@ -5,10 +5,11 @@ from __future__ import annotations
 from hubquota.storage.tables.accounts import account, account_part, membership
 from hubquota.storage.tables.base import VERSION_TABLE, metadata
 from hubquota.storage.tables.ledger import allocation, entry, hold, lease, segment
-from hubquota.storage.tables.limits import cap, override, spending
+from hubquota.storage.tables.limits import cap, instruction, override, spending
 from hubquota.storage.tables.notices import delivery, notice, notice_address, notice_opt_out
 from hubquota.storage.tables.purge import purge_event, purge_hold, purge_item, purge_plan
 from hubquota.storage.tables.requests import request
+from hubquota.storage.tables.scratch import data_read, data_report, scratch
 from hubquota.storage.tables.terms import ending, reminder, renewal, renewal_item, renewal_plan
 
 __all__ = [
@@ -17,10 +18,13 @@ __all__ = [
     "account_part",
     "allocation",
     "cap",
+    "data_read",
+    "data_report",
     "delivery",
     "ending",
     "entry",
     "hold",
+    "instruction",
     "lease",
     "membership",
     "metadata",
@@ -37,6 +41,7 @@ __all__ = [
     "renewal_item",
     "renewal_plan",
     "request",
+    "scratch",
     "segment",
     "spending",
 ]

@@ -1,4 +1,4 @@
-"""Limits other than the tier's: overrides, members' caps, and what they have spent."""
+"""Limits other than the tier's: overrides, members' caps and what they have spent, and what clusters are told."""
 
 from __future__ import annotations
 
@@ -58,3 +58,18 @@ spending = Table(
     Column("person", Text, primary_key=True),
     Column("charged", BigInteger, nullable=False),
 )
+
+# Append-only: of what administrators say of a cluster that runs, the last one counts.
+instruction = Table(
+    "instruction",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("lease_id", Number, ForeignKey("lease.id"), nullable=False),
+    # How many workers it may have at most; empty for that it has to stop.
+    Column("most", BigInteger),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    CheckConstraint("most IS NULL OR most >= 0", name="most"),
+)
+Index("instruction_lease", instruction.c.lease_id, instruction.c.id)

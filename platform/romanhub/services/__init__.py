@@ -1,0 +1,1 @@
+"""What several parts of the hub's side decide or read together."""

@@ -1,0 +1,357 @@
+"""Admissions: what may start. Many are decided in one transaction, each after those before it.
+
+Accounts are locked in the order of their numbers. What the decisions need is read for all of them together,
+they are made one after the other without the database, and what they come to is written together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from hubquota.models.admissions import MINIMUM_SECONDS, Admission
+from hubquota.models.burn import Part
+from hubquota.models.ledger import Lease, Refused
+from hubquota.services.admission import against
+from hubquota.services.base import unknown
+from hubquota.services.book import START_LIMIT, Book
+from hubquota.services.leaselocks import LockedLeases, abandon, is_abandoned
+from hubquota.storage import accounts, allocations, burden, caps, holds, leases
+from hubquota.storage.engine import decision
+from hubquota.storage.times import moment
+
+#: An open lease that has a key, with the number of its account; by the key.
+Holders = dict[str, tuple[Lease, int]]
+
+
+class Admissions(LockedLeases):
+    """Admits leases."""
+
+    def admit(
+        self,
+        account: str,
+        *,
+        kind: str,
+        key: str,
+        label: str,
+        rate: int,
+        person: str | None = None,
+        minimum_seconds: int = MINIMUM_SECONDS,
+        limit: int | None = None,
+        limit_each: int | None = None,
+        ask: str = "",
+        settle_leftover: bool = False,
+    ) -> Lease:
+        """Decide whether something may start, and if so hold what its first minutes cost.
+
+        What can be held is what the account's allocations have, less what is held already and what runs
+        has accrued beyond that. So of any number of admissions at once, only as many pass as there is
+        room for. It is held of the allocation that ends soonest first, and of none past its end.
+
+        Args:
+            account: as for `Admission`, and so are the others.
+            kind: what runs.
+            key: which one.
+            label: what people read.
+            rate: units a second while it runs.
+            person: who runs it.
+            minimum_seconds: how many seconds of running are held.
+            limit: how many open leases of this kind the account may have.
+            limit_each: how many of them one person may have.
+            ask: how to ask for more.
+            settle_leftover: whether an open lease that has the key is a leftover.
+
+        Raises:
+            UnknownAccountError: there is no account of that name.
+            Refused: there is not enough to hold, there are as many as allowed, one with this key runs
+                already, the person may not draw on the account, or a cap on what they may use of it is
+                reached.
+            ValueError: the rate or the minimum is below zero.
+        """
+        wanted = Admission(
+            account=account,
+            kind=kind,
+            key=key,
+            label=label,
+            rate=rate,
+            person=person,
+            minimum_seconds=minimum_seconds,
+            limit=limit,
+            limit_each=limit_each,
+            ask=ask,
+            settle_leftover=settle_leftover,
+        )
+        (outcome,) = self.admit_many([wanted])
+        if isinstance(outcome, Refused):
+            raise outcome
+        return outcome
+
+    def admit_many(self, wanted: Sequence[Admission]) -> list[Lease | Refused]:
+        """Decide about many admissions in one transaction, in their order.
+
+        The answers are those that `admit` would give one after the other. One that is refused leaves the
+        others as they are; if the database fails, none of them is made.
+
+        Returns:
+            The lease that was admitted, or the refusal, of each.
+
+        Raises:
+            UnknownAccountError: there is no account of one of the names. Nothing is decided then.
+        """
+        if not wanted:
+            return []
+        with decision(self._engine) as connection:
+            batch = self._batch(connection, *_asked(wanted))
+            for one in wanted:
+                batch.decide(one)
+            return batch.finish()
+
+    def admit_up_to(self, wanted: Sequence[Admission]) -> tuple[list[Lease], Refused | None]:
+        """Admit in order, in one transaction, until the first refusal: as many of them as there is room for.
+
+        Returns:
+            The leases of those before the first that is refused, and why that one is; None if none is.
+
+        Raises:
+            UnknownAccountError: as for `admit_many`.
+        """
+        if not wanted:
+            return [], None
+        with decision(self._engine) as connection:
+            batch = self._batch(connection, *_asked(wanted))
+            refused: Refused | None = None
+            for one in wanted:
+                if (refused := batch.decide(one)) is not None:
+                    break
+            return [one for one in batch.finish() if isinstance(one, Lease)], refused
+
+    def _batch(
+        self, connection: Connection, names: Collection[str], keys: Collection[str], people: Collection[str]
+    ) -> Batch:
+        """Lock some accounts, and read what there is to know for admissions on them.
+
+        Args:
+            connection: a decision's.
+            names: the accounts that are to pay.
+            keys: the keys of what is to start.
+            people: who runs it.
+
+        Raises:
+            UnknownAccountError: there is no account of one of the names.
+        """
+        holders = leases.open_by_keys(connection, keys, self._now())
+        elsewhere = {number for lease, number in holders.values() if lease.account not in names}
+        if elsewhere:
+            # What has a key may have to be ended, on its own account. All are locked in the order of their
+            # numbers, so that no two transactions wait for each other.
+            here = {owner.id for owner in accounts.find_all(connection, names)}
+            owners = accounts.lock_ids(connection, here | elsewhere)
+        else:
+            owners = accounts.lock_names(connection, names)
+        # Only now: whoever waited for the locks decides by the time at which it got them.
+        now = self._now()
+        books = {number: Book(connection, owner, now) for number, owner in owners.items()}
+        if lost := set(names) - {owner.name for owner in owners.values()}:
+            raise unknown(min(lost))
+        if connection.dialect.name == "postgresql":
+            # Whoever had the locks may have changed it; on SQLite nobody could.
+            holders = leases.open_by_keys(connection, keys, now)
+        rows = _read_ahead(connection, list(books.values()), people, now)
+        return Batch(connection, books, holders, rows, now)
+
+
+def _asked(wanted: Collection[Admission]) -> tuple[set[str], set[str], set[str]]:
+    """Return the accounts, the keys and the people of some admissions."""
+    return {one.account for one in wanted}, {one.key for one in wanted}, {one.who for one in wanted}
+
+
+def _read_ahead(
+    connection: Connection, books: Sequence[Book], people: Collection[str], now: int
+) -> dict[int, list[Any]]:
+    """Read what admissions for some people need of locked accounts, for all of these together.
+
+    Returns:
+        Of each account what `allocations.open_rows` returned.
+    """
+    ids = [book.owner.id for book in books]
+    rows = allocations.open_rows(connection, ids, now)
+    pools = {number: [allocations.pool_of(row) for row in found] for number, found in rows.items()}
+    running = burden.running(connection, ids, now, now - START_LIMIT)
+    for book in books:
+        book.know(pools[book.owner.id], running[book.owner.id])
+    if projects := [book for book in books if book.owner.kind == "project"]:
+        _read_members(connection, projects, people)
+    return rows
+
+
+def _read_members(connection: Connection, projects: Sequence[Book], people: Collection[str]) -> None:
+    """Read what some people are in projects, with the caps on them."""
+    ids = [book.owner.id for book in projects]
+    roles = accounts.roles(connection, ids, people)
+    capped = caps.of_members(connection, ids, people)
+    terms = [one for book in projects for one in book.in_term()]
+    spent = caps.spent_by(connection, terms, people) if capped else {}
+    for book in projects:
+        number = book.owner.id
+        book.know_members(
+            {person: roles.get((number, person)) for person in people},
+            {person: capped.get((number, person)) for person in people},
+            {
+                person: sum(spent.get((one, person), 0) for one in book.in_term())
+                for person in people
+                if (number, person) in capped
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    """What was admitted and is not written yet."""
+
+    #: Its place among the answers.
+    place: int
+    admission: Admission
+    book: Book
+    seconds_held: int
+    parts: list[Part]
+
+
+class Batch:
+    """Admissions that are decided in one transaction, one after the other; then they are written together."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        books: dict[int, Book],
+        holders: Holders,
+        rows: dict[int, list[Any]],
+        now: int,
+    ) -> None:
+        """Decide about some accounts.
+
+        Args:
+            connection: a decision's.
+            books: the accounts, locked, by their numbers: those that pay, and those of the holders.
+            holders: what has one of the keys already.
+            rows: of each account what `allocations.open_rows` returned.
+            now: the time.
+        """
+        #: The accounts by their names.
+        self.named = {book.owner.name: book for book in books.values()}
+        self.rows = rows
+        self.now = now
+        self._connection = connection
+        self._books = books
+        self._holders = holders
+        self._new: list[_New] = []
+        self._new_keys: set[str] = set()
+        self._answers: list[Lease | Refused | None] = []
+
+    def decide(self, wanted: Admission) -> Refused | None:
+        """Decide about the next one. Return the refusal, or None if it is admitted."""
+        if wanted.key in self._new_keys:
+            # It asks for what was admitted just now.
+            self._write()
+        book, holder = self.named[wanted.account], self._holders.get(wanted.key)
+        if holder is not None and (is_abandoned(holder[0], self.now) or wanted.settle_leftover):
+            holder = self._settle_leftover(*holder, wanted.who)
+        refused = against(book, None if holder is None else holder[0], wanted)
+        if refused is not None:
+            limit, message = refused
+            return self.refuse(Refused(limit=limit, message=f"{message} {wanted.ask}".strip()))
+        held, parts = book.plan(person=wanted.who, rate=wanted.rate, since=self.now, wanted=wanted.minimum_seconds)
+        book.admitted(wanted.who, wanted.kind, parts)
+        self._new.append(_New(len(self._answers), wanted, book, held, parts))
+        self._new_keys.add(wanted.key)
+        self._answers.append(None)
+        return None
+
+    def refuse(self, refused: Refused) -> Refused:
+        """Take a refusal from elsewhere for the next one."""
+        self._answers.append(refused)
+        return refused
+
+    def finish(self) -> list[Lease | Refused]:
+        """Write what was admitted; return the answers in the order of the decisions."""
+        self._write()
+        return [answer for answer in self._answers if answer is not None]
+
+    def _write(self) -> None:
+        new, self._new = self._new, []
+        self._new_keys.clear()
+        if not new:
+            return
+        numbers = leases.add_many(
+            self._connection,
+            [
+                {
+                    "account_id": one.book.owner.id,
+                    "person": one.admission.who,
+                    "kind": one.admission.kind,
+                    "key": one.admission.key,
+                    "label": one.admission.label,
+                    "rate": one.admission.rate,
+                    "admitted_at": self.now,
+                    "charged": 0,
+                }
+                for one in new
+            ],
+        )
+        expiry = self.now + START_LIMIT
+        holds.add_many(
+            self._connection,
+            [
+                (number, part.pool, part.amount, self.now + one.seconds_held, expiry)
+                for one, number in zip(new, numbers, strict=True)
+                for part in one.parts
+            ],
+        )
+        for one, number in zip(new, numbers, strict=True):
+            wanted = one.admission
+            lease = Lease(
+                id=number,
+                account=wanted.account,
+                person=wanted.who,
+                kind=wanted.kind,
+                key=wanted.key,
+                label=wanted.label,
+                rate=wanted.rate,
+                held=wanted.rate * one.seconds_held,
+                admitted_at=moment(self.now),
+                started_at=None,
+                seen_at=None,
+                settled_at=None,
+                ended_at=None,
+                charged=0,
+                reason=None,
+            )
+            self._answers[one.place] = lease
+            self._holders[wanted.key] = lease, one.book.owner.id
+
+    def _settle_leftover(self, leftover: Lease, number: int, who: str) -> tuple[Lease, int] | None:
+        """End what a crash left open. Return it if it is not this person's to end."""
+        if leftover.person != who:
+            return leftover, number
+        # What was admitted before is in the database when what it left is read again.
+        self._write()
+        locked = leases.find(self._connection, leftover.id, self.now, lock=True)
+        if locked is not None and locked.is_open:
+            book = self._books.get(number) or Book(
+                self._connection, accounts.lock_id(self._connection, number), self.now
+            )
+            if is_abandoned(locked, self.now):
+                abandon(book, locked)
+            else:
+                alive = locked.last_alive or locked.admitted_at
+                book.end(
+                    locked,
+                    at=book.between(alive, alive),
+                    reason="Nothing ran any more when the next start was asked for; closed when last seen.",
+                    kind="lost",
+                    actor="hubquota",
+                )
+        self._holders.pop(leftover.key, None)
+        return None
