@@ -25,6 +25,7 @@ _SOURCES = (
     "images/roman/Dockerfile",
     "images/roman/etc",
     "images/roman/share",
+    "platform/romanhub/asdf_blocks",
     "platform/romanhub/client",
     "platform/romanhub/models",
     "quota/hubquota/activity.py",
