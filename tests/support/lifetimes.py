@@ -88,7 +88,8 @@ class Lifetimes:
             with contextlib.suppress(psutil.Error, ProcessLookupError):
                 if process.pid in self._lives and self._lives[process.pid].process == process:
                     continue
-                if _is_worker(process.cmdline()):
+                # A worker's child has its parent's command line until it has become what it is to be.
+                if process.ppid() not in self._lives and _is_worker(process.cmdline()):
                     # It works in a folder of its cluster's.
                     cluster = Path(process.cwd()).parent.name
                     descriptor = os.pidfd_open(process.pid)

@@ -11,6 +11,7 @@ from typing import Any
 from romanhub.client.account import counted, credits_text
 from romanhub.client.clusters import Offer, read_offer, time_text
 from romanhub.client.connection import Portal
+from romanhub.client.credentials import source
 from romanhub.client.environment import OPTION, identity
 from romanhub.client.errors import (
     ClusterRefusedError,
@@ -30,6 +31,7 @@ def cluster(
     *,
     at_most: int | None = None,
     account: str | None = None,
+    dataset: str | None = None,
     shutdown_on_close: bool = True,
     **options: Any,
 ) -> RomanHubCluster:
@@ -40,6 +42,8 @@ def cluster(
         Without either number, at most as many workers as your tier allows.
     :param account: the account that pays: your own name, or that of a project you are a member of. Without
         it, the one that your server draws on.
+    :param dataset: the name of the data set that the cluster is to read, such as "roman-l2". Where its data are in
+        another region than clusters, the platform refuses the cluster or warns you.
     :param shutdown_on_close: stops the cluster when it is closed or the notebook's kernel ends.
     :param options: what the platform lets you choose of a cluster, such as `worker_cores=1`.
     :return: the cluster; `cluster.get_client()` connects to it and `cluster.close()` ends it.
@@ -60,6 +64,8 @@ def cluster(
     portal, environment = Portal.from_environment(), identity()
     if account is not None:
         options["account"] = account
+    if dataset is not None:
+        options["region"] = _region(dataset)
     try:
         chosen = _chosen(options, environment)
     except Exception as error:
@@ -139,6 +145,15 @@ def _cost(offer: Offer, number: int, fixed: bool) -> str:
         if number > 1
         else f"A worker costs {credits_text(total)} credits an hour while it runs. {has} pays for {lasts}{beside}."
     )
+
+
+def _region(dataset: str) -> str:
+    """Return the region that a data set is in; raises ClusterRefusedError where there is none of that name."""
+    datasets = source().current().datasets
+    if dataset not in datasets:
+        names = ", ".join(sorted(datasets)) or "none"
+        raise ClusterRefusedError(f"You can read no data set named {dataset!r}. There are: {names}.")
+    return datasets[dataset].region
 
 
 def _chosen(options: dict[str, Any], environment: str) -> Any:

@@ -92,6 +92,12 @@ class RomanHubCluster(GatewayCluster):  # type: ignore[misc]
         if (why := self.why_ended()) is not None:
             raise ClusterEndedError(why)
 
+    def _check_stays(self) -> None:
+        """Raise ClusterEndedError where the cluster has ended or is being stopped: its size is settled."""
+        self.check()
+        if self._state is not None and self._state.reason:
+            raise ClusterEndedError(f"This Dask cluster is being stopped. {self._state.reason}")
+
     def _ask_portal(self) -> ClusterState | None:
         with suppress(RomanHubError):
             return read_cluster(self._portal, self.name)
@@ -152,7 +158,7 @@ class RomanHubCluster(GatewayCluster):  # type: ignore[misc]
         """Return the number asked for, or the limit where that is smaller; say so."""
         self.check()
         state = await self._look()
-        self.check()
+        self._check_stays()
         if state is None or not isinstance(asked, int):
             return asked
         allowed = min(asked, state.limit)
@@ -179,7 +185,7 @@ class RomanHubCluster(GatewayCluster):  # type: ignore[misc]
             said = (await answer.json()).get("msg")
         except Exception as error:
             await self._look()
-            self.check()
+            self._check_stays()
             raise in_a_sentence(error) from None
         if said:
             self._say(sentence(said))

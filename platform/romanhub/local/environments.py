@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: What a fresh set of environments takes on disk, measured with `du` and rounded up, in bytes.
-ROOM_NEEDED = 2_000_000_000
+ROOM_NEEDED = 3_000_000_000
 
 #: Written into an environment once it is whole: the digest of what it was made from.
 STAMP = ".made-from"

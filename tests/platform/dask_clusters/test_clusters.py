@@ -132,6 +132,18 @@ async def test_a_worker_larger_than_the_tier_allows_is_refused(platform: Platfor
     assert "worker_cores" in result.error
 
 
+async def test_a_cluster_starts_where_its_data_are_or_not_at_all(platform: Platform, kernel: Kernel) -> None:
+    unknown = await kernel.run("import romanhub\nromanhub.cluster(workers=1, dataset='nothing')")
+    assert "You can read no data set named 'nothing'. There are: " in (unknown.error or "")
+    assert "roman-l2" in (unknown.error or "")
+    # As a data set in another region would have it.
+    refused = await kernel.run("romanhub.cluster(workers=1, region='mars-1')")
+    assert "The data is in the region mars-1, and clusters of this platform run in" in (refused.error or "")
+    started = await kernel.run("cluster = romanhub.cluster(workers=1, dataset='roman-l2')\ncluster.shutdown()")
+    assert not started.error, started.error
+    until(lambda: not [lease for lease in leases(platform) if lease["ended_at"] is None])
+
+
 def open_ledger(platform: Platform) -> Ledger:
     return Ledger(make_engine(f"sqlite:///{platform.state / 'private' / 'ledger.sqlite'}"))
 

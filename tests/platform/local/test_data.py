@@ -38,7 +38,10 @@ def ledger_of(platform: Platform) -> Ledger:
 def broker_tokens(platform: Platform) -> int:
     """How many tokens for the broker alone the hub has given to Dora's clusters."""
     with sqlite3.connect(f"file:{platform.state / 'private' / 'hub.sqlite'}?mode=ro", uri=True) as hub:
-        rows = hub.execute("SELECT scopes FROM api_tokens WHERE note LIKE 'Dask cluster%'").fetchall()
+        rows = hub.execute(
+            "SELECT scopes FROM api_tokens JOIN users ON users.id = user_id "
+            "WHERE users.name = 'dora' AND note LIKE 'Dask cluster%'"
+        ).fetchall()
     assert all(json.loads(scopes) == ["access:services!service=broker"] for (scopes,) in rows)
     return len(rows)
 
