@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BOOTSTRAP = PYTHONPATH=platform $(PYTHON) -m romanhub.local.bootstrap
 
-.PHONY: run test bench clean
+.PHONY: run test test-cluster bench clean
 
 run: ## Install what it needs, start the platform, print the address and how to sign in.
 	@$(BOOTSTRAP) run
 
 test: ## Install what it needs, run the checks and the tests.
 	@$(BOOTSTRAP) test
+
+test-cluster: ## Run the tests that need a Kubernetes, on one of this machine's own (as root, on Linux).
+	@$(BOOTSTRAP) test-cluster
 
 bench: ## Run the benchmarks, or one of them with ONLY=name; writes build/bench.json.
 	@$(BOOTSTRAP) bench $(ONLY)

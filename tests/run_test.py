@@ -13,6 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Tests that run in the notebook's environment; all others run in the hub's.
 NOTEBOOK = ("tests/platform/client", "tests/platform/sample")
 
+#: Tests that need a Kubernetes: `make test-cluster` runs them.
+CLUSTER = "tests/cluster"
+
 
 def main() -> int:
     """Run everything, and say at the end what failed; the exit code is 1 where anything did."""
@@ -31,7 +34,7 @@ def main() -> int:
         ("tests of the notebook's side", [notebook, *pytest, *NOTEBOOK]),
         (
             "tests of the hub's side",
-            [sys.executable, *pytest, "tests", *(f"--ignore={folder}" for folder in NOTEBOOK)],
+            [sys.executable, *pytest, "tests", *(f"--ignore={folder}" for folder in (*NOTEBOOK, CLUSTER))],
         ),
     ]
     results: list[tuple[str, int, float]] = []

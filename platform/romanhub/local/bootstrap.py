@@ -18,6 +18,17 @@ from romanhub.local import environments, layout
 from romanhub.local.clean import clean
 from romanhub.local.environments import Environment, SetupError
 
+#: Debian's packages that a Kubernetes of this machine's own needs, each with a file of it.
+CLUSTER_PACKAGES = (
+    ("containerd", "containerd"),
+    ("runc", "runc"),
+    ("containernetworking-plugins", "/usr/lib/cni/bridge"),
+    ("iproute2", "ip"),
+    ("nftables", "nft"),
+    ("buildah", "buildah"),
+    ("debootstrap", "debootstrap"),
+)
+
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
@@ -110,7 +121,7 @@ def debian(package: str, *commands: str) -> str | None:
 
 
 def main() -> None:
-    """Set up, then become the command asked for: `run`, `test`, `bench`, `clean` or one of romanhub's."""
+    """Set up, then become the command asked for: one of the Makefile's, or one of romanhub's."""
     state = layout.State(layout.default_state())
     os.environ["ROMANHUB_STATE"] = str(state.root)
     words = sys.argv[1:]
@@ -119,6 +130,15 @@ def main() -> None:
             case ["run", *rest]:
                 print("Setting up", flush=True)
                 command = [str(hub(state).bin / "romanhub"), "up", *rest]
+            case ["test-cluster", *rest]:
+                print("Setting up", flush=True)
+                platform, _ = tests(state)
+                os.environ["ROMANHUB_ENVIRONMENTS"] = str(state.environments)
+                os.environ["PATH"] = f"{platform.bin}{os.pathsep}{os.environ['PATH']}"
+                for package, name in CLUSTER_PACKAGES:
+                    # What is still not there is named by what needs it.
+                    debian(package, name)
+                command = [str(platform.python), str(layout.CHECKOUT / "tests" / "run_cluster.py"), *rest]
             case ["test" | "bench" as what, *rest]:
                 print("Setting up", flush=True)
                 platform, notebook = tests(state)

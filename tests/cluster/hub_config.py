@@ -1,0 +1,49 @@
+"""The hub on the tests' cluster: our spawner over KubeSpawner, and the platform's own tiers."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from hubquota.hub import template_paths
+
+given = json.loads(os.environ["HUB_TEST"])
+c: Any = get_config()  # type: ignore[name-defined]  # noqa: F821
+
+c.JupyterHub.spawner_class = "quota-kubernetes"
+c.JupyterHub.authenticator_class = "quota-dummy"
+c.JupyterHub.template_paths = template_paths
+c.JupyterHub.db_url = "sqlite:///hub.sqlite"
+c.JupyterHub.cleanup_servers = False
+c.JupyterHub.bind_url = f"http://{given['address']}:{given['port']}"
+c.JupyterHub.hub_bind_url = f"http://{given['address']}:{given['inner_ports'][0]}"
+c.ConfigurableHTTPProxy.command = [str(Path(sys.executable).with_name("configurable-http-proxy"))]
+c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{given['inner_ports'][1]}"
+c.ConfigurableHTTPProxy.auth_token = "a-token-of-the-proxy"
+c.Authenticator.allow_all = True
+
+c.Spawner.quota_tiers_file = given["tiers_file"]
+c.Spawner.quota_database_url = given["database_url"]
+c.Spawner.cmd = ["jupyterhub-singleuser"]
+c.Spawner.default_url = "/lab"
+c.Spawner.start_timeout = c.Spawner.http_timeout = 180
+c.Spawner.poll_interval = 2
+c.KubeSpawner.namespace = given["namespace"]
+c.KubeSpawner.image = given["image"]
+# There is no registry here: the node was given the image.
+c.KubeSpawner.image_pull_policy = "Never"
+c.KubeSpawner.uid = c.KubeSpawner.fs_gid = 1000
+c.KubeSpawner.allow_privilege_escalation = False
+c.KubeSpawner.container_security_context = {
+    "runAsNonRoot": True,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+c.JupyterHub.services = [{"name": "tests", "api_token": given["token"]}]
+c.JupyterHub.load_roles = [
+    {"name": "tests", "services": ["tests"], "scopes": ["admin:users", "admin:servers", "admin:server_state"]},
+]
