@@ -164,7 +164,7 @@ def _words(line: str) -> list[str]:
 
 
 def _check_make(line: str, words: list[str]) -> None:
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     aims = [word for word in words if "=" not in word]
     assert aims, f"{line}: which target?"
     assert set(aims) <= targets, line
