@@ -21,9 +21,6 @@ ROOT = Path(__file__).resolve().parent.parent
 BASE, RELEASE = "localhost/romanhub/base", "bookworm"
 PACKAGES = ("ca-certificates", "python3", "python3-venv")
 
-#: Where Debian's packages come from unless told otherwise.
-MIRROR = "http://deb.debian.org/debian"
-
 
 def main() -> int:
     """Build what is asked for; returns 1 where a step fails."""
@@ -34,7 +31,7 @@ def main() -> int:
     parser.add_argument("--base", help=f"an image to build on, instead of {BASE}")
     parser.add_argument("--tag", default="dev", help="the image's tag")
     parser.add_argument("--storage", type=Path, help="where buildah keeps images; its own place by default")
-    parser.add_argument("--mirror", default=MIRROR, help="a mirror of Debian, for the base")
+    parser.add_argument("--mirror", help="a mirror of Debian for the base, instead of debootstrap's own choice")
     asked = parser.parse_args()
     buildah = ["buildah"]
     if asked.storage is not None:
@@ -59,14 +56,14 @@ def build(buildah: list[str], image: str, *, base: str, tag: str, output: Path) 
     _run([*buildah, "push", "--quiet", name, f"oci-archive:{output}:{name}"])
 
 
-def _ensure_base(buildah: list[str], mirror: str) -> str:
+def _ensure_base(buildah: list[str], mirror: str | None) -> str:
     """Make the base from Debian's packages, where there is none yet."""
     if subprocess.run([*buildah, "inspect", "--type", "image", BASE], capture_output=True).returncode == 0:
         return BASE
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         root = Path(folder, "root")
         include = f"--include={','.join(PACKAGES)}"
-        _run(["debootstrap", "--variant=minbase", include, RELEASE, str(root), mirror])
+        _run(["debootstrap", "--variant=minbase", include, RELEASE, str(root), *([mirror] if mirror else [])])
         for waste in ("var/cache/apt/archives", "var/lib/apt/lists"):
             _run(["find", str(root / waste), "-type", "f", "-delete"])
         made = subprocess.run([*buildah, "from", "scratch"], capture_output=True, text=True, check=True)

@@ -133,7 +133,6 @@ def test_what_goes_wrong_is_said_in_a_sentence(finder, monkeypatch: pytest.Monke
         finder.images()
 
 
-@pytest.mark.skipif(not hasattr(Archive, "stack"), reason="the example stacks, which this archive does not do yet")
 def test_the_readmes_example_does_what_it_says(finder, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     (example,) = [block for block in blocks if "archive.images" in block]
