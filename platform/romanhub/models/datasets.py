@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from romanhub.models.parts import Bucket, Name, Prefix, Strict, Text
 
@@ -118,6 +118,19 @@ class Datasets(Strict):
     """The whole file of data sets."""
 
     datasets: dict[Name, Dataset] = Field(min_length=1, description="The data sets, by name.")
+
+    @model_validator(mode="after")
+    def _check_nesting(self) -> Self:
+        # Whoever may read a prefix may read all that is within it.
+        for name, one in self.datasets.items():
+            for inner, other in self.datasets.items():
+                within = one.bucket == other.bucket and other.prefix.startswith(one.prefix)
+                if inner != name and within and one.access != other.access:
+                    raise ValueError(
+                        f"The data set {inner} is within {name} ({one.prefix}), which others may read. Give it a "
+                        "prefix of its own, or both the same access."
+                    )
+        return self
 
     def readable(self, groups: Collection[str], at: datetime) -> dict[str, Dataset]:
         """Return the data sets that somebody in these hub groups may read at a moment, by name."""

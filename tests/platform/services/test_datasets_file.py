@@ -84,3 +84,15 @@ def test_the_commands_check_and_show(tmp_path: Path) -> None:
     wrong.write_text(TEXT.replace("format: asdf", "format: asd"))
     refused = CliRunner().invoke(romanhub, ["datasets", "check", str(wrong)])
     assert refused.exit_code == 1 and f"{wrong}:6: datasets.early.format" in refused.output
+
+
+def test_what_fewer_may_read_is_not_within_what_more_may_read() -> None:
+    inner = (
+        TEXT.removeprefix("datasets:\n")
+        .replace("early:", "inner:")
+        .replace("prefix: early/", "prefix: early/inner/")
+    )
+    assert len(parse_datasets(TEXT + inner, name="sets.yaml").datasets) == 2
+    public = inner.replace("    access: {kind: embargo, until: 2027-10-01T00:00:00Z, groups: [team]}\n", "")
+    with pytest.raises(DatasetsFileError, match="The data set inner is within early"):
+        parse_datasets(TEXT + public, name="sets.yaml")
