@@ -94,7 +94,8 @@ class BucketSource:
             region_name=region,
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
-            config=Config(retries={"mode": "standard", "total_max_attempts": 5}),
+            # A local server answers, after a crash, some seconds before its volumes can be read.
+            config=Config(retries={"mode": "standard", "total_max_attempts": 12}),
         )
         return cls(client)
 
