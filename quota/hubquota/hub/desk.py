@@ -107,8 +107,10 @@ class LedgerDesk:
         return await self._starts.ask(start)
 
     def _nobody_waited(self, started: Started) -> None:
-        lease = started.lease
-        self.owe(lease.key, lambda ledger: ledger.cancel(lease.id, "Nobody waited for the admission.", "failed"))
+        self.owe(
+            started.admission.key,
+            lambda ledger: ledger.cancel(started.lease_id, "Nobody waited for the admission.", "failed"),
+        )
 
     async def settle(self, key: str, act: Callable[[Ledger], object]) -> None:
         """Write something about a lease: now, or if that fails, as soon as it works.
