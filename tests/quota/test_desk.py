@@ -101,7 +101,7 @@ async def test_an_answer_and_a_refusal_come_through(desk: LedgerDesk) -> None:
 
 async def test_the_loop_goes_on_while_the_database_makes_a_question_wait(desk: LedgerDesk, url: str) -> None:
     with Lock(url):
-        question = asyncio.create_task(desk.admit(start()))
+        question = desk.admit(start())
         turns = 0
         while not question.done():
             await asyncio.sleep(0.01)
@@ -124,7 +124,7 @@ async def test_an_admission_that_nobody_waits_for_any_more_is_cancelled(
     desk: LedgerDesk, ledger: Ledger, url: str
 ) -> None:
     with Lock(url):
-        asked = asyncio.create_task(desk.admit(start()))
+        asked = desk.admit(start())
         await asyncio.sleep(0.05)
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):

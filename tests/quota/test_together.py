@@ -110,7 +110,7 @@ async def test_a_crowd_does_not_wait_for_an_account_that_somebody_has_locked(url
     with decision(other) as connection:
         if url.startswith("postgresql"):
             connection.execute(text("SELECT id FROM account WHERE name = 'bob' FOR UPDATE"))
-        asked = {name: asyncio.create_task(desk.admit(start(name))) for name in ("ada", "bob", "eve")}
+        asked = {name: desk.admit(start(name)) for name in ("ada", "bob", "eve")}
         if url.startswith("postgresql"):
             assert (await asked["ada"]).admission.account == "ada"
             assert (await asked["eve"]).admission.account == "eve"

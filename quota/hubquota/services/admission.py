@@ -34,9 +34,9 @@ def against(book: Book, holder: Lease | None, asked: Admission) -> tuple[Limit, 
         if number >= asked.limit:
             return "count", f"{owner.name} has {number} open of the kind {asked.kind}; the limit is {asked.limit}."
     cap = book.cap(who)
-    if (found := _too_many(book, asked, cap)) is not None:
+    if (cap is not None or asked.limit_each is not None) and (found := _too_many(book, asked, cap)) is not None:
         return found
-    if asked.rate and (capped := capped_text(book, who, asked.rate * asked.minimum_seconds)):
+    if cap is not None and asked.rate and (capped := capped_text(book, who, asked.rate * asked.minimum_seconds)):
         return "cap", capped
     return None
 

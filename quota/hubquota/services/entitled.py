@@ -41,7 +41,7 @@ class Entitled:
             Refused: the account is on a tier that the file no longer has.
         """
         now = self._now
-        names = tuple(pool.tier for pool in book.pools() if pool.pays_at(now))
+        names = tuple([pool.tier for pool in book.pools() if pool.pays_at(now)])
         if not names or self._overrides[book.owner.id]:
             return self.of(tiers, book.owner, person).offer(tiers)
         found = self._plain.get((id(tiers), names))
