@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from hubquota.hub import template_paths
+from hubquota.hub.kubernetes import QuotaKubeSpawner
+from hubquota.hub.plugins import QuotaDummyAuthenticator
 
 given = json.loads(os.environ["HUB_TEST"])
 c: Any = get_config()  # type: ignore[name-defined]  # noqa: F821
 
-c.JupyterHub.spawner_class = "quota-kubernetes"
-c.JupyterHub.authenticator_class = "quota-dummy"
+c.JupyterHub.spawner_class = QuotaKubeSpawner
+c.JupyterHub.authenticator_class = QuotaDummyAuthenticator
 c.JupyterHub.template_paths = template_paths
 c.JupyterHub.db_url = "sqlite:///hub.sqlite"
 c.JupyterHub.cleanup_servers = False
