@@ -18,7 +18,7 @@ from typing import Any
 from jupyterhub.spawner import Spawner
 
 from hubquota.hub.desk import LedgerDownError
-from hubquota.hub.endings import ran_out_of_memory
+from hubquota.hub.endings import Ending, pod_ending, pod_of
 from hubquota.hub.form import ACCOUNT, SIZE
 from hubquota.hub.keys import server_key
 from hubquota.hub.metrics import admission
@@ -29,7 +29,7 @@ from hubquota.hub.spawner_base import finished
 from hubquota.hub.spawner_pages import LEDGER_DOWN, QuotaPages
 from hubquota.models.entitlement import CLEAN_UP
 from hubquota.models.ledger import Refused
-from hubquota.models.stops import ENDED, NOT_STARTED, OUT_OF_MEMORY, STOPPED, EndKind
+from hubquota.models.stops import ENDED, NOT_STARTED, STOPPED, EndKind
 from hubquota.models.tiers import Size
 from hubquota.services.ledger import Ledger
 from hubquota.services.starts import Start
@@ -55,8 +55,8 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
     _alive_at: datetime | None = None
     #: When `stop` was through; None while nobody asked the server to stop.
     _stopped_at: datetime | None = None
-    #: Whether the machinery below says that the server used more memory than it had.
-    _out_of_memory: bool = False
+    #: What the machinery below says of the end of a server that died.
+    _ending: Ending | None = None
     #: What the start is noted as that was allowed without the ledger; None for one that the ledger admitted.
     _allowed: Allowed | None = None
     #: Why the server was stopped from here, which nobody else can say.
@@ -72,7 +72,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
     async def run_pre_spawn_hook(self) -> None:
         """Ask the ledger, set the machine's size, then run the hook that the configuration may have."""
         self._lease_id = self._alive_at = self._stopped_at = None
-        self._out_of_memory, self._allowed, self._own_reason = False, None, None
+        self._ending, self._allowed, self._own_reason = None, None, None
         try:
             with admission():
                 size, clean_up = await self._admit_or_allow()
@@ -109,19 +109,43 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             elif lease_id is not None and not started:
                 self._desk.owe(self._key, lambda ledger: ledger.close(lease_id, reason=NOT_STARTED, kind="failed"))
         if lease_id is not None:
-            now = self._alive_at = self._desk.now()
-            await self._desk.settle(self._key, lambda ledger: ledger.begin(lease_id, at=now))
+            self._alive_at = self._desk.now()
+            began = self.began_at() or self._alive_at
+            await self._desk.settle(self._key, lambda ledger: ledger.begin(lease_id, at=began))
         elif self._allowed is not None:
             self._alive_at = self._desk.now()
             await self._allowance.begin(self._allowed.id, self._alive_at)
         return where
+
+    # What a subclass may know ------------------------------------------------------------------------
+
+    def began_at(self) -> datetime | None:
+        """Return when the machinery says that the server began; None where only the hub's clock is known."""
+        return None
+
+    def ending(self) -> Ending | None:
+        """Return what the machinery says of a server's end; None where it says nothing."""
+        return pod_ending(pod_of(self))
+
+    def answers(self) -> bool:
+        """Return whether the machinery hears of a server that it counts as running."""
+        return True
+
+    def give_up(self, ending: Ending) -> None:
+        """Note why a server counts as dead that the machinery still has in its books."""
+        self._ending = ending
+
+    def stopped_at(self, at: datetime | None) -> None:
+        """Note when a server that was asked to stop had ended, where the machinery says so."""
+        if at is not None and self._stopped_at is not None:
+            self._stopped_at = min(self._stopped_at, at)
 
     # While it runs -----------------------------------------------------------------------------------
 
     async def poll(self) -> Any:
         """Return what the spawner's own poll says, and remember when it found the server running."""
         # Before: some spawners clear away what they find dead, and the reason with it.
-        out_of_memory = ran_out_of_memory(self)
+        ending = self.ending()
         token = _IN_POLL.set(True)
         try:
             status = await finished(super().poll())
@@ -136,8 +160,8 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
                 raise
             return 0
         if status is not None:
-            self._out_of_memory = self._out_of_memory or out_of_memory
-        else:
+            self._ending = self._ending or ending or self.ending()
+        elif self.answers():
             self._alive_at = self._desk.now()
             # Of a server that is still starting, the ledger takes no notice.
             self._desk.sighted(self._key, self._alive_at)
@@ -248,17 +272,17 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         return True
 
     async def _close(self) -> None:
+        died = self._ending or Ending(ENDED, "ended")
         if self._lease_id is None and (allowed := await self._allowance.running(self._key)) is not None:
             # The ledger does not know of it: its end is noted beside its begin, and both are posted.
             reason, kind = self._own_reason or (STOPPED, "stopped")
             if self._stopped_at is None:
-                reason, kind = (OUT_OF_MEMORY, "out-of-memory") if self._out_of_memory else (ENDED, "ended")
-            at = self._stopped_at or self._alive_at or allowed.started_at or self._desk.now()
+                reason, kind = died.reason, died.kind
+            at = self._stopped_at or died.at or self._alive_at or allowed.started_at or self._desk.now()
             await self._allowance.end(allowed.id, at, reason=reason, kind=kind)
             return
         lease_id, key, alive, stopped = self._lease_id, self._key, self._alive_at, self._stopped_at
         asked = self._desk.now()
-        died: tuple[str, EndKind] = (OUT_OF_MEMORY, "out-of-memory") if self._out_of_memory else (ENDED, "ended")
 
         def act(ledger: Ledger) -> None:
             # Without a number (a spawner forgets its state when it finds its server dead) the key says
@@ -272,7 +296,6 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
                 ledger.close(lease.id, reason=STOPPED, kind="stopped", at=stopped)
             else:
                 sights = [at for at in (alive, lease.last_alive) if at is not None]
-                reason, kind = died
-                ledger.close(lease.id, reason=reason, kind=kind, at=max(sights))
+                ledger.close(lease.id, reason=died.reason, kind=died.kind, at=died.at or max(sights))
 
         await self._desk.settle(key, act)
