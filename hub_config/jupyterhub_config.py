@@ -64,6 +64,7 @@ c.LocalServerSpawner.welcome = str(settings.welcome)
 c.Spawner.quota_tiers_file = str(settings.tiers_file)
 c.Spawner.quota_database_url = settings.ledger_url
 c.Spawner.cmd = [str(settings.roman.bin / "jupyterhub-singleuser")]
+c.Spawner.quota_clean_up_python = str(settings.roman.bin / "python")
 c.Spawner.default_url = "/lab"
 c.Spawner.start_timeout = c.Spawner.http_timeout = 120
 c.Spawner.env_keep = ["LANG", "LC_ALL", "TZ"]

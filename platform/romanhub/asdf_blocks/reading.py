@@ -16,7 +16,7 @@ from romanhub.asdf_blocks.errors import CorruptError
 from romanhub.asdf_blocks.frames import Frames, Piece
 from romanhub.asdf_blocks.plan import Costs, join
 from romanhub.asdf_blocks.restart import STRIDE
-from romanhub.asdf_blocks.source import Span
+from romanhub.asdf_blocks.source import Span, room
 from romanhub.asdf_blocks.window import Window
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _lz4_parts(frames: Frames, window: Window) -> tuple[list[Span], Make]:
         given = iter(parts)
         buffers = []
         for (start, stop), row in zip(stretches, pieces, strict=True):
-            buffer = memoryview(bytearray(stop - start))
+            buffer = room(stop - start)
             for piece in row:
                 origin, data = frames.decode(piece, next(given))
                 first, last = max(origin, start), min(origin + len(data), stop)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
 
 from romanhub.asdf_blocks.errors import ChangedError, CutShortError, NotThereError
 
 #: Bytes from the first position up to, not including, the second.
 Span = tuple[int, int]
+
+
+def room(size: int) -> memoryview:
+    """Return memory for so many bytes, which holds anything: unlike a bytearray's it is not filled with zeros."""
+    memory: Any = np.empty(size, np.uint8)
+    return memoryview(memory)
 
 
 class ByteSource(Protocol):

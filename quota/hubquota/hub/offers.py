@@ -24,8 +24,18 @@ class Offers:
     closed: dict[str, str]
 
 
-def offers_for(ledger: Ledger, tiers: Tiers, person: str, groups: Collection[str]) -> Offers:
-    """Return what somebody can draw on, after their hub groups' projects are in step."""
+def offers_for(
+    ledger: Ledger, tiers: Tiers, person: str, groups: Collection[str], *, clean_up: str = ""
+) -> Offers:
+    """Return what somebody can draw on, after their hub groups' projects are in step.
+
+    Args:
+        ledger: the ledger.
+        tiers: what the tiers file says.
+        person: who it is.
+        groups: their hub groups.
+        clean_up: what is to be said of a clean-up server where there is one.
+    """
     ledger.sync_groups(tiers, person, groups)
     found = Offers([], {})
     for row in ledger.drawable(person):
@@ -36,6 +46,8 @@ def offers_for(ledger: Ledger, tiers: Tiers, person: str, groups: Collection[str
             found.closed[name] = refused.message
             continue
         sizes, why = entitlement.sizes(tiers), entitlement.refusal.message if entitlement.refusal else ""
+        if entitlement.clean_up is not None:
+            why = f"{why} {clean_up}".strip()
         if sizes:
             found.payers.append(Payer(name, entitlement.tier_name, row.balance, sizes, why))
         else:

@@ -26,6 +26,7 @@ from hubquota.hub.options import check_options, size_asked_for
 from hubquota.hub.refusal import refusal_error
 from hubquota.hub.spawner_base import finished
 from hubquota.hub.spawner_pages import LEDGER_DOWN, QuotaPages
+from hubquota.models.entitlement import CLEAN_UP
 from hubquota.models.ledger import Refused
 from hubquota.models.stops import ENDED, NOT_STARTED, OUT_OF_MEMORY, STOPPED, EndKind
 from hubquota.models.tiers import Size
@@ -73,7 +74,8 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         self._out_of_memory, self._allowed, self._own_reason = False, None, None
         try:
             with admission():
-                size = await self._admit_or_allow()
+                size, clean_up = await self._admit_or_allow()
+            self.apply_clean_up(clean_up)
         except Refused as refused:
             raise refusal_error(refused) from None
         self.apply_size(size)
@@ -149,6 +151,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         try:
             await self._close()
         finally:
+            self.forget_clean_up()
             await finished(super().run_post_stop_hook())
 
     # State -------------------------------------------------------------------------------------------
@@ -172,14 +175,15 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
 
     # Parts -------------------------------------------------------------------------------------------
 
-    async def _admit_or_allow(self) -> Size:
+    async def _admit_or_allow(self) -> tuple[Size, bool]:
+        """Return the size that may start, and whether it is a clean-up server."""
         try:
             started = await self._admit()
         except LedgerDownError:
             size, self._allowed = await self._allow()
-            return size
+            return size, False
         self._lease_id = started.lease.id
-        return started.size
+        return started.size, started.lease.label == CLEAN_UP
 
     async def _admit(self) -> Started:
         name, options = self.user.name, self.user_options or {}

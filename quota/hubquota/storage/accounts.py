@@ -196,12 +196,12 @@ def add_member(connection: Connection, account_id: int, *, member: str, role: Ro
     return int(connection.execute(statement.returning(membership.c.id)).scalar_one())
 
 
-def end_membership(connection: Connection, account_id: int, member: str, now: int) -> int | None:
+def end_membership(connection: Connection, account_id: int, member: str, now: int, *, actor: str) -> int | None:
     """End somebody's part in a project. Return the number of that; None if they had none."""
     ended = update(membership).where(
         membership.c.account_id == account_id, membership.c.member == member, membership.c.until_at.is_(None)
     )
-    statement = ended.values(until_at=now).returning(membership.c.id)
+    statement = ended.values(until_at=now, ended_by=actor).returning(membership.c.id)
     found: int | None = connection.execute(statement).scalar_one_or_none()
     return found
 
