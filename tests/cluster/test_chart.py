@@ -223,6 +223,7 @@ def _replicas(api: httpx.Client, name: str) -> int:
         ("controller", "create", "", "pods", NAMESPACE, True),
         ("controller", "create", "", "pods", "default", False),
         ("controller", "get", "", "secrets", "default", False),
+        ("controller", "list", "", "secrets", NAMESPACE, False),
         ("gateway", "create", "gateway.dask.org", "daskclusters", NAMESPACE, True),
         ("gateway", "create", "", "pods", NAMESPACE, False),
         ("gateway", "list", "", "secrets", NAMESPACE, False),

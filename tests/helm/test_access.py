@@ -90,7 +90,9 @@ def test_workers_reach_no_database_no_metadata_and_no_private_address(rendered: 
     assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(blocks[0]["except"])
     selectors = [to["podSelector"] for rule in egress for to in rule["to"] if "podSelector" in to]
     reached = [one["matchLabels"]["app.kubernetes.io/component"] for one in selectors]
-    assert set(reached) == {"proxy", "gateway"}, "not the hub, not other people's pods"
+    assert set(reached) == {"proxy", "gateway", "dask-scheduler", "dask-worker"}, (
+        "not the hub, not people's servers"
+    )
 
 
 @pytest.mark.parametrize("part", ["portal", "search", "watch", "probe", "migrations", "gateway", "controller"])

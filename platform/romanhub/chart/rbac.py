@@ -23,8 +23,6 @@ class Rule(Values):
     reason: str = Field(min_length=20, description="Why it has to.")
 
 
-_LOOK = ("get", "list", "watch")
-
 RULES: tuple[Rule, ...] = (
     Rule(
         part="hub",
@@ -37,7 +35,7 @@ RULES: tuple[Rule, ...] = (
         part="gateway",
         group="gateway.dask.org",
         resources=("daskclusters",),
-        verbs=("get", "create", "patch"),
+        verbs=("create", "patch"),
         reason="A cluster that was admitted is an object, which is scaled and ended by changing it.",
     ),
     Rule(
@@ -58,37 +56,44 @@ RULES: tuple[Rule, ...] = (
     Rule(
         part="controller",
         group="gateway.dask.org",
-        resources=("daskclusters", "daskclusters/status"),
-        verbs=("get", "patch", "delete"),
-        reason="It writes down what became of a cluster, and removes those that ended long ago.",
+        resources=("daskclusters",),
+        verbs=("patch", "delete"),
+        reason="It stops a cluster that nothing pays for any more, and removes those that ended long ago.",
+    ),
+    Rule(
+        part="controller",
+        group="gateway.dask.org",
+        resources=("daskclusters/status",),
+        verbs=("patch",),
+        reason="It notes how far a cluster is.",
     ),
     Rule(
         part="controller",
         group="",
         resources=("pods",),
-        verbs=(*_LOOK, "create", "delete", "patch"),
-        reason="It makes and ends schedulers and workers, and notes each worker's lease on its pod.",
+        verbs=("create", "delete"),
+        reason="It starts and ends schedulers and workers.",
     ),
     Rule(
         part="controller",
         group="",
-        resources=("secrets", "services"),
-        verbs=("create", "delete"),
-        reason="Each cluster has a certificate of its own, and an address.",
+        resources=("secrets",),
+        verbs=("create", "get", "patch", "delete"),
+        reason="It makes a cluster's certificate, and puts its token for the broker beside it.",
+    ),
+    Rule(
+        part="controller",
+        group="",
+        resources=("services",),
+        verbs=("create",),
+        reason="A scheduler has a name by which its workers find it.",
     ),
     Rule(
         part="controller",
         group="traefik.io",
         resources=("ingressroutes", "ingressroutetcps"),
-        verbs=("get", "create", "delete"),
-        reason="The proxy finds a cluster's scheduler by its route.",
-    ),
-    Rule(
-        part="controller",
-        group="networking.k8s.io",
-        resources=("networkpolicies",),
-        verbs=("get", "create", "delete"),
-        reason="The pods of one cluster reach each other, and nobody else's.",
+        verbs=("create",),
+        reason="The proxy lets notebooks in to their scheduler by its route.",
     ),
     Rule(
         part="controller",
@@ -113,14 +118,14 @@ RULES: tuple[Rule, ...] = (
             "ingressroutes", "ingressroutetcps", "ingressrouteudps", "middlewares", "middlewaretcps",
             "serverstransports", "serverstransporttcps", "tlsoptions", "tlsstores", "traefikservices",
         ),
-        verbs=_LOOK,
+        verbs=("get", "list", "watch"),
         reason="Traefik reads the routes of this namespace; it asks for every kind of them, and waits for all.",
     ),
     Rule(
         part="dask-proxy",
         group="",
         resources=("services", "secrets"),
-        verbs=_LOOK,
+        verbs=("get", "list", "watch"),
         reason="Routes name services; Traefik watches Secrets, too, since a route might name a certificate.",
     ),
     Rule(
