@@ -26,6 +26,7 @@ from hubquota.hub.options import check_options, size_asked_for
 from hubquota.hub.refusal import refusal_error
 from hubquota.hub.spawner_base import finished
 from hubquota.hub.spawner_pages import LEDGER_DOWN, QuotaPages
+from hubquota.hub.stoppers import why_stopped
 from hubquota.models.entitlement import CLEAN_UP
 from hubquota.models.ledger import Refused
 from hubquota.models.stops import ENDED, NOT_STARTED, OUT_OF_MEMORY, STOPPED, EndKind
@@ -54,6 +55,8 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
     _alive_at: datetime | None = None
     #: When `stop` was through; None while nobody asked the server to stop.
     _stopped_at: datetime | None = None
+    #: Why it stopped then.
+    _why_stopped: tuple[str, EndKind] = (STOPPED, "stopped")
     #: Whether the machinery below says that the server used more memory than it had.
     _out_of_memory: bool = False
     #: What the start is noted as that was allowed without the ledger; None for one that the ledger admitted.
@@ -72,6 +75,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         """Ask the ledger, set the machine's size, then run the hook that the configuration may have."""
         self._lease_id = self._alive_at = self._stopped_at = None
         self._out_of_memory, self._allowed, self._own_reason = False, None, None
+        self._why_stopped = STOPPED, "stopped"
         try:
             with admission():
                 size, clean_up = await self._admit_or_allow()
@@ -145,6 +149,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             # A spawner that clears away what it found dead stops nothing that ran.
             if not _IN_POLL.get():
                 self._stopped_at = self._desk().now()
+                self._why_stopped = why_stopped(self.user.name)
 
     async def run_post_stop_hook(self) -> None:
         """Close the server's lease, then run the hook that the configuration may have."""
@@ -238,7 +243,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
     async def _close(self) -> None:
         if self._lease_id is None and (allowed := await self._allowance().running(self._key)) is not None:
             # The ledger does not know of it: its end is noted beside its begin, and both are posted.
-            reason, kind = self._own_reason or (STOPPED, "stopped")
+            reason, kind = self._own_reason or self._why_stopped
             if self._stopped_at is None:
                 reason, kind = (OUT_OF_MEMORY, "out-of-memory") if self._out_of_memory else (ENDED, "ended")
             at = self._stopped_at or self._alive_at or allowed.started_at or self._desk().now()
@@ -246,6 +251,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             return
         lease_id, key, alive, stopped = self._lease_id, self._key, self._alive_at, self._stopped_at
         asked = self._desk().now()
+        reason, kind = self._why_stopped
         died: tuple[str, EndKind] = (OUT_OF_MEMORY, "out-of-memory") if self._out_of_memory else (ENDED, "ended")
 
         def act(ledger: Ledger) -> None:
@@ -257,10 +263,10 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             if lease.started_at is None:
                 ledger.close(lease.id, reason=NOT_STARTED, kind="failed")
             elif stopped is not None:
-                ledger.close(lease.id, reason=STOPPED, kind="stopped", at=stopped)
+                ledger.close(lease.id, reason=reason, kind=kind, at=stopped)
             else:
                 sights = [at for at in (alive, lease.last_alive) if at is not None]
-                reason, kind = died
-                ledger.close(lease.id, reason=reason, kind=kind, at=max(sights))
+                why, what = died
+                ledger.close(lease.id, reason=why, kind=what, at=max(sights))
 
         await self._desk().settle(key, act)
