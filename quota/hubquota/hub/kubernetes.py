@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
-from kubernetes_asyncio.client.exceptions import ApiException
-from kubernetes_asyncio.watch import Watch
 from kubespawner import KubeSpawner
 
 from hubquota.hub.endings import (
@@ -22,6 +21,7 @@ from hubquota.hub.endings import (
     pod_ending,
     pod_of,
 )
+from hubquota.hub.podends import PodEnds
 from hubquota.hub.spawner import QuotaSpawnerMixin
 from hubquota.models.stops import NODE_LOST, REMOVED
 
@@ -34,8 +34,11 @@ _PATIENCE = 2.0
 class QuotaKubeSpawner(QuotaSpawnerMixin, KubeSpawner):  # type: ignore[misc]
     """Servers as pods, within their tier, charged for the times of their pods."""
 
-    #: Why the pod is about to go, as it said when it was last seen.
-    _going: str | None = None
+    #: What follows the pods of a namespace; one for all the spawners of this process.
+    _followers: ClassVar[dict[str, PodEnds]] = {}
+
+    #: The pod's identity: a later pod of the same name has another one.
+    _uid: str | None = None
 
     def began_at(self) -> datetime | None:
         """Return when the pod's container began to run."""
@@ -47,20 +50,27 @@ class QuotaKubeSpawner(QuotaSpawnerMixin, KubeSpawner):  # type: ignore[misc]
             # After a start of the hub, before anything was looked at.
             return None
         pod = pod_of(self)
-        if pod is None:
-            return Ending(self._going, "evicted") if self._going else Ending(REMOVED, "removed")
-        if is_out_of_reach(pod):
-            return Ending(NODE_LOST, "node-lost")
-        return pod_ending(pod)
+        if pod is not None:
+            return Ending(NODE_LOST, "node-lost") if is_out_of_reach(pod) else pod_ending(pod)
+        last = self._ends().last(self._uid)
+        if (said := disruption(last)) is not None:
+            return Ending(said, "evicted", pod_ended(last))
+        ended = pod_ending(last)
+        if ended is not None and ended.kind != "ended":
+            return ended
+        return Ending(REMOVED, "removed", pod_ended(last))
 
     def answers(self) -> bool:
         """Return whether the cluster hears of the pod."""
         return not is_out_of_reach(pod_of(self))
 
-    async def run_pre_spawn_hook(self) -> None:
-        """Forget what the last pod said, then ask the ledger."""
-        self._going = None
-        await super().run_pre_spawn_hook()
+    async def start(self) -> Any:
+        """Start the server, with its pod followed from the beginning."""
+        self._uid = None
+        await self._ends().ready()
+        where = await super().start()
+        self._note(pod_of(self))
+        return where
 
     async def poll(self) -> Any:
         """Return whether the server runs, and give up a pod whose machine has been silent for too long.
@@ -69,7 +79,7 @@ class QuotaKubeSpawner(QuotaSpawnerMixin, KubeSpawner):  # type: ignore[misc]
         orders the pod to go then, but keeps it in its books until its machine says that it has gone.
         """
         pod = pod_of(self)
-        self._going = disruption(pod) or self._going
+        self._note(pod)
         if is_out_of_reach(pod) and is_overdue(pod, datetime.now(UTC)):
             log.warning("The machine of %s has gone; its pod is given up.", self.pod_name)
             self.give_up(Ending(NODE_LOST, "node-lost"))
@@ -81,36 +91,23 @@ class QuotaKubeSpawner(QuotaSpawnerMixin, KubeSpawner):  # type: ignore[misc]
     async def stop(self, now: bool = False) -> None:
         """Stop the server, and note the time at which its container came to its end."""
         pod = pod_of(self)
-        if pod is None:
-            await super().stop(now=now)
-            return
+        self._note(pod)
         # KubeSpawner's poll clears what it finds dead away by a stop.
         if (said := pod_ending(pod)) is not None:
             self.give_up(said)
-        end = asyncio.create_task(self._last_state(pod))
-        try:
-            await super().stop(now=now)
-            await asyncio.wait({end}, timeout=_PATIENCE)
-        finally:
-            if end.done() and not end.cancelled() and end.exception() is None:
-                self.stopped_at(pod_ended(end.result()))
-            end.cancel()
+        await super().stop(now=now)
+        if pod is not None and self._uid is not None and said is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    self.stopped_at(pod_ended(await self._ends().removed(self._uid)))
 
-    async def _last_state(self, pod: Any) -> Any:
-        """Return a pod as it is when it is removed: Kubernetes tells every change with the whole state.
+    def _note(self, pod: Mapping[str, Any] | None) -> None:
+        if pod is not None:
+            self._uid = pod["metadata"]["uid"]
+            self._ends()
 
-        KubeSpawner's own watch forgets a pod with its removal.
-        """
-        chosen = {
-            "namespace": self.namespace,
-            "field_selector": f"metadata.name={self.pod_name}",
-            "resource_version": pod["metadata"]["resourceVersion"],
-        }
-        last = pod
-        async with Watch() as changes:
-            with suppress(ApiException):
-                async for change in changes.stream(self.api.list_namespaced_pod, **chosen):
-                    last = change["raw_object"]
-                    if change["type"] == "DELETED":
-                        break
-        return last
+    def _ends(self) -> PodEnds:
+        found = self._followers.get(self.namespace)
+        if found is None:
+            found = self._followers[self.namespace] = PodEnds(self.api, self.namespace, self.component_label)
+        return found

@@ -108,8 +108,9 @@ def grace_begun(number: int, account: str, end: datetime, until: datetime) -> Le
         "grace-begun",
         f"{number}:{_stamp(end)}",
         f"The files of {account} are kept until {_day(until)}",
-        f"The last allocation of {account} ended on {_time(end)}. Its files are kept until {_time(until)}: copy "
-        "what you want to keep, and clear up. With another allocation before then, everything stays.",
+        f"The last allocation of {account} ended on {_time(end)}. Its files are kept until {_time(until)} "
+        "to be read, downloaded and deleted: copy what you want to keep, and clear up. With another "
+        "allocation before then, everything stays.",
     )
 
 

@@ -145,3 +145,76 @@ def test_an_account_past_its_grace_goes_to_the_archive_and_comes_back(platform: 
     assert again.start_server().is_success
     again.stop_server()
     assert operator.json("verify")["items"] == []
+
+
+@pytest.mark.timeout(300)
+async def test_in_grace_files_can_be_read_and_deleted_and_nothing_can_be_written(platform: Platform) -> None:
+    ledger = Ledger(make_engine(f"sqlite:///{platform.state / 'private' / 'ledger.sqlite'}"))
+    nora = Person(platform.url, "nora")
+    nora.sign_in()
+    assert nora.start_server(size="small").is_success
+    kernel = await nora.kernel()
+    made = await kernel.run(
+        "import os, pathlib; home = pathlib.Path.home(); (home / 'old' / 'deep').mkdir(parents=True)\n"
+        "for name in ('old/deep/a.fits', 'b.fits', '.hidden'): (home / name).write_bytes(b'*' * 1000)"
+    )
+    assert not made.error, made.error
+    kernel.close()
+    nora.stop_server()
+    (one,) = ledger.allocations("nora")
+    ledger.revoke(one.id, actor="admin", reason="The term is over.", key="nora-1")
+
+    # The form says what she can do, and no other server starts.
+    form = nora.web.get("/hub/spawn").text
+    assert "In it you can read, download and delete your files. Nothing can be saved or changed." in form
+    assert nora.start_server(size="medium").status_code == 403
+    assert nora.start_server(size="small").is_success
+    bearer = {"Authorization": f"token {nora.token()}"}
+    contents = "/user/nora/api/contents/"
+
+    # Download and read; save, make, rename: refused.
+    assert nora.web.get("/user/nora/files/b.fits", headers=bearer).content == b"*" * 1000
+    for method, path, body in (
+        ("PUT", "new.txt", {"type": "file", "format": "text", "content": "more"}),
+        ("PUT", "b.fits", {"type": "file", "format": "text", "content": "more"}),
+        ("PUT", "folder", {"type": "directory"}),
+        ("PATCH", "b.fits", {"path": "c.fits"}),
+    ):
+        answer = nora.web.request(method, contents + path, headers=bearer, json=body)
+        assert not answer.is_success, (method, path)
+        assert "Permission denied" in answer.text, answer.text
+    # A kernel and all that it starts are held to it as well, and none of them gets out of it.
+    kernel = await nora.kernel()
+    for code in (
+        "import os, pathlib; home = pathlib.Path.home(); (home / 'x').touch()",
+        "open(home / 'b.fits', 'ab')",
+        "os.truncate(home / 'b.fits', 10_000_000)",
+        "os.link(home / 'b.fits', home / 'x')",
+        "os.symlink('b.fits', home / 'x')",
+        "import subprocess; subprocess.run(['cp', home / 'b.fits', home / 'x'], check=True)",
+    ):
+        tried = await kernel.run(code)
+        assert "PermissionError" in tried.error or "CalledProcessError" in tried.error, (code, tried.error)
+    worked = await kernel.run(
+        "import tempfile; print((home / 'b.fits').stat().st_size, tempfile.TemporaryFile().write(b'1'))"
+    )
+    assert worked.text.split() == ["1000", "1"], worked.error
+    kernel.close()
+
+    # Deleting works from the file browser: files, folders with all that is in them, and what is hidden.
+    for path in ("old", "b.fits", ".hidden"):
+        deleted = nora.web.delete(contents + path, headers=bearer)
+        assert deleted.status_code == 204, (path, deleted.text)
+    names = {entry["name"] for entry in nora.web.get(contents, headers=bearer).json()["content"]}
+    assert "welcome.ipynb" in names
+    assert not names & {"old", "b.fits"}
+    nora.stop_server()
+
+    # With a new allocation everything is as before.
+    ledger.grant("nora", 36_000_000_000, actor="admin", reason="Another term.", key="nora-2")
+    assert nora.start_server(size="small").is_success
+    kernel = await nora.kernel()
+    again = await kernel.run("import pathlib; (pathlib.Path.home() / 'again').write_text('new')")
+    assert not again.error, again.error
+    kernel.close()
+    nora.stop_server()

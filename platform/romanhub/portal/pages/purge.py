@@ -98,7 +98,9 @@ def routes(settings: HubSettings, gate: Gate, desk: Desk, purging: Purging, page
 
     @router.post("/purge/releases")
     async def release(sent: Form = form) -> RedirectResponse:
-        await purging.release(ensure_requester(sent.visitor), sent.text("account", longest=255))
+        visitor = ensure_requester(sent.visitor)
+        reason = sent.text("reason", longest=2000)
+        await purging.release(visitor, sent.text("account", longest=255), reason=reason)
         return back(sent)
 
     @router.post("/purge/things/{number}/return")
