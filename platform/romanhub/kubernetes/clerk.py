@@ -53,6 +53,7 @@ class Clerk:
         why: Callable[[Life], End],
         asked: Callable[[str], bool],
         unpaid: Callable[[Life], None],
+        first: float = FIRST,
     ) -> None:
         """Note in a ledger.
 
@@ -61,9 +62,10 @@ class Clerk:
             why: returns why a pod has ended, all in all.
             asked: returns whether somebody asked for a cluster's end, by its name.
             unpaid: ends a worker whose lease is not open any more: nobody would pay for it.
+            first: how long to wait before the ledger is told again what it did not take, in seconds.
         """
         self._notes, self._why, self._asked, self._unpaid = notes, why, asked, unpaid
-        self._queue = WorkQueue(backoff=Backoff(base_delay=FIRST, max_delay=LONGEST))
+        self._queue = WorkQueue(backoff=Backoff(base_delay=first, max_delay=LONGEST))
         self._latest: dict[str, Life] = {}
         self._noted: dict[str, _Noted] = {}
         self._gone: set[str] = set()
