@@ -47,7 +47,8 @@ def main() -> int:
         print("Kubernetes' programs and the images, built once and kept", flush=True)
         programs.ensure(kept)
         images.pause(kept)
-        images.roman(kept)
+        for image in ("roman", "hub"):
+            images.built(kept, image)
     except programs.MissingError as error:
         print(error)
         return 1
