@@ -56,10 +56,10 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
     _alive_at: datetime | None = None
     #: When `stop` was through; None while nobody asked the server to stop.
     _stopped_at: datetime | None = None
-    #: What the machinery below says of the end of a server that died.
-    _ending: Ending | None = None
     #: Why it stopped then.
     _why_stopped: tuple[str, EndKind] = (STOPPED, "stopped")
+    #: What the machinery below says of the end of a server that died.
+    _ending: Ending | None = None
     #: What the start is noted as that was allowed without the ledger; None for one that the ledger admitted.
     _allowed: Allowed | None = None
     #: Why the server was stopped from here, which nobody else can say.

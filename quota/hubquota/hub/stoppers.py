@@ -1,8 +1,8 @@
 """Who asked the hub to stop a server.
 
 The hub does not tell a spawner. With `Authenticator.refresh_pre_stop` it calls `refresh_user(user, handler)`
-before it stops a server, and the handler knows who is asking: that is remembered for what the request goes on to
-do.
+before it stops a server, and the handler knows who is asking: that is remembered for what the request goes on
+to do.
 """
 
 from __future__ import annotations

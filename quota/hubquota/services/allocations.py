@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from hubquota.models import letters
-from hubquota.models.burn import available
 from hubquota.models.ledger import (
     Allocation,
-    ConflictingKeyError,
-    Entry,
     ImpossibleError,
     UnknownAllocationError,
 )
 from hubquota.models.money import format_credits
+from hubquota.services.allocation_checks import (
+    check_in_term,
+    conflict,
+    free_of,
+    known_allocation,
+    owner_of,
+    same_act,
+)
 from hubquota.services.base import Service, tell
 from hubquota.services.book import Book
 from hubquota.storage import accounts, allocations, journal
@@ -157,7 +160,7 @@ class Allocations(Service):
         if units <= 0 or source == target:
             raise ValueError("A transfer moves an amount above zero from one allocation to another.")
         with decision(self._engine) as connection:
-            owners = {number: _owner_of(connection, number) for number in (source, target)}
+            owners = {number: owner_of(connection, number) for number in (source, target)}
             # Locked in the order of their numbers, so that no two transfers wait for each other.
             books = {number: self._book_of(connection, number) for number in sorted(set(owners.values()))}
             giving, taking = books[owners[source]], books[owners[target]]
@@ -169,12 +172,12 @@ class Allocations(Service):
                     or (found.allocation_id, partner.allocation_id) != (source, target)
                     or found.amount != -units
                 ):
-                    raise _conflict(key, found)
+                    raise conflict(key, found)
             else:
                 for number, book in ((source, giving), (target, taking)):
-                    _in_term(known_allocation(connection, number, book.now), book.now)
+                    check_in_term(known_allocation(connection, number, book.now), book.now)
                     book.settle_all(actor=actor)
-                free = _free(giving, source)
+                free = free_of(giving, source)
                 if units > free:
                     raise ImpossibleError(
                         f"Allocation {source} has {format_credits(free)} credits that are neither held nor run "
@@ -280,9 +283,9 @@ class Allocations(Service):
                 if not running:
                     raise ImpossibleError(f"{name} has no allocation whose term is not over. Grant one instead.")
                 number = running[-1].id
-            elif _owner_of(connection, number) != book.owner.id:
+            elif owner_of(connection, number) != book.owner.id:
                 raise UnknownAllocationError(f"{name} has no allocation {number}.")
-            _in_term(known_allocation(connection, number, book.now), book.now)
+            check_in_term(known_allocation(connection, number, book.now), book.now)
             book.post(number, "correction", units, actor=actor, reason=reason, key=f"correction:{key}")
             return known_allocation(connection, number, book.now)
 
@@ -301,14 +304,14 @@ class Allocations(Service):
         end: int | None = None,
     ) -> Allocation:
         with decision(self._engine) as connection:
-            book = self._book_of(connection, _owner_of(connection, allocation_id))
+            book = self._book_of(connection, owner_of(connection, allocation_id))
             allocation = known_allocation(connection, allocation_id, book.now)
             found = same_act(connection, key, allocation.account, units)
             if found is not None:
                 if found.allocation_id != allocation_id or (end is not None and found.end != moment(end)):
-                    raise _conflict(key, found)
+                    raise conflict(key, found)
                 return allocation
-            _in_term(allocation, book.now)
+            check_in_term(allocation, book.now)
             # What has run so far is charged to what could pay for it then.
             book.settle_all(actor="hubquota")
             act(book, allocation)
@@ -318,56 +321,3 @@ class Allocations(Service):
 def _term(start: int, end: int | None) -> str:
     until = "without an end" if end is None else f"until {letters.time_text(moment(end))}"
     return f"from {letters.time_text(moment(start))} on, {until}"
-
-
-def same_act(connection: Connection, key: str, account: str, units: int) -> Entry | None:
-    """Return what the key stands for already, if it is the same; None for nothing.
-
-    Raises:
-        ConflictingKeyError: it stands for something else.
-    """
-    found = journal.find(connection, key)
-    if found is not None and (found.account != account or found.amount != units):
-        raise _conflict(key, found)
-    return found
-
-
-def _conflict(key: str, found: Entry) -> ConflictingKeyError:
-    what = f"{format_credits(found.amount)} credits to {found.account}" if found.amount else found.account
-    return ConflictingKeyError(f"The key '{key}' stands for {what} already. Choose another key.")
-
-
-def _owner_of(connection: Connection, allocation_id: int) -> int:
-    owner = allocations.owner_of(connection, allocation_id)
-    if owner is None:
-        raise UnknownAllocationError(f"There is no allocation {allocation_id}.")
-    return owner
-
-
-def known_allocation(connection: Connection, allocation_id: int, now: int) -> Allocation:
-    """Return the allocation of that number.
-
-    Raises:
-        UnknownAllocationError: there is none.
-    """
-    found = allocations.find(connection, allocation_id, now)
-    if found is None:
-        raise UnknownAllocationError(f"There is no allocation {allocation_id}.")
-    return found
-
-
-def _in_term(allocation: Allocation, now: int) -> None:
-    # By its dates alone, whether or not a sweep has closed its books yet.
-    if allocation.lapsed_at is not None or (allocation.end is not None and allocation.end <= moment(now)):
-        raise ImpossibleError(
-            f"The term of allocation {allocation.id} of {allocation.account} is over. Grant a new one instead."
-        )
-
-
-def _free(book: Book, allocation_id: int) -> int:
-    """Return what an allocation has that is neither held nor needed for what others owe."""
-    pools = book.spendable()
-    own = next(pool for pool in pools if pool.id == allocation_id)
-    if not own.pays_at(book.now):
-        return max(0, own.free)
-    return max(0, min(own.free, available(pools, book.now)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 from sqlalchemy import Select
 
@@ -22,6 +22,19 @@ What = Literal["usage", "journal", "allocations"]
 Group = Literal["account", "person", "kind"]
 
 
+class Only(TypedDict, total=False):
+    """Which rows are wanted, where not all are; None for any.
+
+    The kind is that of a lease ("server") or of a line of the journal ("charge"). A lease counts for each tier
+    whose allocations pay for it; to tell exactly how much each of them paid, export the journal.
+    """
+
+    account: str | None
+    person: str | None
+    kind: str | None
+    tier: str | None
+
+
 class Export(Service):
     """Yields rows. Each call sees one moment of the database, and its memory does not grow with the rows.
 
@@ -30,9 +43,7 @@ class Export(Service):
     Every method takes:
         since: the first moment of the range; None for the beginning.
         until: the first moment after it; None for now.
-        account, person, kind, tier: only rows of these. The kind is that of a lease ("server") or of a
-            line of the journal ("charge"). A lease counts for each tier whose allocations pay for it; to
-            tell exactly how much each of them paid, export the journal.
+        only: which rows; see `Only`.
 
     Raises:
         UnknownAccountError: there is no account of that name.
@@ -43,14 +54,10 @@ class Export(Service):
         self,
         since: datetime | None = None,
         until: datetime | None = None,
-        *,
-        account: str | None = None,
-        person: str | None = None,
-        kind: str | None = None,
-        tier: str | None = None,
+        **only: Unpack[Only],
     ) -> Iterator[UsageRow]:
         """Yield what ran in a range, cut at its bounds: the rate times the whole seconds, in units."""
-        wanted = _filter(since, until, account, person, kind, tier)
+        wanted = _filter(since, until, **only)
         return self._rows(wanted, lambda connection, now: export.usage(connection, wanted, now))
 
     def journal(
@@ -58,17 +65,14 @@ class Export(Service):
         since: datetime | None = None,
         until: datetime | None = None,
         *,
-        account: str | None = None,
-        person: str | None = None,
-        kind: str | None = None,
-        tier: str | None = None,
         actor: str | None = None,
+        **only: Unpack[Only],
     ) -> Iterator[JournalRow]:
         """Yield the lines that were written in a range, in their order.
 
         The kind may also be "acts": everything but charges. The actor is who wrote the line.
         """
-        wanted = replace(_filter(since, until, account, person, kind, tier), actor=actor)
+        wanted = replace(_filter(since, until, **only), actor=actor)
         return self._rows(wanted, lambda connection, _now: export.journal_rows(connection, wanted))
 
     def allocations(
@@ -80,7 +84,7 @@ class Export(Service):
         tier: str | None = None,
     ) -> Iterator[AllocationRow]:
         """Yield the allocations whose terms touch a range, as they are now."""
-        wanted = _filter(since, until, account, None, None, tier)
+        wanted = _filter(since, until, account=account, tier=tier)
         return self._rows(wanted, lambda connection, now: export.allocation_rows(connection, wanted, now))
 
     def count(
@@ -88,22 +92,18 @@ class Export(Service):
         what: What,
         since: datetime | None = None,
         until: datetime | None = None,
-        *,
-        account: str | None = None,
-        person: str | None = None,
-        kind: str | None = None,
-        tier: str | None = None,
+        **only: Unpack[Only],
     ) -> int:
         """Return how many rows there are to go through."""
-        wanted, now = _filter(since, until, account, person, kind, tier), self._now()
+        wanted, now = _filter(since, until, **only), self._now()
         statements: dict[What, Select[Any]] = {
             "usage": export.usage_statement(wanted, now),
             "journal": export.journal_statement(wanted),
             "allocations": export.allocations_statement(wanted),
         }
         with reading(self._engine) as connection:
-            if account is not None:
-                known(connection, account)
+            if wanted.account is not None:
+                known(connection, wanted.account)
             return export.count(connection, statements[what], {"now": now} if what == "allocations" else None)
 
     def _rows(self, wanted: export.Filter, read: Callable[[Any, int], Iterator[Any]]) -> Iterator[Any]:
@@ -129,16 +129,9 @@ def added_up(rows: Iterable[UsageRow], by: Sequence[Group]) -> list[UsageTotal]:
     return sorted(totals, key=lambda total: (-total.amount, total.group))
 
 
-def _filter(
-    since: datetime | None,
-    until: datetime | None,
-    account: str | None,
-    person: str | None,
-    kind: str | None,
-    tier: str | None,
-) -> export.Filter:
+def _filter(since: datetime | None, until: datetime | None, **only: Unpack[Only]) -> export.Filter:
     first = None if since is None else seconds(since)
     after = None if until is None else seconds(until)
     if first is not None and after is not None and after <= first:
         raise ValueError("A range of time ends after it begins.")
-    return export.Filter(first, after, account, person, kind, tier)
+    return export.Filter(first, after, **only)

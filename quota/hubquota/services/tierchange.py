@@ -6,7 +6,7 @@ from datetime import datetime
 
 from hubquota.models import limit_letters
 from hubquota.models.ledger import Allocation, ImpossibleError
-from hubquota.services.allocations import known_allocation, same_act
+from hubquota.services.allocation_checks import known_allocation, same_act
 from hubquota.services.base import Service, tell
 from hubquota.storage import allocations
 from hubquota.storage.engine import decision

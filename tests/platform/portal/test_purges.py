@@ -19,7 +19,7 @@ from romanhub.portal.settings import PortalSettings
 
 from tests.platform.portal.purge_world import ROOT, PurgeWorld
 from tests.platform.portal.test_acts import people, send
-from tests.platform.portal.world import PREFIX, Clock, HubStandIn, Reader, bearer
+from tests.platform.portal.world import PREFIX, Clock, HubStandIn, Late, Reader, bearer, words
 
 API = f"{PREFIX}api/"
 PERSON = ("access:services!service=portal",)
@@ -250,3 +250,25 @@ async def test_where_no_purge_is_configured_the_pages_say_so(
             refused = await send(web, token, f"purge/plans/{number}/approval", {"digest": digest})
             assert (refused.status_code, "HUBQUOTA_PURGE" in refused.json()["detail"]) == (409, True)
             assert PurgeRegister.sharing(ledger).plans()[0].approved_at is None
+
+
+async def test_a_plan_that_is_stale_is_not_approved_and_the_page_says_what_to_do(
+    web: httpx.AsyncClient, hub: HubStandIn, ledger: Ledger, world: PurgeWorld, clock: Clock
+) -> None:
+    token = hub.add("edwin", scopes=(*PERSON, "admin-ui"))
+    world.expire("olga", "pavel")
+    number, digest = world.plan()
+    page = f"admin/purge/{number}"
+    early, replaced = await Late.opens(web, token, page), await Late.opens(web, token, page)
+
+    clock.advance(days=8)
+    old = await early.sends(f"{page}/approve", digest=digest[:12])
+    assert old.status_code == 409
+    assert "and could be approved until" in words(old)
+    assert "Make a new one." in words(old)
+    newer, _ = world.plan()
+    gone = await replaced.sends(f"{page}/approve", digest=digest[:12])
+    assert gone.status_code == 409
+    assert f"Plan {number} no longer counts: Plan {newer} has replaced it." in words(gone)
+    assert "Back to the page" in words(gone)
+    assert all(plan.approved_at is None for plan in PurgeRegister.sharing(ledger).plans())

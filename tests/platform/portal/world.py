@@ -318,3 +318,34 @@ class Reader:
         found = await self._web.post(f"{PREFIX}{to}", data=form)
         assert found.status_code == status, found.text
         return found.text
+
+
+class Late:
+    """Somebody who has opened a page, and sends its form when others have acted meanwhile."""
+
+    def __init__(self, web: httpx.AsyncClient, token: str, page: str, source: str) -> None:
+        self._web, self._page, self._source = web, page, source
+        self._headers = {"Cookie": f"romanhub-portal={token}"}
+
+    @classmethod
+    async def opens(cls, web: httpx.AsyncClient, token: str, page: str) -> Late:
+        """Open a page."""
+        headers = {"Cookie": f"romanhub-portal={token}"}
+        found = await web.get(f"{PREFIX}{page}", headers=headers)
+        assert found.status_code == 200, found.text
+        return cls(web, token, page, found.text)
+
+    async def sends(self, to: str, **fields: str) -> httpx.Response:
+        """Send a form of the page as it was."""
+        assert f'action="{PREFIX}{to}"' in self._source
+        ticket = re.search(r'name="ticket" value="([^"]+)"', self._source)
+        once = re.search(r'name="once" value="([^"]+)"', self._source)
+        assert ticket
+        assert once
+        form = {"ticket": ticket[1], "once": once[1], "back": self._page, **fields}
+        return await self._web.post(f"{PREFIX}{to}", data=form)
+
+
+def words(page: httpx.Response) -> str:
+    """What somebody reads on a page."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page.text).replace("&#39;", "'").split())
