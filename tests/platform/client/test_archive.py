@@ -18,7 +18,6 @@ import s3fs
 from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 from roman_datamodels import datamodels
-from romanhub.asdf_blocks import S3Source
 from romanhub.client.archive import Archive, ExposureList
 from romanhub.client.errors import ArchiveUnavailableError, NotCoveredError, NotInArchiveError
 from romanhub.client.sky import Footprint, as_position
@@ -40,21 +39,6 @@ def center(index) -> SkyCoord:
     mosaic = next(record for record in index.exposures if record.level == 3)
     x, y, z = Footprint(mosaic.footprint).center
     return as_position(SkyCoord(x, y, z, representation_type="cartesian"))
-
-
-@pytest.fixture
-def moved(monkeypatch) -> list[int]:
-    """The number of bytes of each request."""
-    sizes: list[int] = []
-    original = S3Source._once
-
-    def counted(self, *arguments) -> int:
-        count = original(self, *arguments)
-        sizes.append(count)
-        return count
-
-    monkeypatch.setattr(S3Source, "_once", counted)
-    return sizes
 
 
 def local(sample: Path, index: ArchiveIndex, name: str) -> Path:
@@ -117,6 +101,17 @@ def test_an_opened_exposure_is_the_files_own_data_model(archive, sample, index) 
         assert model.meta.exposure.start_time == plain.meta.exposure.start_time
         for array in ("data", "err", "dq"):
             np.testing.assert_array_equal(np.asarray(model[array]), np.asarray(plain[array]))
+
+
+def test_all_arrays_of_an_exposure_are_read_at_once(archive, sample, index, moved) -> None:
+    exposure = archive.exposures()[0]
+    del moved[:]
+    with exposure.open(whole=True) as model, datamodels.open(local(sample, index, exposure.name)) as plain:
+        read = sum(moved)
+        assert len(moved) < 10
+        for array in ("data", "err", "dq", "var_poisson"):
+            np.testing.assert_array_equal(np.asarray(model[array]), np.asarray(plain[array]))
+        assert sum(moved) == read
 
 
 def test_a_mosaic_opens_as_a_mosaic(archive) -> None:
