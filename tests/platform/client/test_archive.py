@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import traceback
 from collections.abc import Callable
@@ -23,6 +24,9 @@ from romanhub.client.errors import ArchiveUnavailableError, NotCoveredError, Not
 from romanhub.client.sky import Footprint, as_position
 from romanhub.client.storage import StorageAccess
 from romanhub.models.archive import ArchiveIndex
+from romanhub.portal.keyedstorage import KeyedStorage, StorageRefusedError
+
+from tests.platform.client.conftest import TOKEN
 
 #: The largest share of a file that opening it and reading its metadata may move.
 OPENING = 0.1
@@ -444,3 +448,14 @@ def test_a_file_that_goes_away_while_it_is_open_is_said_to_be_gone(storage_serve
     assert f"does not hold the file of {image.name}" in text
     for secret in stored.secrets:
         assert secret not in text
+
+
+def test_the_portal_reads_with_the_keys_that_a_readers_own_token_gets(portal, stored, index) -> None:
+    portal.show_archive(stored.access)
+    storage = KeyedStorage(os.environ["ROMANHUB_BROKER_URL"])
+    record = next(one for one in index.exposures if one.level == 2)
+    assert storage.of(TOKEN, "roman-l2").size(record.key) == record.size
+    with pytest.raises(StorageRefusedError, match="may not read the data set"):
+        storage.of(TOKEN, "roman-l4")
+    with pytest.raises(StorageRefusedError, match="Not yours"):
+        storage.of("somebody-elses", "roman-l2")
