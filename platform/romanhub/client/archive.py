@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from html import escape
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import astropy.units as u
 import numpy as np
@@ -22,15 +22,19 @@ from romanhub.client.cutout import Cutout, SizeLike, cut
 from romanhub.client.errors import ArchiveUnavailableError, NotAllowedError, NotInArchiveError
 from romanhub.client.finding import Finding
 from romanhub.client.imagesky import ImageSky
-from romanhub.client.search import Records, TimeLike, not_in_archive
+from romanhub.client.listing import Listing, listing
+from romanhub.client.search import Conditions, Records, TimeLike, not_in_archive
 from romanhub.client.sky import AngleLike, Footprint, PositionLike, as_position, vector_of
 from romanhub.client.stack import Stack, make_stack
 from romanhub.client.storage import ArchiveStorage, InWords, StorageAccess
 from romanhub.models.archive import INDEX_KEY, ArchiveIndex, CatalogRecord, ExposureRecord
+from romanhub.models.datasets import Dataset
 
 if TYPE_CHECKING:
     from roman_datamodels.datamodels import DataModel
 
+
+T = TypeVar("T")
 
 #: So many images' descriptions are kept at hand for further cutouts; each takes some hundred kilobytes.
 AT_HAND = 32
@@ -40,9 +44,14 @@ def _access_from_broker() -> StorageAccess:
     """Ask the broker where the data set is whose index lists the archive's images."""
     keys = source().current()
     for one in keys.datasets.values():
-        if one.level is not None and one.index == INDEX_KEY:
+        if _is_listed(one):
             return StorageAccess(endpoint=keys.endpoint, bucket=one.bucket, region=one.region)
     raise NotAllowedError("There are no Roman images on this platform that you may read.")
+
+
+def _is_listed(dataset: Dataset) -> bool:
+    """Say whether the archive's index lists a data set's images."""
+    return dataset.level is not None and dataset.index == INDEX_KEY
 
 
 class Archive(Finding):
@@ -62,6 +71,8 @@ class Archive(Finding):
         self._storage: ArchiveStorage | None = None
         self._index: ArchiveIndex | None = None
         self._records: Records | None = None
+        self._listing: Listing | None = None
+        self._named: dict[str, ExposureRecord] = {}
         self._models: dict[str, tuple[DataModel, ImageSky]] = {}
 
     def __reduce__(self) -> tuple[type[Archive], tuple[StorageAccess | None]]:
@@ -82,6 +93,9 @@ class Archive(Finding):
     ) -> ExposureList:
         """Find images; each condition that is given narrows the search.
 
+        In a server of the platform the search service is asked; where there is none, or it does not answer, the
+        archive's whole index is read.
+
         :param position: a SkyCoord, a pair (right ascension, declination) in degrees, or a text with the
             two. Finds the images whose footprint covers it.
         :param radius: an angle, or a number of degrees. Finds the images that have any point within it
@@ -93,9 +107,12 @@ class Archive(Finding):
         :return: the images, the earliest first.
         :raises ValueError: for a condition that cannot be understood.
         """
-        found = self._searchable().find(
+        wanted = Conditions.of(
             position=position, radius=radius, filter=filter, after=after, before=before, level=level
         )
+        found = self._asked(lambda listed: listed.find(wanted))
+        if found is None:
+            found = self._searchable().find(wanted)
         return ExposureList(Exposure(record, self) for record in found)
 
     def open(self, name: str | Exposure, *, verify: bool = True, whole: bool = False) -> DataModel:
@@ -205,7 +222,8 @@ class Archive(Finding):
 
     def reconnect(self) -> None:
         """Forget the access to the storage and the archive's index; the next question asks anew."""
-        self._storage = self._index = self._records = None
+        self._storage = self._index = self._records = self._listing = None
+        self._named.clear()
         self.forget()
 
     def forget(self) -> None:
@@ -247,7 +265,26 @@ class Archive(Finding):
         return self._records
 
     def _record(self, name: str | Exposure) -> ExposureRecord:
-        return name.record if isinstance(name, Exposure) else self._searchable().named(name)
+        if isinstance(name, Exposure):
+            return name.record
+        if name not in self._named:
+            # Who misspelt it is told the nearest names, for which all are needed.
+            self._named[name] = self._asked(lambda listed: listed.named(name)) or self._searchable().named(name)
+        return self._named[name]
+
+    def _asked(self, ask: Callable[[Listing], T | None]) -> T | None:
+        """Return what the search service says; None where there is none to ask, or the index is at hand."""
+        if self._given is not None or self._records is not None:
+            return None
+        if self._listing is None:
+            keys = source().current()
+            self._listing = listing([name for name, one in keys.datasets.items() if _is_listed(one)])
+        if self._listing is None:
+            return None
+        try:
+            return ask(self._listing)
+        except ArchiveUnavailableError:
+            return None
 
     def _source_record(self, name: str | Exposure) -> CatalogRecord:
         wanted = name.name if isinstance(name, Exposure) else name
@@ -313,9 +350,9 @@ class Exposure:
         """Say whether the image's footprint covers a position."""
         return Footprint(self.record.footprint).contains(vector_of(as_position(position)))
 
-    def open(self) -> DataModel:
+    def open(self, *, verify: bool = True, whole: bool = False) -> DataModel:
         """Open the image as a Roman data model; see `Archive.open`."""
-        return self._archive.open(self)
+        return self._archive.open(self, verify=verify, whole=whole)
 
     def cutout(self, position: PositionLike, size: SizeLike) -> Cutout:
         """Cut a piece out of the image; see `Archive.cutout`."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any, TypeAlias
 
 import numpy as np
+from astropy.coordinates import Angle, SkyCoord
 from astropy.time import Time
 
 from romanhub.client.errors import NotInArchiveError
@@ -21,6 +23,58 @@ OPTICAL_ELEMENTS = frozenset([*FILTERS, "GRISM", "PRISM", "DARK", "NOT_CONFIGURE
 
 #: What a search takes for a moment: naive datetimes and texts without an offset are in UTC.
 TimeLike: TypeAlias = "Time | datetime | date | str"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a search for images asks for, understood; None for what it leaves open."""
+
+    position: SkyCoord | None
+    radius: Angle | None
+    filters: frozenset[str] | None
+    after: datetime | None
+    before: datetime | None
+    level: int | None
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        position: Any = None,
+        radius: Any = None,
+        filter: str | Iterable[str] | None = None,  # noqa: A002  -- the word that astronomers use
+        after: TimeLike | None = None,
+        before: TimeLike | None = None,
+        level: int | None = 2,
+    ) -> Conditions:
+        """Return the conditions of `romanhub.client.archive.Archive.exposures`.
+
+        :raises ValueError: for a condition that cannot be understood.
+        """
+        if level not in (2, 3, None):
+            raise ValueError(
+                f"The archive holds no Level {level}. Ask for level=2 (exposures), level=3 (mosaics) or "
+                "level=None (both)."
+            )
+        if position is None and radius is not None:
+            raise ValueError("A radius needs a position to be around: give both, or only a position.")
+        return cls(
+            position=None if position is None else as_position(position),
+            radius=None if radius is None else as_angle(radius, "radius"),
+            filters=None if filter is None else as_filters(filter),
+            after=None if after is None else as_moment(after, "after"),
+            before=None if before is None else as_moment(before, "before"),
+            level=level,
+        )
+
+    def fulfilled_by(self, record: ExposureRecord) -> bool:
+        """Say whether an image fulfils them, apart from where it is."""
+        return (
+            self.level in (None, record.level)
+            and (self.filters is None or record.optical_element in self.filters)
+            and (self.after is None or record.start >= self.after)
+            and (self.before is None or record.start < self.before)
+        )
 
 
 class Records:
@@ -44,53 +98,17 @@ class Records:
         except KeyError:
             raise not_in_archive(name, self.by_name, "image") from None
 
-    def find(
-        self,
-        *,
-        position: Any = None,
-        radius: Any = None,
-        filter: str | Iterable[str] | None = None,  # noqa: A002  -- the word that astronomers use
-        after: TimeLike | None = None,
-        before: TimeLike | None = None,
-        level: int | None = 2,
-    ) -> list[ExposureRecord]:
-        """Return the images that fulfil every condition given, by the start of their exposure.
+    def find(self, wanted: Conditions) -> list[ExposureRecord]:
+        """Return the images that fulfil every condition, by the start of their exposure."""
+        records = (self.records[place] for place in self._covering(wanted.position, wanted.radius))
+        return [record for record in records if wanted.fulfilled_by(record)]
 
-        See `romanhub.client.archive.Archive.exposures` for the conditions.
-        :raises ValueError: for a condition that cannot be understood.
-        """
-        if level not in (2, 3, None):
-            raise ValueError(
-                f"The archive holds no Level {level}. Ask for level=2 (exposures), level=3 (mosaics) or "
-                "level=None (both)."
-            )
-        conditions: list[Callable[[ExposureRecord], bool]] = []
-        if level is not None:
-            conditions.append(lambda record: record.level == level)
-        if filter is not None:
-            wanted = as_filters(filter)
-            conditions.append(lambda record: record.optical_element in wanted)
-        if after is not None:
-            earliest = as_moment(after, "after")
-            conditions.append(lambda record: record.start >= earliest)
-        if before is not None:
-            latest = as_moment(before, "before")
-            conditions.append(lambda record: record.start < latest)
-        places = self._covering(position, radius)
-        return [
-            self.records[place]
-            for place in places
-            if all(condition(self.records[place]) for condition in conditions)
-        ]
-
-    def _covering(self, position: Any, radius: Any) -> Sequence[int]:
+    def _covering(self, position: SkyCoord | None, radius: Angle | None) -> Sequence[int]:
         """Return the places of the images that cover the position or touch the cone around it."""
         if position is None:
-            if radius is not None:
-                raise ValueError("A radius needs a position to be around: give both, or only a position.")
             return range(len(self.records))
-        point = vector_of(as_position(position))
-        around = radians(as_angle(radius, "radius")) if radius is not None else 0.0
+        point = vector_of(position)
+        around = radians(radius) if radius is not None else 0.0
         near = np.flatnonzero(separation(self._centers, point) <= self._reaches + around + 1e-6)
         return [int(place) for place in near if self._footprints[place].touches(point, around)]
 

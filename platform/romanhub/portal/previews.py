@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 #: A preview's longer side, in pixels, at most.
 SIDE = 256
-#: An image whose file is larger has no preview: a whole Level 2 file has 313 MB, a large mosaic a few times that.
+#: An image whose file is larger has no preview: a whole Level 2 file has 213 MB, a large mosaic a few times that.
 LARGEST_FILE = 1_000_000_000
 #: An image is made into a preview only up to so many pixels.
 MOST_PIXELS = 200_000_000

@@ -355,6 +355,23 @@ class StandInPortal:
 
 
 @pytest.fixture
+def moved(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of bytes of each request to the storage."""
+    from romanhub.asdf_blocks import S3Source
+
+    sizes: list[int] = []
+    original = S3Source._once
+
+    def counted(self: Any, connections: Any, url: str, job: Any) -> None:
+        before = job.done
+        original(self, connections, url, job)
+        sizes.append(job.done - before)
+
+    monkeypatch.setattr(S3Source, "_once", counted)
+    return sizes
+
+
+@pytest.fixture
 def portal(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInPortal]:
     """A stand-in portal, and the environment of a server that knows it."""
     stand_in = StandInPortal()

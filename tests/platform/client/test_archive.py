@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import traceback
 from collections.abc import Callable
@@ -18,12 +19,14 @@ import s3fs
 from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 from roman_datamodels import datamodels
-from romanhub.asdf_blocks import S3Source
 from romanhub.client.archive import Archive, ExposureList
 from romanhub.client.errors import ArchiveUnavailableError, NotCoveredError, NotInArchiveError
 from romanhub.client.sky import Footprint, as_position
 from romanhub.client.storage import StorageAccess
 from romanhub.models.archive import ArchiveIndex
+from romanhub.portal.keyedstorage import KeyedStorage, StorageRefusedError
+
+from tests.platform.client.conftest import TOKEN
 
 #: The largest share of a file that opening it and reading its metadata may move.
 OPENING = 0.1
@@ -40,21 +43,6 @@ def center(index) -> SkyCoord:
     mosaic = next(record for record in index.exposures if record.level == 3)
     x, y, z = Footprint(mosaic.footprint).center
     return as_position(SkyCoord(x, y, z, representation_type="cartesian"))
-
-
-@pytest.fixture
-def moved(monkeypatch) -> list[int]:
-    """The number of bytes of each request."""
-    sizes: list[int] = []
-    original = S3Source._once
-
-    def counted(self, *arguments) -> int:
-        count = original(self, *arguments)
-        sizes.append(count)
-        return count
-
-    monkeypatch.setattr(S3Source, "_once", counted)
-    return sizes
 
 
 def local(sample: Path, index: ArchiveIndex, name: str) -> Path:
@@ -117,6 +105,17 @@ def test_an_opened_exposure_is_the_files_own_data_model(archive, sample, index) 
         assert model.meta.exposure.start_time == plain.meta.exposure.start_time
         for array in ("data", "err", "dq"):
             np.testing.assert_array_equal(np.asarray(model[array]), np.asarray(plain[array]))
+
+
+def test_all_arrays_of_an_exposure_are_read_at_once(archive, sample, index, moved) -> None:
+    exposure = archive.exposures()[0]
+    del moved[:]
+    with exposure.open(whole=True) as model, datamodels.open(local(sample, index, exposure.name)) as plain:
+        read = sum(moved)
+        assert len(moved) < 10
+        for array in ("data", "err", "dq", "var_poisson"):
+            np.testing.assert_array_equal(np.asarray(model[array]), np.asarray(plain[array]))
+        assert sum(moved) == read
 
 
 def test_a_mosaic_opens_as_a_mosaic(archive) -> None:
@@ -449,3 +448,14 @@ def test_a_file_that_goes_away_while_it_is_open_is_said_to_be_gone(storage_serve
     assert f"does not hold the file of {image.name}" in text
     for secret in stored.secrets:
         assert secret not in text
+
+
+def test_the_portal_reads_with_the_keys_that_a_readers_own_token_gets(portal, stored, index) -> None:
+    portal.show_archive(stored.access)
+    storage = KeyedStorage(os.environ["ROMANHUB_BROKER_URL"])
+    record = next(one for one in index.exposures if one.level == 2)
+    assert storage.of(TOKEN, "roman-l2").size(record.key) == record.size
+    with pytest.raises(StorageRefusedError, match="may not read the data set"):
+        storage.of(TOKEN, "roman-l4")
+    with pytest.raises(StorageRefusedError, match="Not yours"):
+        storage.of("somebody-elses", "roman-l2")

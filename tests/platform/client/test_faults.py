@@ -23,6 +23,7 @@ from romanhub.asdf_blocks import (
     DeniedError,
     FileSource,
     Keys,
+    LazyArray,
     NotAsdfError,
     NotThereError,
     RemoteAsdf,
@@ -30,6 +31,8 @@ from romanhub.asdf_blocks import (
     UnknownCompressionError,
     UnreachableError,
     build_index,
+    load,
+    s3,
     sidecar_key,
 )
 from romanhub.asdf_blocks.connection import signed
@@ -348,3 +351,44 @@ def test_keys_of_the_broker_are_renewed_where_the_storage_refuses_them_and_do_no
     sent = pickle.dumps(storage.source)
     for secret in stored.secrets[2:]:
         assert secret.encode() not in sent
+
+
+@pytest.mark.parametrize("compression", [None, "lz4", "zlib"])
+def test_arrays_read_at_once_come_in_parts_that_cross_from_one_to_the_next(
+    filled, monkeypatch, tmp_path, compression
+) -> None:
+    monkeypatch.setattr(s3, "PART", 500_000)
+    monkeypatch.setattr(s3, "STEP", 30_000)
+    arrays = {"a": DATA, "b": DATA.astype("f2"), "c": DATA[::-1].copy(), "d": np.arange(7)}
+    asdf.AsdfFile(arrays).write_to(tmp_path / "x.asdf", all_array_compression=compression)
+    content = (tmp_path / "x.asdf").read_bytes()
+    filled.fill(BUCKET, {"x.asdf": content})
+    counts: list[tuple[str, int, int]] = []
+
+    def opened(**options) -> list[LazyArray]:
+        with RemoteAsdf(
+            source(filled, count=lambda *each: counts.append(each)), "x.asdf", **options
+        ).open() as file:
+            return [file[name] for name in arrays]
+
+    lazy = opened()
+    if compression == "lz4":
+        lazy[0][:1], lazy[1][:1], lazy[2][:1]  # the frames are found
+        lazy[3][:1]
+    del counts[:]
+    load(lazy)
+    assert len(counts) <= s3.PARTS_AT_ONCE + (compression == "lz4")
+    assert sum(size for *_, size in counts) <= len(content)
+    for array, expected in zip(lazy, arrays.values(), strict=True):
+        np.testing.assert_array_equal(array, expected)
+
+    changed = bytearray(content)
+    changed[content.rindex(b"\xd3BLK") - 1000] ^= 1  # within the last but one
+    filled.fill(BUCKET, {"x.asdf": bytes(changed)})
+    lazy = opened()
+    with pytest.raises(ChecksumError):
+        load(lazy)
+    assert not any(array.loaded for array in lazy)
+    filled.fill(BUCKET, {"x.asdf": content[: len(content) // 2] + bytes(len(content) - len(content) // 2)})
+    with pytest.raises(ChangedError):
+        load(lazy)

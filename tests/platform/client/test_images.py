@@ -22,7 +22,12 @@ from astropy.table import QTable
 from astropy.time import Time
 from mocpy import MOC
 from romanhub.client.archive import Archive
-from romanhub.client.errors import ArchiveUnavailableError, NotAllowedError, OutsidePlatformError
+from romanhub.client.errors import (
+    ArchiveUnavailableError,
+    NotAllowedError,
+    NotInArchiveError,
+    OutsidePlatformError,
+)
 
 from tests.platform.client.conftest import TOKEN, _free_ports, _until, program
 
@@ -152,3 +157,45 @@ def test_the_readmes_example_does_what_it_says(finder, monkeypatch: pytest.Monke
     assert len(matched) >= 3
     assert matched["separation"].max() < 0.1
     assert len(curve) == 8
+
+
+@pytest.fixture
+def platforms(finder: Archive, portal, stored) -> Archive:
+    """The archive as a server of the platform has it: by the broker's keys, with the search service."""
+    portal.show_archive(stored.access)
+    return Archive()
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"level": 2},
+        {"position": (270.0, 66.0), "level": 2},
+        {"position": (270.3, 66.11), "radius": 3 * u.arcmin, "filter": ["F106", "F158"], "level": 2},
+        {"after": "2027-06-02", "before": "2027-06-07T05:21:00", "level": 2},
+        {"position": (90.0, -66.0), "level": 2},
+    ],
+)
+def test_exposures_are_those_of_the_index_which_is_not_read(platforms, finder, moved, conditions) -> None:
+    found = platforms.exposures(**conditions)
+    assert moved == []
+    expected = finder.exposures(**conditions)
+    assert [one.record for one in found] == [one.record for one in expected]
+
+
+def test_an_image_is_opened_by_its_name_without_the_index(platforms, finder, moved) -> None:
+    record = finder.exposures()[0].record
+    del moved[:]
+    with platforms.open(record.name) as model:
+        assert model.data.shape == record.shape
+    assert len(moved) == 2, "the file's own index and its tree"
+    with pytest.raises(NotInArchiveError, match="The nearest names are"):
+        platforms.open(record.name[:-1] + "x")
+
+
+def test_without_the_search_service_the_index_is_read(platforms, finder, moved, monkeypatch) -> None:
+    monkeypatch.setenv("ROMANHUB_SEARCH_URL", "http://127.0.0.1:9/services/archive/")
+    expected = finder.exposures((270.0, 66.0)).names
+    del moved[:]
+    assert platforms.exposures((270.0, 66.0)).names == expected
+    assert moved

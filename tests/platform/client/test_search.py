@@ -12,7 +12,7 @@ import astropy.units as u
 from astropy.coordinates import SkyCoord
 from astropy.time import Time
 from romanhub.client.errors import NotInArchiveError
-from romanhub.client.search import Records, as_moment
+from romanhub.client.search import Conditions, Records, as_moment
 from romanhub.models.archive import ExposureRecord
 
 FIRST = datetime(2027, 6, 1, tzinfo=UTC)
@@ -48,7 +48,7 @@ RECORDS = Records(
 
 
 def names(**conditions) -> list[str]:
-    return [found.name for found in RECORDS.find(**conditions)]
+    return [found.name for found in RECORDS.find(Conditions.of(**conditions))]
 
 
 def test_without_conditions_every_level_2_exposure_is_found_in_order_of_time() -> None:
@@ -125,4 +125,4 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 
 
 def test_an_empty_archive_is_searched_without_a_find() -> None:
-    assert Records([]).find(position=(1, 2), radius=3) == []
+    assert Records([]).find(Conditions.of(position=(1, 2), radius=3)) == []
