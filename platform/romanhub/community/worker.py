@@ -1,0 +1,85 @@
+"""What looks into people's notebooks: a process of its own for each, with limits, that ends when it is done.
+
+Run by `romanhub.community.inspector` as `python -m romanhub.community.worker`. It reads one request from its
+standard input - a line of JSON, then the files - and writes one answer in JSON. As root it becomes nobody before
+it reads.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import resource
+import sys
+from typing import Any
+
+from romanhub.community.comparing import changes
+from romanhub.community.errors import CommunityError, RefusedError
+from romanhub.community.keys import find_keys
+from romanhub.community.reading import read_notebook, text_of, texts
+from romanhub.community.rendering import page_of, picture_of
+
+#: How much memory and processor time one look may take, in bytes and seconds; and how large a file it may write.
+MEMORY, SECONDS, LARGEST_FILE = 4 << 30, 60, 256 << 20
+
+#: How much of a notebook's text is searched, in letters.
+WORDS = 100_000
+
+#: So many keys are named, and no more.
+_NAMED = 10
+
+
+def main() -> None:
+    """Answer one request."""
+    confine()
+    request = json.loads(sys.stdin.buffer.readline(100_000))
+    given = [sys.stdin.buffer.read(size) for size in request["sizes"]]
+    answer: dict[str, Any]
+    try:
+        if request["task"] == "compare":
+            older, newer = (read_notebook(one) for one in given)
+            answer = {"changes": [one.model_dump() for one in changes(older, newer)]}
+        else:
+            answer = _inspected(given[0], request["title"])
+    except RefusedError as refusal:
+        answer = {"refused": str(refusal)}
+    except CommunityError as error:
+        answer = {"failed": str(error)}
+    except (RecursionError, MemoryError):
+        answer = {"refused": "The notebook is nested too deeply, or too large, to be shown. Make it simpler."}
+    json.dump(answer, sys.stdout)
+
+
+def confine() -> None:
+    """Set the limits, and become nobody where this runs as root."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+
+
+def _inspected(file: bytes, title: str) -> dict[str, Any]:
+    notebook = read_notebook(file)
+    if keys := find_keys(texts(notebook)):
+        more = f", and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+        raise RefusedError(
+            "There are keys or tokens in the notebook, which everybody could use: "
+            f"{'; '.join(keys[:_NAMED])}{more}. Take them out, clear the outputs that show them, and replace the "
+            "keys, since they have been in a file."
+        )
+    words = "\n".join(text_of(cell.source) for cell in notebook.cells)[:WORDS]
+    return {
+        "page": page_of(notebook, title),
+        "words": words,
+        "picture": base64.b64encode(picture_of(notebook)).decode(),
+        "cells": len(notebook.cells),
+    }
+
+
+if __name__ == "__main__":
+    main()
