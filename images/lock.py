@@ -16,6 +16,9 @@ LOCKS: list[tuple[str, str, list[str]]] = [
     ("images/roman/full.lock", "images/roman/full.in", []),
     ("images/roman/core.lock", "images/roman/core.in", ["images/roman/full.lock"]),
     ("images/hub/requirements.lock", "images/hub/requirements.in", []),
+    ("images/hub/image.lock", "images/hub/image.in", ["images/hub/requirements.lock"]),
+    ("images/tools.lock", "images/tools.in", ["images/hub/requirements.lock"]),
+    ("images/portal/image.lock", "images/portal/image.in", ["images/hub/requirements.lock"]),
     ("tests/requirements.lock", "tests/requirements.in", ["images/hub/requirements.lock"]),
     ("tests/notebook.lock", "tests/notebook.in", ["images/roman/core.lock"]),
     (

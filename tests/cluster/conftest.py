@@ -22,6 +22,7 @@ from hubquota.storage.migrate import migrate
 from tests.cluster import images, programs
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.node import Node
+from tests.quota.conftest import postgres as postgres
 from tests.quota.support import Hub, eventually, free_port
 from tests.support.platform import shared_environments
 
@@ -32,6 +33,9 @@ TIERS = ROOT / "hub_config" / "tiers.yaml"
 #: Where users' pods are.
 USERS = "users"
 
+#: What the hub and its proxy know each other by.
+PROXY_TOKEN = "a-token-of-the-proxy"
+
 #: What the hub may do in the users' namespace, each for a reason, and nothing anywhere else.
 HUB_RULES = [
     # It makes, watches and removes users' pods.
@@ -41,6 +45,83 @@ HUB_RULES = [
 ]
 
 
+class PodChanges:
+    """A pod's changes, as Kubernetes tells them from a moment on; they can be read after the pod is gone."""
+
+    def __init__(self, api: httpx.Client, pod: dict[str, Any]) -> None:
+        self._api = api
+        self._pod = pod["metadata"]
+
+    def last(self) -> dict[str, Any]:
+        """How the pod looked when it was removed."""
+        name, version = self._pod["name"], self._pod["resourceVersion"]
+        chosen = {"watch": "1", "fieldSelector": f"metadata.name={name}", "resourceVersion": version}
+        path = f"/api/v1/namespaces/{self._pod['namespace']}/pods"
+        with self._api.stream("GET", path, params=chosen, timeout=120) as answer:
+            for line in answer.iter_lines():
+                change = json.loads(line)
+                if change["type"] == "DELETED":
+                    return dict(change["object"])
+        raise AssertionError(f"The pod {name} was never removed.")
+
+
+@dataclass
+class ClusterHub(Hub):
+    """A hub at an address that pods reach."""
+
+    address: str = "127.0.0.1"
+    #: Its name, where several share a ledger.
+    name: str = ""
+    #: Where its users' pods are.
+    namespace: str = USERS
+
+    @property
+    def url(self) -> str:
+        """The address of the hub, seen through its proxy."""
+        return f"http://{self.address}:{self.port}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `hub_config.py` is told."""
+        return {
+            "address": self.address,
+            "port": self.port,
+            "inner_ports": self.inner_ports,
+            "token": self.token,
+            "proxy_token": PROXY_TOKEN,
+            "database_url": self.database_url,
+            "tiers_file": str(TIERS),
+            "namespace": self.namespace,
+            "image": images.ROMAN,
+            "homes": str(self.folder / "homes"),
+            "name": self.name,
+        }
+
+    def begin(self, kubeconfig: Path) -> None:
+        """Start it as a process of this machine, with what a kubeconfig lets it do."""
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "HUB_TEST": json.dumps(self.settings),
+            "KUBECONFIG": str(kubeconfig),
+        }
+        self.start([sys.executable, "-m", "jupyterhub", "--config", str(HERE / "hub_config.py")], environment)
+
+    def ready(self, user: str, **options: Any) -> dict[str, Any]:
+        """Start a user's server and return the hub's model of it once it is ready; the user has a home."""
+        self.make_home(user)
+        api = self.api()
+        api.post(f"users/{user}")
+        api.post(f"users/{user}/server", json=options).raise_for_status()
+        return eventually(lambda: self.server(user, ready=True), f"a server of {user}", within=180)
+
+    def make_home(self, user: str) -> None:
+        """Make a user's home, as a provisioner of volumes would."""
+        home = self.folder / "homes" / user
+        home.mkdir(exist_ok=True)
+        os.chown(home, 1000, 1000)
+
+
 @dataclass
 class Cluster:
     """The cluster under test."""
@@ -48,6 +129,8 @@ class Cluster:
     plane: ControlPlane
     node: Node
     api: httpx.Client
+    #: Lets a hub that is no pod do what the hub may.
+    hub_kubeconfig: Path
 
     def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Create an object."""
@@ -55,9 +138,45 @@ class Cluster:
         assert answer.is_success, answer.text
         return dict(answer.json())
 
-    def pods(self) -> dict[str, dict[str, Any]]:
-        """The users' pods, by name."""
-        items = self.api.get(f"/api/v1/namespaces/{USERS}/pods").json()["items"]
+    def add_namespace(self, name: str) -> None:
+        """Make a namespace for users' pods, in which a hub may do what it needs."""
+        self.create("/api/v1/namespaces", {"metadata": {"name": name}})
+        base = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{name}"
+        self.create(f"{base}/roles", {"metadata": {"name": "hub"}, "rules": HUB_RULES})
+        self.create(f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": "hub"}})
+        binding = {
+            "metadata": {"name": "hub"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "hub"},
+            # The one as a process on the node, the other as a pod.
+            "subjects": [
+                {"kind": "User", "name": "hub"},
+                {"kind": "ServiceAccount", "name": "hub", "namespace": name},
+            ],
+        }
+        self.create(f"{base}/rolebindings", binding)
+
+    def new_hub(self, folder: Path, database_url: str, name: str = "", *, namespace: str = USERS) -> ClusterHub:
+        """A hub that is not started yet, with its database and its users' homes in a folder of its own."""
+        folder.mkdir(exist_ok=True)
+        (folder / "homes").mkdir()
+        return ClusterHub(
+            folder=folder, port=free_port(), inner_ports=(free_port(), free_port()), token="a-token-of-the-tests",
+            ledger=Ledger(make_engine(database_url)), database_url=database_url, address=self.plane.address,
+            name=name, namespace=namespace,
+        )  # fmt: skip
+
+    def changes(self, pod: dict[str, Any]) -> PodChanges:
+        """Follow a pod from how it is now."""
+        return PodChanges(self.api, pod)
+
+    def log(self, namespace: str, pod: str) -> str:
+        """What a pod's containers have written, and how it is."""
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}"
+        return f"{self.api.get(path).json()['status']}\n{self.api.get(f'{path}/log').text}"
+
+    def pods(self, namespace: str = USERS) -> dict[str, dict[str, Any]]:
+        """The pods of a namespace, by name."""
+        items = self.api.get(f"/api/v1/namespaces/{namespace}/pods").json()["items"]
         return {item["metadata"]["name"]: item for item in items}
 
 
@@ -66,7 +185,7 @@ def cluster() -> Iterator[Cluster]:
     """A control plane and a node that is ready."""
     kept = Path(shared_environments())
     built = programs.ensure(kept)
-    archives = [images.pause(kept), images.roman(kept)]
+    archives = [images.pause(kept), images.built(kept, "roman")]
     folder = Path(tempfile.mkdtemp(prefix="rk-", dir="/var/tmp"))
     plane = ControlPlane(built, folder, os.environ["ROMANHUB_TEST_CLUSTER_ADDRESS"])
     try:
@@ -74,9 +193,9 @@ def cluster() -> Iterator[Cluster]:
         node = Node(plane, built, folder)
         node.start(*archives)
         with plane.api() as api:
-            running = Cluster(plane, node, api)
-            eventually(lambda: _is_ready(api), "a node that is ready", within=120)
-            running.create("/api/v1/namespaces", {"metadata": {"name": USERS}})
+            running = Cluster(plane, node, api, plane.kubeconfig_for("hub"))
+            eventually(lambda: is_ready(api), "a node that is ready", within=120)
+            running.add_namespace(USERS)
             yield running
     finally:
         plane.processes.end()
@@ -91,62 +210,24 @@ def node_leftovers(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_ready(api: httpx.Client) -> bool:
+def is_ready(api: httpx.Client) -> bool:
+    """Whether the cluster has a node that is ready."""
     nodes = api.get("/api/v1/nodes").json()["items"]
     conditions = [one for node in nodes for one in node["status"].get("conditions", [])]
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return any(
+        one["type"] == "Ready" and one["reason"] == "KubeletReady" and one["status"] == "True"
+        for one in conditions
+    )
 
 
 @pytest.fixture(scope="session")
-def hub(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+def hub(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterHub]:
     """A hub with our spawner, which may do what the chart's hub may and no more."""
     folder = tmp_path_factory.mktemp("hub")
-    database = f"sqlite:///{folder / 'ledger.sqlite'}"
-    migrate(make_engine(database))
-    address = cluster.plane.address
-    running = ClusterHub(
-        folder=folder, port=free_port(), inner_ports=(free_port(), free_port()), token="a-token-of-the-tests",
-        ledger=Ledger(make_engine(database)), database_url=database,
-    )  # fmt: skip
-    running.address = address
-    base = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{USERS}"
-    cluster.create(f"{base}/roles", {"metadata": {"name": "hub"}, "rules": HUB_RULES})
-    binding = {
-        "metadata": {"name": "hub"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "hub"},
-        "subjects": [{"kind": "User", "name": "hub"}],
-    }
-    cluster.create(f"{base}/rolebindings", binding)
-    given = {
-        "address": address,
-        "port": running.port,
-        "inner_ports": running.inner_ports,
-        "token": running.token,
-        "database_url": database,
-        "tiers_file": str(TIERS),
-        "namespace": USERS,
-        "image": images.ROMAN,
-    }
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "HUB_TEST": json.dumps(given),
-        "KUBECONFIG": str(cluster.plane.kubeconfig_for("hub")),
-    }
-    command = [sys.executable, "-m", "jupyterhub", "--config", str(HERE / "hub_config.py")]
+    running = cluster.new_hub(folder, f"sqlite:///{folder / 'ledger.sqlite'}")
+    migrate(make_engine(running.database_url))
     try:
-        running.start(command, environment)
+        running.begin(cluster.hub_kubeconfig)
         yield running
     finally:
         running.close()
-
-
-class ClusterHub(Hub):
-    """A hub at an address that pods reach."""
-
-    address = "127.0.0.1"
-
-    @property
-    def url(self) -> str:
-        """The address of the hub, seen through its proxy."""
-        return f"http://{self.address}:{self.port}"

@@ -14,37 +14,43 @@ from tests.cluster.programs import MissingError, go
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: The analysis image's name on the node.
-ROMAN = "localhost/romanhub/roman:dev"
+#: The images' names on the node.
+HUB, PORTAL, ROMAN = (f"localhost/romanhub/{name}:dev" for name in ("hub", "portal", "roman"))
 
-#: What the analysis image is made from.
-_SOURCES = (
-    "images/build.py",
-    "images/setup.lock",
-    "images/roman/core.lock",
-    "images/roman/Dockerfile",
-    "images/roman/etc",
-    "images/roman/share",
-    "platform/romanhub/asdf_blocks",
-    "platform/romanhub/client",
-    "platform/romanhub/models",
-    "quota/hubquota/activity.py",
-)
+#: What every image is made from, beside what its Dockerfile copies.
+_BASE = ("images/build.py", "images/checks.py", "images/base")
 
 
-def roman(kept: Path) -> Path:
-    """The analysis image, built by its own command; some minutes the first time."""
-    archive = kept / f"roman-{_digest(*(ROOT / source for source in _SOURCES))}.tar"
+def built(kept: Path, image: str) -> Path:
+    """An image by its name, built by its own command; some minutes the first time.
+
+    Raises
+    ------
+    MissingError
+        Where what builds it is not here.
+    """
+    archive = kept / f"{image}-{_digest(*_sources(image))}.tar"
     if not archive.exists():
         for program in ("buildah", "debootstrap"):
             if shutil.which(program) is None:
                 raise MissingError(f"There is no {program} here: on Debian, apt-get install {program}.")
+        print(f"  building the image {image}", flush=True)
         new = archive.with_suffix(".new")
-        command = [sys.executable, str(ROOT / "images" / "build.py"), "roman"]
+        command = [sys.executable, str(ROOT / "images" / "build.py"), image]
         command += ["--output", str(new), "--storage", str(kept / "buildah")]
         subprocess.run(command, check=True)
         new.rename(archive)
     return archive
+
+
+def _sources(image: str) -> list[Path]:
+    """What an image is made from: its own folder, and what its Dockerfile copies from the checkout."""
+    dockerfile = ROOT / "images" / image / "Dockerfile"
+    text = dockerfile.read_text().replace("\\\n", " ")
+    copied = [
+        line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY ") and "--from=" not in line
+    ]
+    return [ROOT / path for path in (*_BASE, f"images/{image}", *(path for paths in copied for path in paths))]
 
 
 def pause(kept: Path) -> Path:
@@ -72,6 +78,6 @@ def _digest(*sources: Path) -> str:
     digest = hashlib.sha256()
     for source in sources:
         for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
-            if path.is_file() and path.suffix != ".pyc":
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".md":
                 digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]

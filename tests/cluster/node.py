@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import yaml
 
 from tests.cluster.control_plane import PATIENCE, POD_RANGE, ControlPlane, Processes
@@ -61,6 +65,23 @@ class Node:
         self._start_kubelet()
         self._start_proxy()
 
+    def die(self) -> None:
+        """End everything on the node at once, as a loss of power does; its disk stays."""
+        for name in ("kubelet", "containerd", "kube-proxy"):
+            self._plane.processes.kill(name)
+        for process in psutil.process_iter(["cmdline"]):
+            if str(self.socket) in (process.info["cmdline"] or []):
+                process.kill()
+        for file in Path("/sys/fs/cgroup/memory", CGROUP).rglob("cgroup.procs"):
+            for number in file.read_text().split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(number), signal.SIGKILL)
+
+    def come_back(self) -> None:
+        """Start the node again with the disk that it had."""
+        self.socket.unlink()
+        self.start()
+
     def import_image(self, archive: Path) -> None:
         """Give the node an image, since there is no registry to pull from."""
         self._ctr("images", "import", str(archive))
@@ -75,7 +96,7 @@ class Node:
         container = self._ctr("containers", "list", "--quiet", chosen).strip()
         (line,) = (line for line in self._ctr("tasks", "list").splitlines() if line.startswith(container))
         Path("/proc", line.split()[1], "oom_score_adj").write_text("1000")
-        take = f"taken = bytearray({gib} * 2**30)"
+        take = f"taken = b'x' * ({gib} * 2**30)"
         # It ends with the container, so that how it ends says nothing.
         self._ctr("tasks", "exec", "--exec-id", "taker", container, "python3", "-c", take, check=False)
 
@@ -85,7 +106,7 @@ class Node:
 
     def _start_containerd(self) -> None:
         network = self._folder / "cni"
-        network.mkdir(parents=True)
+        network.mkdir(parents=True, exist_ok=True)
         bridge = {
             "type": "bridge", "bridge": "pods0", "isGateway": True, "ipMasq": False, "hairpinMode": True,
             "ipam": {

@@ -81,7 +81,7 @@ def notes_html(standing: Standing) -> Markup:
 
 
 def _verb(ended: Lease | None) -> str:
-    if ended is None or ended.end_kind in (None, "ended", "lost"):
+    if ended is None or ended.end_kind in (None, "ended", "lost", "node-lost"):
         return "ended"
     return "failed to start" if ended.end_kind == "failed" else "was stopped"
 

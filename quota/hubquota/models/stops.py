@@ -17,15 +17,29 @@ from hubquota.models.words import duration_text, moment_text
 
 #: Why a lease ended. The sentence for people is kept beside it.
 #:
-#: - ``stopped``: somebody asked the hub, which does not say who: its user, or an administrator on the hub's page.
+#: - ``stopped``: its user or a service asked the hub, or somebody of whom the hub does not say who it was.
 #: - ``idle``, ``longest-session``, ``budget``: it came to that limit of its tier or its account.
-#: - ``admin``: whoever runs the platform stopped it by way of the ledger.
+#: - ``admin``: whoever runs the platform stopped it, by way of the ledger or of the hub.
 #: - ``out-of-memory``: it used more memory than it had, as the machinery that ran it says.
+#: - ``evicted``: the cluster needed its place, as Kubernetes says of the pod.
+#: - ``removed``: its pod was taken away, and not by the hub.
+#: - ``node-lost``: the machine that it ran on went away.
 #: - ``failed``: it did not start.
 #: - ``ended``: it ended by itself, and nobody says why.
 #: - ``lost``: the hub did not know it any more.
 EndKind = Literal[
-    "stopped", "idle", "longest-session", "budget", "admin", "out-of-memory", "failed", "ended", "lost"
+    "stopped",
+    "idle",
+    "longest-session",
+    "budget",
+    "admin",
+    "out-of-memory",
+    "evicted",
+    "removed",
+    "node-lost",
+    "failed",
+    "ended",
+    "lost",
 ]
 
 #: The sentences for what needs no figures.
@@ -35,6 +49,15 @@ ENDED = "The server ended by itself; it was last seen running at the end of the 
 OUT_OF_MEMORY = (
     "The server needed more memory than its size has, and was ended. Choose a larger size, or work on less "
     "at a time."
+)
+EVICTED = "The cluster took the server from its machine. Your files are kept; start it again to go on."
+REMOVED = (
+    "The server's pod was taken away, and not by the hub. Your files are kept, and you were charged until it was "
+    "last seen running; start it again to go on."
+)
+NODE_LOST = (
+    "The machine that the server ran on went away. Your files are kept, and you were charged until it was last "
+    "heard of; start the server again to go on."
 )
 LOST = "The hub did not know the server any more; closed when it was last seen."
 NEVER_STARTED = "The server never started."

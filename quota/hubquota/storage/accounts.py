@@ -82,17 +82,17 @@ def lock_id(connection: Connection, account_id: int) -> Owner:
 
 def find_all(connection: Connection, names: Collection[str]) -> list[Owner]:
     """Return the accounts of these names, in the order of their numbers; not those of which there is none."""
-    return [_owner_of(row) for row in _by_names.all(connection, names=list(names))]
+    return [Owner(*row) for row in _by_names.tuples(connection, names=list(names))]
 
 
 def lock_names(connection: Connection, names: Collection[str]) -> dict[int, Owner]:
-    """As `find_all`, but locked in that order: so no two who do so wait for each other."""
-    return {row.id: _owner_of(row) for row in _by_names_locked.all(connection, names=list(names))}
+    """As `lock_ids`, of accounts of these names; not those of which there is none."""
+    return {row[0]: Owner(*row) for row in _by_names_locked.tuples(connection, names=list(names))}
 
 
 def lock_ids(connection: Connection, account_ids: Collection[int]) -> dict[int, Owner]:
     """Lock accounts in the order of their numbers, so that no two who do so wait for each other."""
-    return {row.id: _owner_of(row) for row in _by_ids_locked.all(connection, ids=list(account_ids))}
+    return {row[0]: Owner(*row) for row in _by_ids_locked.tuples(connection, ids=list(account_ids))}
 
 
 def add(connection: Connection, *, name: str, kind: AccountKind, tier: str, now: int) -> bool:
