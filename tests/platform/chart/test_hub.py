@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,6 +73,7 @@ def hub(told: dict[str, str], tmp_path: Path) -> Iterator[str]:
             env={**os.environ, **told, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             stdout=log,
             stderr=log,
+            start_new_session=True,
         )
     # Past the proxy: before its routes are there, the hub waits for the services, which do not run here.
     url = f"http://127.0.0.1:{inner}"
@@ -87,7 +89,8 @@ def hub(told: dict[str, str], tmp_path: Path) -> Iterator[str]:
         eventually(answers, "the hub", within=120)
         yield url
     finally:
-        process.terminate()
+        # Its proxy outlives it otherwise, as one of a pod's own would.
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)
 
 
