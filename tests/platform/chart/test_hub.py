@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import yaml
 from hubquota.storage.engine import make_engine
@@ -73,7 +74,6 @@ def hub(told: dict[str, str], tmp_path: Path) -> Iterator[str]:
             env={**os.environ, **told, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             stdout=log,
             stderr=log,
-            start_new_session=True,
         )
     # Past the proxy: before its routes are there, the hub waits for the services, which do not run here.
     url = f"http://127.0.0.1:{inner}"
@@ -89,9 +89,13 @@ def hub(told: dict[str, str], tmp_path: Path) -> Iterator[str]:
         eventually(answers, "the hub", within=120)
         yield url
     finally:
-        # Its proxy outlives it otherwise, as one of a pod's own would.
-        os.killpg(process.pid, signal.SIGTERM)
+        # Its proxy is in a session of its own, and would outlive it.
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
         process.wait(30)
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
 
 
 def test_it_runs_with_its_services_and_their_rights(hub: str, told: dict[str, str]) -> None:
