@@ -23,7 +23,9 @@ class HubImage(ImageChecks):
             "jupyterhub.app", "kubespawner", "oauthenticator.generic", "dask_gateway_server.app", "psycopg",
             "boto3",
             "dask_gateway_server.backends.kubernetes.controller", "romanhub.dask.charged",
-            "romanhub.dask.policy", "romanhub.portal.scopes",
+            "romanhub.dask.policy", "romanhub.portal.scopes", "romanhub.chart.hub", "romanhub.chart.prepare",
+            # The configuration of the chart jupyterhub.
+            "pycurl",
         ):  # fmt: skip
             with self.subTest(name):
                 importlib.import_module(name)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from romanhub.chart.hub import ADDRESSES
 
 from tests.helm.charts import VALUES, Rendered, pods, render, with_values
 
@@ -93,6 +94,16 @@ def test_workers_reach_no_database_no_metadata_and_no_private_address(rendered: 
     assert set(reached) == {"proxy", "gateway", "dask-scheduler", "dask-worker"}, (
         "not the hub, not people's servers"
     )
+
+
+def test_the_hub_reaches_every_service_that_it_waits_for(rendered: Rendered) -> None:
+    for address in ADDRESSES.values():
+        part, port = address.removeprefix("http://").split(":")
+        served = rendered.kind("Service")[part]["spec"]["ports"]
+        assert int(port) in [one["port"] for one in served]
+        ingress = rendered.kind("NetworkPolicy")[part]["spec"]["ingress"]
+        who = [one["podSelector"]["matchLabels"] for one in ingress[0]["from"]]
+        assert {"hub", "proxy"} <= {one["app.kubernetes.io/component"] for one in who}
 
 
 @pytest.mark.parametrize("part", ["portal", "search", "watch", "probe", "migrations", "gateway", "controller"])

@@ -23,6 +23,8 @@ from tests.helm.charts import VALUES, render, with_values
         ({"network": {"database": ["db.example.org"]}}, r"/network/database/0'"),
         ({"nodes": {"big": {"purpose": "gpu", "cores": 8, "memoryGib": 32}}}, r"/nodes/big/purpose'"),
         ({"tires": ""}, r"'tires' not allowed"),
+        ({"dask": {"workers": {"share": 3}}}, r"/dask/workers/share'"),
+        ({"dask": {"schedulers": {}}}, r"/dask'.*'schedulers' not allowed"),
     ],
 )
 def test_a_typo_is_said_with_its_path(chart: Path, wrong: dict[str, Any], said: str) -> None:

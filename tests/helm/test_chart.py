@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from romanhub.chart.settings import Settings
 from romanhub.chart.values import ChartValues
 from romanhub.cli import romanhub
+from romanhub.kubernetes.settings import DaskSettings
 from romanhub.services.hubservices import SERVED
 
 from tests.helm.charts import (
@@ -120,6 +121,20 @@ def test_settings_arrive_as_they_were_given(chart: Path) -> None:
     broker = _environment(rendered, "romanhub-broker")
     assert broker["ROMANHUB_STORAGE_ENDPOINT"] == "http://storage:9000"
     assert broker["ROMANHUB_SCRATCH_BUCKET"] == "mine"
+
+
+def test_the_gateways_programs_can_read_what_they_are_told(chart: Path) -> None:
+    nodes = {"preferred": {"kind": "spot"}, "tolerations": [{"key": "spot"}]}
+    rendered = render(chart, with_values({"dask": {"workers": {"nodes": nodes}, "grace_seconds": 5}}))
+    text = rendered.kind("ConfigMap")["romanhub-settings"]["data"]["dask.yaml"]
+    settings = DaskSettings.model_validate(yaml.safe_load(text))
+    assert settings.namespace == NAMESPACE
+    assert settings.image == "romanhub/roman:0.1.0"
+    assert settings.workers.nodes.preferred == {"kind": "spot"}
+    # What is said of nodes does not take away what follows from the chart.
+    assert settings.workers.nodes.priority_class == f"{NAMESPACE}-dask-worker"
+    assert settings.workers.nodes.priority_class in rendered.kind("PriorityClass")
+    assert settings.scheduler.nodes.priority_class in rendered.kind("PriorityClass")
 
 
 def test_the_tiers_file_is_the_same_as_on_one_machine(rendered: Rendered) -> None:

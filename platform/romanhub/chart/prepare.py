@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from alembic.util import CommandError
 from hubquota.services.tiersfile import TiersFileError, load_tiers
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
@@ -44,6 +45,11 @@ def prepare(environment: Mapping[str, str]) -> list[str]:
         _reach(name, environment.get(variable, ""))
     try:
         migrate(make_engine(environment["HUBQUOTA_DATABASE_URL"]))
+    except CommandError:
+        raise SetupError(
+            "The ledger's database was brought up to date by a newer version of the platform, which this one does "
+            "not know: install that version again, or restore the backup from before it."
+        ) from None
     except SQLAlchemyError as error:
         raise SetupError(f"The ledger's database could not be brought up to date: {_reason(error)}.") from None
     return [

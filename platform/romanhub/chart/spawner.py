@@ -9,11 +9,17 @@ from hubquota.hub.desk import desk_for
 from hubquota.hub.kubernetes import QuotaKubeSpawner
 from hubquota.services.tiersfile import tiers_file
 from kubernetes_asyncio.client import ApiException
-from kubernetes_asyncio.utils.quantity import parse_quantity
 from traitlets import Dict, Unicode
 
 #: The name of the volume with the folders that teams share, and what the names of its mounts begin with.
 SHARED = "shared"
+
+#: What Kubernetes' units of bytes stand for.
+_UNITS = {
+    "": 1,
+    **{f"{unit}i": 1024**power for power, unit in enumerate("KMGTPE", 1)},
+    **{unit: 1000**power for power, unit in enumerate("kMGTPE", 1)},
+}
 
 
 class RomanServerSpawner(QuotaKubeSpawner):
@@ -70,7 +76,7 @@ class RomanServerSpawner(QuotaKubeSpawner):
             if error.status != 404:
                 raise
             return  # it is about to be made
-        if parse_quantity(claim.spec.resources.requests["storage"]) >= parse_quantity(self.storage_capacity):
+        if bytes_of(claim.spec.resources.requests["storage"]) >= bytes_of(self.storage_capacity):
             return
         larger = {"spec": {"resources": {"requests": {"storage": self.storage_capacity}}}}
         try:
@@ -95,6 +101,20 @@ class RomanServerSpawner(QuotaKubeSpawner):
         if teams:
             volumes[SHARED] = {"name": SHARED, "persistentVolumeClaim": {"claimName": self.shared_claim}}
         self.volumes = volumes
+
+
+def bytes_of(quantity: str) -> int:
+    """How many bytes an amount is that Kubernetes writes, such as 10Gi.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", quantity)
+    if found is None or found[2] not in _UNITS:
+        raise ValueError(f"{quantity} is no amount of bytes")
+    return int(float(found[1]) * _UNITS[found[2]])
 
 
 def _named(things: Any) -> dict[str, Any]:

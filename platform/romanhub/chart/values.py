@@ -9,6 +9,7 @@ from pydantic import Field
 
 from romanhub.chart.model import Cidr, ObjectName, Quantity, Values
 from romanhub.chart.settings import Settings
+from romanhub.kubernetes.settings import DaskSettings
 
 
 class Machine(Values):
@@ -230,6 +231,14 @@ class ChartValues(Values):
     )
 
 
+#: What the settings of Dask have that follows from the rest of the chart.
+_FOLLOWS = frozenset(
+    {
+        "instance", "namespace", "api_url", "api_address", "controller_address", "prefix", "image",
+        "image_pull_secrets", "tiers_file", "uid", "same_owner_label",
+    }
+)  # fmt: skip
+
 #: The form of schema that Helm reads.
 _DIALECT = "http://json-schema.org/draft-07/schema#"
 
@@ -238,6 +247,12 @@ def schema() -> dict[str, Any]:
     """The values' JSON schema. Every key may be left out by who installs: the chart's own values.yaml has it."""
     found = ChartValues.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
     definitions = found.pop("$defs")
+    dask = DaskSettings.model_json_schema(ref_template="#/definitions/{model}")
+    definitions |= dask["$defs"]
+    found["properties"]["dask"] |= {
+        "additionalProperties": False,
+        "properties": {key: said for key, said in dask["properties"].items() if key not in _FOLLOWS},
+    }
     return {"$schema": _DIALECT, **found, "definitions": definitions}
 
 

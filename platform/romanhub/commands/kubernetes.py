@@ -30,7 +30,7 @@ _tiers = click.argument("tiers", type=click.Path(dir_okay=False, path_type=Path)
 _values = click.option(
     "--values",
     "-f",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     required=True,
     help="Your file of values, whose `nodes` count.",
 )
@@ -47,6 +47,8 @@ def _nodes(values: Path) -> dict[str, Any]:
     except ValidationError as error:
         lines = [f"{values}: nodes.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise SetupError("\n".join(lines)) from None
+    except OSError as error:
+        raise SetupError(f"{values} cannot be read: {error.strerror}.") from None
     except (yaml.YAMLError, AttributeError):
         raise SetupError(f"{values} is not a YAML file of values.") from None
 

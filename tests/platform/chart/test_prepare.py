@@ -13,8 +13,10 @@ from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import load_tiers
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import is_current
+from hubquota.storage.tables import VERSION_TABLE
 from romanhub.chart.prepare import prepare
 from romanhub.local.environments import SetupError
+from sqlalchemy import text
 
 from tests.quota.conftest import _postgres_command, postgres
 from tests.quota.support import Postgres
@@ -84,6 +86,18 @@ def test_settings_with_a_mistake(told: dict[str, str]) -> None:
     Path(told["ROMANHUB_SETTINGS"]).write_text("uri: https://hub.example.org\n")
     with pytest.raises(SetupError, match="uri"):
         prepare(told)
+
+
+def test_a_database_of_a_newer_version_is_left_as_it_is(told: dict[str, str]) -> None:
+    prepare(told)
+    engine = make_engine(told["HUBQUOTA_DATABASE_URL"])
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    with pytest.raises(SetupError, match="by a newer version of the platform"):
+        prepare(told)
+    with engine.connect() as connection:
+        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == "9999"
+    engine.dispose()
 
 
 def test_a_backup_is_restored_with_every_balance(told: dict[str, str], postgres: Postgres, tmp_path: Path) -> None:
