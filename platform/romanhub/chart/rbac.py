@@ -91,7 +91,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         part="controller",
         group="traefik.io",
-        resources=("ingressroutes", "ingressroutetcps"),
+        resources=("ingressroutetcps",),
         verbs=("create",),
         reason="The proxy lets notebooks in to their scheduler by its route.",
     ),
