@@ -46,6 +46,8 @@ else:
     c.LocalAccounts.dbm_path = str(settings.passwords)
     c.Authenticator.admin_users = {ADMIN}
     c.Authenticator.allow_all = True
+    # So that the end of a server says who stopped it. An institution's provider is not asked for that.
+    c.Authenticator.refresh_pre_stop = True
     c.JupyterHub.template_vars = {
         "announcement_login": "Here for the first time? Choose a user name and a password of 10 characters or "
         "more: the password that you sign in with first becomes yours."

@@ -41,6 +41,8 @@ def main() -> int:
         if shutil.which(program) is None:
             print(f"There is no {program} here: on Debian, apt-get install {package}.")
             return 1
+    if os.environ.get("KUBECONFIG"):
+        print("KUBECONFIG names a cluster; these tests do not use one that is given yet, and start their own.")
     kept = Path(os.environ["ROMANHUB_ENVIRONMENTS"])
     try:
         # Before the namespaces, in which there is no network to fetch anything from.

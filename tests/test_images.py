@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
+from images import build
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -21,6 +24,23 @@ def test_the_core_is_a_subset_of_the_whole_image() -> None:
     core, full = (pins(ROOT / "images" / "roman" / f"{name}.lock") for name in ("core", "full"))
     assert core.items() <= full.items()
     assert len(core) < len(full)
+
+
+@pytest.mark.parametrize("image", ["hub", "portal"])
+def test_an_image_on_kubernetes_has_the_versions_that_run_on_one_machine(image: str) -> None:
+    image_pins, whole = pins(ROOT / "images" / image / "image.lock"), pins(ROOT / "images/hub/requirements.lock")
+    assert image_pins.items() <= whole.items()
+    assert len(image_pins) < len(whole)
+
+
+@pytest.mark.parametrize("image", ["base", "hub", "portal", "roman"])
+def test_an_image_is_not_built_from_locks_that_are_too_old(image: str) -> None:
+    expires = build.Settings.load(image).expires
+    build.check_expiry(image, expires, today=expires - timedelta(days=1))
+    with pytest.raises(
+        build.BuildError, match=rf"expired on {expires}.*images/lock.py.*images/{image}/image.toml"
+    ):
+        build.check_expiry(image, expires, today=expires)
 
 
 def test_the_tests_run_with_the_versions_that_users_run() -> None:

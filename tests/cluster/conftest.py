@@ -214,7 +214,10 @@ def is_ready(api: httpx.Client) -> bool:
     """Whether the cluster has a node that is ready."""
     nodes = api.get("/api/v1/nodes").json()["items"]
     conditions = [one for node in nodes for one in node["status"].get("conditions", [])]
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return any(
+        one["type"] == "Ready" and one["reason"] == "KubeletReady" and one["status"] == "True"
+        for one in conditions
+    )
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.cluster.conftest import Cluster, ClusterHub, is_ready
 from tests.cluster.test_user_servers import closed_lease, pod_of
+from tests.cluster.witness import Witness
 from tests.quota.support import eventually
 
 
@@ -17,24 +18,25 @@ def test_a_node_that_goes_away_takes_no_credits_and_no_files(cluster: Cluster, h
     kept = {"type": "file", "format": "text", "content": "what was measured"}
     web.put(notes, json=kept).raise_for_status()
 
-    cluster.node.die()
-    died = datetime.now(UTC)
-    try:
-        silent = eventually(
-            lambda: unready_since(cluster, "ivy"), "the cluster's notice of the silence", within=90
-        )
-        lease = closed_lease(hub, "ivy")
-        assert lease.end_kind == "node-lost"
-        assert "machine that the server ran on went away" in hub.browser("ivy").get("/hub/home").text
-        assert lease.started_at is not None and lease.ended_at is not None
-        # The cluster says since when in whole seconds, and the hub looks every two.
-        assert lease.ended_at <= silent + timedelta(seconds=3)
-        assert lease.ended_at >= died - timedelta(seconds=30)
-        assert lease.charged == lease.rate * int((lease.ended_at - lease.started_at).total_seconds())
-        assert not hub.ledger.open_leases("server")
-        assert hub.ledger.verify() == []
-    finally:
-        cluster.node.come_back()
+    with cluster.plane.api() as other, Witness(other):
+        cluster.node.die()
+        died = datetime.now(UTC)
+        try:
+            silent = eventually(
+                lambda: unready_since(cluster, "ivy"), "the cluster's notice of the silence", within=90
+            )
+            lease = closed_lease(hub, "ivy")
+            assert lease.end_kind == "node-lost"
+            assert "machine that the server ran on went away" in hub.browser("ivy").get("/hub/home").text
+            assert lease.started_at is not None and lease.ended_at is not None
+            # The cluster says since when in whole seconds, and the hub looks every two.
+            assert lease.ended_at <= silent + timedelta(seconds=3)
+            assert lease.ended_at >= died - timedelta(seconds=30)
+            assert lease.charged == lease.rate * int((lease.ended_at - lease.started_at).total_seconds())
+            assert not hub.ledger.open_leases("server")
+            assert hub.ledger.verify() == []
+        finally:
+            cluster.node.come_back()
     eventually(lambda: is_ready(cluster.api), "the node's return", within=120)
 
     hub.ready("ivy", size="small")

@@ -14,7 +14,7 @@ from astropy.table import QTable, Table
 from astropy.time import Time
 from pydantic import ValidationError
 
-from romanhub.asdf_blocks import LazyArray, NotAsdfError, to_dask
+from romanhub.asdf_blocks import LazyArray, NotAsdfError, load, to_dask
 from romanhub.asdf_blocks.dask_arrays import CHUNK_BYTES
 from romanhub.client.catalog import read_catalog
 from romanhub.client.credentials import source
@@ -98,7 +98,7 @@ class Archive(Finding):
         )
         return ExposureList(Exposure(record, self) for record in found)
 
-    def open(self, name: str | Exposure, *, verify: bool = True) -> DataModel:
+    def open(self, name: str | Exposure, *, verify: bool = True, whole: bool = False) -> DataModel:
         """Open an image as a Roman data model, reading from the storage only what is used.
 
         Opening reads the description, less than a tenth of a megabyte. `model.data[100:300, 200:400]` reads
@@ -109,11 +109,15 @@ class Archive(Finding):
         :param name: an image's name, or an exposure that a search found.
         :param verify: whether an array that is read as a whole is compared with the checksum in its file. A part
             of an array cannot be.
+        :param whole: whether all arrays are read at once, now: faster than one after the other where all are used.
         :return: an ImageModel for an exposure, a MosaicModel for a mosaic.
         :raises NotInArchiveError: for an unknown name.
         :raises ArchiveUnavailableError: when the storage does not answer or the file cannot be understood.
         """
-        return self._open(self._record(name), verify=verify)
+        model = self._open(self._record(name), verify=verify)
+        if whole:
+            load([array for key in model if isinstance(array := model.get(key), LazyArray)])
+        return model
 
     def _open(self, record: ExposureRecord, *, verify: bool = True) -> DataModel:
         # roman_datamodels takes a second to import, which a search need not wait for.

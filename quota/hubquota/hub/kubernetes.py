@@ -64,6 +64,16 @@ class QuotaKubeSpawner(QuotaSpawnerMixin, KubeSpawner):  # type: ignore[misc]
         """Return whether the cluster hears of the pod."""
         return not is_out_of_reach(pod_of(self))
 
+    async def get_pod_manifest(self) -> Any:
+        """Return the pod, for a server that stays dead when it dies.
+
+        KubeSpawner's pods begin their container anew. Its user would not be told why the work in it is lost, and
+        would go on paying.
+        """
+        pod = await super().get_pod_manifest()
+        pod.spec.restart_policy = "Never"
+        return pod
+
     async def start(self) -> Any:
         """Start the server, with its pod followed from the beginning."""
         self._uid = None
@@ -95,7 +105,8 @@ class QuotaKubeSpawner(QuotaSpawnerMixin, KubeSpawner):  # type: ignore[misc]
         # KubeSpawner's poll clears what it finds dead away by a stop.
         if (said := pod_ending(pod)) is not None:
             self.give_up(said)
-        await super().stop(now=now)
+        # A machine that is silent confirms nothing, so that a pod on it would be waited for in vain.
+        await super().stop(now=now or is_out_of_reach(pod))
         if pod is not None and self._uid is not None and said is None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE):

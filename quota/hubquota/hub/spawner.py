@@ -27,6 +27,7 @@ from hubquota.hub.options import check_options, size_asked_for
 from hubquota.hub.refusal import refusal_error
 from hubquota.hub.spawner_base import finished
 from hubquota.hub.spawner_pages import LEDGER_DOWN, QuotaPages
+from hubquota.hub.stoppers import why_stopped
 from hubquota.models.entitlement import CLEAN_UP
 from hubquota.models.ledger import Refused
 from hubquota.models.stops import ENDED, NOT_STARTED, STOPPED, EndKind
@@ -57,6 +58,8 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
     _stopped_at: datetime | None = None
     #: What the machinery below says of the end of a server that died.
     _ending: Ending | None = None
+    #: Why it stopped then.
+    _why_stopped: tuple[str, EndKind] = (STOPPED, "stopped")
     #: What the start is noted as that was allowed without the ledger; None for one that the ledger admitted.
     _allowed: Allowed | None = None
     #: Why the server was stopped from here, which nobody else can say.
@@ -73,6 +76,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         """Ask the ledger, set the machine's size, then run the hook that the configuration may have."""
         self._lease_id = self._alive_at = self._stopped_at = None
         self._ending, self._allowed, self._own_reason = None, None, None
+        self._why_stopped = STOPPED, "stopped"
         try:
             with admission():
                 size, clean_up = await self._admit_or_allow()
@@ -177,6 +181,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             # A spawner that clears away what it found dead stops nothing that ran.
             if not _IN_POLL.get():
                 self._stopped_at = self._desk.now()
+                self._why_stopped = why_stopped(self.user.name)
 
     async def run_post_stop_hook(self) -> None:
         """Close the server's lease, then run the hook that the configuration may have."""
@@ -275,7 +280,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         died = self._ending or Ending(ENDED, "ended")
         if self._lease_id is None and (allowed := await self._allowance.running(self._key)) is not None:
             # The ledger does not know of it: its end is noted beside its begin, and both are posted.
-            reason, kind = self._own_reason or (STOPPED, "stopped")
+            reason, kind = self._own_reason or self._why_stopped
             if self._stopped_at is None:
                 reason, kind = died.reason, died.kind
             at = self._stopped_at or died.at or self._alive_at or allowed.started_at or self._desk.now()
@@ -283,6 +288,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             return
         lease_id, key, alive, stopped = self._lease_id, self._key, self._alive_at, self._stopped_at
         asked = self._desk.now()
+        reason, kind = self._why_stopped
 
         def act(ledger: Ledger) -> None:
             # Without a number (a spawner forgets its state when it finds its server dead) the key says
@@ -293,7 +299,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             if lease.started_at is None:
                 ledger.close(lease.id, reason=NOT_STARTED, kind="failed")
             elif stopped is not None:
-                ledger.close(lease.id, reason=STOPPED, kind="stopped", at=stopped)
+                ledger.close(lease.id, reason=reason, kind=kind, at=stopped)
             else:
                 sights = [at for at in (alive, lease.last_alive) if at is not None]
                 ledger.close(lease.id, reason=died.reason, kind=died.kind, at=died.at or max(sights))

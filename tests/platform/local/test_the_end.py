@@ -19,6 +19,7 @@ from hubquota.storage.engine import make_engine
 from romanhub.local.layout import State
 from romanhub.local.system_users import SystemUsers, can_separate
 
+from tests.quota.support import eventually
 from tests.support.person import Person
 from tests.support.platform import Platform, shared_environments
 
@@ -42,9 +43,8 @@ def test_the_example_is_right_for_the_folder_of_state_that_it_names() -> None:
 class Operator:
     """Whoever runs the platform, at the command line, as the page for operators says."""
 
-    def __init__(self, platform: Platform) -> None:
-        self.folder = platform.state / "operator"
-        self.folder.mkdir(mode=0o700)
+    def __init__(self, platform: Platform, folder: Path) -> None:
+        self.folder = folder
         # The example with this platform's paths, and days that a test can wait for.
         given = EXAMPLE.read_text().replace("/srv/romanhub", str(platform.state))
         given = given.replace("/srv/purge-archive", str(self.folder / "archive"))
@@ -84,8 +84,8 @@ def tree(folder: Path) -> dict[str, tuple[int, int, int, bytes | None]]:
 
 @pytest.mark.skipif(not can_separate(), reason="the homes of system users can be made by root only")
 @pytest.mark.timeout(300)
-def test_an_account_past_its_grace_goes_to_the_archive_and_comes_back(platform: Platform) -> None:
-    operator = Operator(platform)
+def test_an_account_past_its_grace_goes_to_the_archive_and_comes_back(platform: Platform, tmp_path: Path) -> None:
+    operator = Operator(platform, tmp_path)
     # Half a year ago she had a term of a day.
     then = datetime.now(UTC) - timedelta(days=180)
     ledger = Ledger(make_engine(operator.database), lambda: then)
@@ -145,6 +145,33 @@ def test_an_account_past_its_grace_goes_to_the_archive_and_comes_back(platform: 
     assert again.start_server().is_success
     again.stop_server()
     assert operator.json("verify")["items"] == []
+
+
+@pytest.mark.skipif(not can_separate(), reason="the homes of system users can be moved by root only")
+@pytest.mark.timeout(300)
+def test_the_platform_purges_by_itself_where_its_settings_say_so(own_platform: Platform, tmp_path: Path) -> None:
+    operator = Operator(own_platform, tmp_path)
+    given = yaml.safe_load(operator.settings.read_text())
+    schedule = {"daily_at": "03:30", "plans": "unreviewed"}
+    operator.settings.write_text(yaml.safe_dump({**given, "schedule": schedule}))
+    own_platform.environment["ROMANHUB_PURGE"] = str(operator.settings)
+    own_platform.start()
+    then = datetime.now(UTC) - timedelta(days=180)
+    ledger = Ledger(make_engine(operator.database), lambda: then)
+    ledger.open_account("maria", "explorer", 1_000_000, actor="test", term_days=1)
+    then += timedelta(days=2)
+    ledger.sweep()
+    home = State(own_platform.state).homes / "maria"
+    home.mkdir()
+    (home / "figure.fits").write_bytes(os.urandom(1_000))
+
+    # It runs once a day, and after a start: the supervisor starts the watch again.
+    own_platform.part("watch").kill()
+    eventually(lambda: not home.exists(), "a home that is in the archive", within=120)
+    plan = operator.json("purge", "list")["items"][0]
+    assert plan["approved_by"] == "hubquota"
+    assert str(home) in operator.run("purge", "restore", "maria", "--really")
+    assert len((home / "figure.fits").read_bytes()) == 1_000
 
 
 @pytest.mark.timeout(300)
