@@ -24,8 +24,8 @@ NAME, PODS = "node-1", "10.244.0.0/24"
 #: Where Debian's package of the network plugins puts them.
 PLUGINS = Path("/usr/lib/cni")
 
-#: What all the pods' cgroups are in.
-CGROUP = "romanhub-test"
+#: What all the pods' cgroups are in. Another name where two of these run beside each other on one machine.
+CGROUP = os.environ.get("ROMANHUB_TEST_CLUSTER_CGROUP", "romanhub-test")
 
 #: The image that holds a pod's network; it does nothing.
 PAUSE = "localhost/pause:1"
@@ -164,6 +164,7 @@ runtime_type = "io.containerd.runc.v2"
             "protectKernelDefaults": False,
             "resolvConf": "",
             "clusterDomain": "cluster.local",
+            "clusterDNS": [self._plane.address],
             "evictionHard": {"memory.available": "100Mi"},
             "nodeStatusUpdateFrequency": "2s",
             "nodeLeaseDurationSeconds": 10,

@@ -8,7 +8,6 @@ import yaml
 from pydantic import Field
 
 from romanhub.chart.model import Values
-from romanhub.kubernetes.rbac import RULES as GATEWAY
 
 
 class Rule(Values):
@@ -24,29 +23,93 @@ class Rule(Values):
     reason: str = Field(min_length=20, description="Why it has to.")
 
 
-#: The programs of Dask Gateway, as the chart calls them, and where their rules hold.
-_PARTS = {"dask-api": "gateway", "dask-controller": "controller"}
-_SCOPES: dict[str, Literal["namespace", "cluster"]] = {"workers": "namespace", "everywhere": "cluster"}
-
 RULES: tuple[Rule, ...] = (
-    # What the gateway's two programs may do is written beside them.
-    *(
-        Rule(
-            part=_PARTS[one.program],
-            scope=_SCOPES[one.scope],
-            group=one.group,
-            resources=(one.resource,),
-            verbs=one.verbs,
-            reason=one.reason,
-        )
-        for one in GATEWAY
-    ),
     Rule(
         part="hub",
         group="",
         resources=("persistentvolumeclaims",),
         verbs=("patch",),
         reason="A home grows when its owner comes to a larger tier.",
+    ),
+    Rule(
+        part="gateway",
+        group="gateway.dask.org",
+        resources=("daskclusters",),
+        verbs=("create", "patch"),
+        reason="A cluster that was admitted is an object, which is scaled and ended by changing it.",
+    ),
+    Rule(
+        part="gateway",
+        group="",
+        resources=("secrets",),
+        verbs=("get",),
+        reason="The owner of a cluster is given its certificate, which is in a Secret beside it.",
+    ),
+    Rule(
+        part="gateway",
+        scope="cluster",
+        group="gateway.dask.org",
+        resources=("daskclusters",),
+        verbs=("list", "watch"),
+        reason="Dask Gateway looks for its own clusters in all namespaces, and cannot be told to look in one.",
+    ),
+    Rule(
+        part="controller",
+        group="gateway.dask.org",
+        resources=("daskclusters",),
+        verbs=("patch", "delete"),
+        reason="It stops a cluster that nothing pays for any more, and removes those that ended long ago.",
+    ),
+    Rule(
+        part="controller",
+        group="gateway.dask.org",
+        resources=("daskclusters/status",),
+        verbs=("patch",),
+        reason="It notes how far a cluster is.",
+    ),
+    Rule(
+        part="controller",
+        group="",
+        resources=("pods",),
+        verbs=("create", "delete"),
+        reason="It starts and ends schedulers and workers.",
+    ),
+    Rule(
+        part="controller",
+        group="",
+        resources=("secrets",),
+        verbs=("create", "get", "patch", "delete"),
+        reason="It makes a cluster's certificate, and puts its token for the broker beside it.",
+    ),
+    Rule(
+        part="controller",
+        group="",
+        resources=("services",),
+        verbs=("create",),
+        reason="A scheduler has a name by which its workers find it.",
+    ),
+    Rule(
+        part="controller",
+        group="traefik.io",
+        resources=("ingressroutetcps",),
+        verbs=("create",),
+        reason="The proxy lets notebooks in to their scheduler by its route.",
+    ),
+    Rule(
+        part="controller",
+        scope="cluster",
+        group="gateway.dask.org",
+        resources=("daskclusters",),
+        verbs=("list", "watch"),
+        reason="Dask Gateway looks for its own clusters in all namespaces, and cannot be told to look in one.",
+    ),
+    Rule(
+        part="controller",
+        scope="cluster",
+        group="",
+        resources=("pods", "endpoints"),
+        verbs=("list", "watch"),
+        reason="Dask Gateway looks for its own pods in all namespaces, and cannot be told to look in one.",
     ),
     Rule(
         part="dask-proxy",

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 from dask_gateway_server.backends.kubernetes.controller import ClusterInfo, KubeController
 from dask_gateway_server.backends.kubernetes.utils import k8s_timestamp
 from hubquota.models.ledger import Lease
@@ -67,17 +68,24 @@ class ChargedController(KubeController):  # type: ignore[misc]
         self.engine.ends, self.engine.ordered = self.clerk.noting, self.rounds.enforcer.order
         self.retries = Retries()
         self.tokens = ClusterTokens.from_environment()
+        self._work: list[asyncio.Task[None]] = []
         self.session = aiohttp.ClientSession(timeout=ANSWER)
+        self.app.router.add_get("/api/health", self._health)
         # Returns when all there is has been heard of, so nothing is taken for gone that is only not known yet.
         await super().setup()
-        for task in (self.rounds.run(), self._look_again(), *(self.clerk.run() for _ in range(CLERKS))):
-            self.task_pool.spawn(task)
+        work = (self.rounds.run(), self._look_again(), *(self.clerk.run() for _ in range(CLERKS)))
+        self._work = [self.task_pool.spawn(task) for task in work]
 
     async def cleanup(self) -> None:
         """End; what runs goes on."""
         await super().cleanup()
         if hasattr(self, "session"):
             await self.session.close()
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        """Say whether all that this does again and again is being done."""
+        well = all(not task.done() for task in (*self._work, *self.reconcilers))
+        return web.json_response({"status": "pass" if well else "fail"}, status=200 if well else 503)
 
     def _objects(self) -> Mapping[str, Mapping[str, Any]]:
         found: Mapping[str, Mapping[str, Any]] = self.informers["cluster"].cache

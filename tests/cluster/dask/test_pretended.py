@@ -18,7 +18,7 @@ from hubquota.models.money import to_units
 from tests.cluster import programs
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.dask.pretended_node import PretendedNode
-from tests.cluster.dask.world import CONFIG, OWNER, PATIENCE, RATE, WORKERS, Dask, began
+from tests.cluster.dask.world import API, CONFIG, CONTROLLER, OWNER, PATIENCE, RATE, WORKERS, Dask, began
 from tests.quota.support import eventually, free_port
 from tests.support.platform import shared_environments
 
@@ -146,7 +146,7 @@ def test_what_ends_while_the_controller_is_away_is_charged_right_and_nothing_is_
     name = dask.started(**ENVIRONMENT)
     dask.want(name, 3)
     pods = dask.running(3)
-    dask.kill("dask-controller")
+    dask.kill(CONTROLLER)
     moment = node.finish(pods[0]["metadata"]["name"], WORKERS, code=137, reason="OOMKilled")
     dask.api.delete(f"/api/v1/namespaces/{WORKERS}/pods/{pods[1]['metadata']['name']}").raise_for_status()
     # Clusters are admitted in the meantime, and wait.
@@ -217,7 +217,7 @@ def test_an_administrator_limits_and_stops_a_cluster_and_a_machine_goes_away(
 def test_of_ten_clusters_at_two_api_servers_for_the_last_credit_one_starts(dask: Dask) -> None:
     ledger, port = dask.ledger, free_port()
     second = {**dask.settings, "api_address": f"127.0.0.1:{port}"}
-    dask.run("dask-api", ["-m", "dask_gateway_server", "--config", str(CONFIG)], second, name="dask-api-2")
+    dask.run(API, ["-m", "dask_gateway_server", "--config", str(CONFIG)], second, name="gateway-2")
     with httpx.Client(
         base_url=f"http://127.0.0.1:{port}/api/v1/", auth=(OWNER, ""), timeout=60, trust_env=False
     ) as other:

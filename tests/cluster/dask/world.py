@@ -20,14 +20,17 @@ from hubquota.models.money import to_units
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
+from romanhub.chart.rbac import RULES
 from romanhub.kubernetes.lives import LEASE
-from romanhub.kubernetes.rbac import Program, Scope, rules_of
 
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.dask.crds import CRDS
 from tests.quota.support import HERE, eventually, free_port
 
 CONFIG = Path(__file__).with_name("gateway_config.py")
+
+#: The two programs, as the chart calls them.
+API, CONTROLLER = "gateway", "controller"
 
 #: Where schedulers and workers are.
 WORKERS = "workers"
@@ -95,9 +98,9 @@ class Dask:
             self.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         self.post("/api/v1/namespaces", {"metadata": {"name": WORKERS, "labels": labels}})
-        for program in ("dask-api", "dask-controller"):
-            self._role(program, "everywhere", "ClusterRole", _RBAC)
-            self._role(program, "workers", "Role", f"{_RBAC}/namespaces/{WORKERS}")
+        for program in (API, CONTROLLER):
+            self._role(program, "cluster", "ClusterRole", _RBAC)
+            self._role(program, "namespace", "Role", f"{_RBAC}/namespaces/{WORKERS}")
             self.plane.kubeconfig_for(program)
 
         def served() -> bool:
@@ -106,8 +109,12 @@ class Dask:
 
         eventually(served, "the kinds of objects", within=PATIENCE)
 
-    def _role(self, program: Program, scope: Scope, kind: str, base: str) -> None:
-        rules = rules_of(program, scope)
+    def _role(self, program: str, scope: str, kind: str, base: str) -> None:
+        rules = [
+            {"apiGroups": [rule.group], "resources": list(rule.resources), "verbs": list(rule.verbs)}
+            for rule in RULES
+            if (rule.part, rule.scope) == (program, scope)
+        ]
         plural = f"{kind.lower()}s"
         self.post(f"{base}/{plural}", {"metadata": {"name": program}, "rules": rules})
         binding = {
@@ -129,12 +136,12 @@ class Dask:
     def start(self) -> None:
         """Start both programs, and wait until they answer."""
         self.start_controller()
-        self.run("dask-api", ["-m", "dask_gateway_server", "--config", str(CONFIG)], self.settings)
+        self.run(API, ["-m", "dask_gateway_server", "--config", str(CONFIG)], self.settings)
         eventually(lambda: self.answers(self.client), "an answer of the gateway", within=PATIENCE)
 
     def start_controller(self) -> None:
         """Start the controller."""
-        self.run("dask-controller", ["-m", "romanhub.kubernetes.controller", "-f", str(CONFIG)], self.settings)
+        self.run(CONTROLLER, ["-m", "romanhub.kubernetes.controller", "-f", str(CONFIG)], self.settings)
 
     def answers(self, client: httpx.Client) -> bool:
         """Whether an API server answers."""
