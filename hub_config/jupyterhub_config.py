@@ -8,8 +8,9 @@ from romanhub.local.ports import HOST
 from romanhub.local.settings import ADMIN, Settings
 from romanhub.local.spawner import LocalServerSpawner
 from romanhub.local.sqlite import write_ahead
-from romanhub.portal.scopes import CUSTOM_SCOPES, REQUEST
+from romanhub.portal.scopes import CUSTOM_SCOPES
 from romanhub.probe.robot import ROBOT
+from romanhub.services.hubservices import ROLES, services
 from romanhub.sign_in.accounts import LocalAccounts
 from romanhub.sign_in.settings import load_sign_in
 
@@ -45,6 +46,8 @@ else:
     c.LocalAccounts.dbm_path = str(settings.passwords)
     c.Authenticator.admin_users = {ADMIN}
     c.Authenticator.allow_all = True
+    # So that the end of a server says who stopped it. An institution's provider is not asked for that.
+    c.Authenticator.refresh_pre_stop = True
     c.JupyterHub.template_vars = {
         "announcement_login": "Here for the first time? Choose a user name and a password of 10 characters or "
         "more: the password that you sign in with first becomes yours."
@@ -63,6 +66,7 @@ c.LocalServerSpawner.welcome = str(settings.welcome)
 c.Spawner.quota_tiers_file = str(settings.tiers_file)
 c.Spawner.quota_database_url = settings.ledger_url
 c.Spawner.cmd = [str(settings.roman.bin / "jupyterhub-singleuser")]
+c.Spawner.quota_clean_up_python = str(settings.roman.bin / "python")
 c.Spawner.default_url = "/lab"
 c.Spawner.start_timeout = c.Spawner.http_timeout = 120
 c.Spawner.env_keep = ["LANG", "LC_ALL", "TZ"]
@@ -85,60 +89,23 @@ c.Spawner.environment = {
     "ROMANHUB_CLUSTERS": str(settings.state.clusters),
 }
 
-# What the portal asks other services in the name of whoever reads its page of the archive.
-SEARCHES = [f"access:services!service={name}" for name in ("archive", "broker")]
-
 # Services, each with what it may do and no more.
-c.JupyterHub.services = [
+c.JupyterHub.services = services(
     {
-        "name": "portal",
-        "url": f"http://{HOST}:{ports.portal}",
-        "api_token": kept.portal,
-        "oauth_client_id": "service-portal",
-        "oauth_no_confirm": True,
-        # A session at the portal carries those of them that its owner holds: administrators all.
-        "oauth_client_allowed_scopes": ["admin-ui", *CUSTOM_SCOPES, *SEARCHES],
-        "display": True,
+        "portal": f"http://{HOST}:{ports.portal}",
+        "dask-gateway": f"http://{HOST}:{ports.gateway_web}",
+        "broker": f"http://{HOST}:{ports.broker}",
+        "archive": f"http://{HOST}:{ports.search}",
     },
     {
-        "name": "dask-gateway",
-        "url": f"http://{HOST}:{ports.gateway_web}",
-        "api_token": kept.gateway,
-        "display": False,
+        "portal": kept.portal,
+        "dask-gateway": kept.gateway,
+        "broker": kept.broker,
+        "archive": kept.search,
+        "watch": kept.watch,
+        "probe": kept.probe,
     },
-    {
-        "name": "broker",
-        "url": f"http://{HOST}:{ports.broker}",
-        "api_token": kept.broker,
-        "display": False,
-    },
-    {
-        "name": "archive",
-        "url": f"http://{HOST}:{ports.search}",
-        "api_token": kept.search,
-        "display": False,
-    },
-    {"name": "watch", "api_token": kept.watch},
-    {"name": "probe", "api_token": kept.probe},
-]
-USES = [f"access:services!service={name}" for name in ("portal", "dask-gateway", "broker", "archive")]
+)
 # What an auditor or a script may do with allocations is given by a role with one of these.
 c.JupyterHub.custom_scopes = CUSTOM_SCOPES
-c.JupyterHub.load_roles = [
-    # People ask for allocations; a notebook, whose token has the role of a server, does not.
-    {"name": "user", "scopes": ["self", *USES, REQUEST]},
-    {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *USES]},
-    {
-        "name": "watch",
-        "services": ["watch"],
-        "scopes": ["list:users", "read:users", "read:servers", "delete:servers"],
-    },
-    # The robot prober manages its own account and server, and nobody else's.
-    {
-        "name": "probe",
-        "services": ["probe"],
-        "scopes": [f"{scope}!user={ROBOT}" for scope in ("admin:users", "servers", "access:servers")],
-    },
-    # A cluster's workers have a token of their owner's, for the broker alone; see romanhub.dask.tokens.
-    {"name": "gateway", "services": ["dask-gateway"], "scopes": ["read:users", "tokens"]},
-]
+c.JupyterHub.load_roles = ROLES

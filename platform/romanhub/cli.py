@@ -11,6 +11,7 @@ import click
 from romanhub import __version__
 from romanhub.commands.archive import archive
 from romanhub.commands.datasets import datasets
+from romanhub.commands.kubernetes import kubernetes, secrets
 from romanhub.local.environments import SetupError
 from romanhub.local.layout import State, default_state
 
@@ -86,8 +87,11 @@ def sample(arguments: tuple[str, ...]) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the report there too, for Prometheus's textfile collector.",
 )
+@click.option("--push", help="Send the report there too: the address of a Prometheus Pushgateway.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, for scripts.")
-def probe(url: str | None, token: str | None, size: str | None, metrics: Path | None, as_json: bool) -> None:
+def probe(
+    url: str | None, token: str | None, size: str | None, metrics: Path | None, push: str | None, as_json: bool
+) -> None:
     """Use the platform as a robot, from sign-in to a Dask cluster, and say how long each step took.
 
     It fails where a step does not do what it should, and stops whatever it started. The robot has an
@@ -95,7 +99,7 @@ def probe(url: str | None, token: str | None, size: str | None, metrics: Path | 
     """
     from romanhub.probe.command import run
 
-    passed = run(url, token, {"size": size} if size else {}, metrics=metrics, as_json=as_json)
+    passed = run(url, token, {"size": size} if size else {}, metrics=metrics, push=push, as_json=as_json)
     raise SystemExit(0 if passed else 1)
 
 
@@ -113,6 +117,8 @@ def clean(yes: bool) -> None:
 
 romanhub.add_command(archive)
 romanhub.add_command(datasets)
+romanhub.add_command(kubernetes)
+romanhub.add_command(secrets)
 
 
 def main() -> None:

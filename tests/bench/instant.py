@@ -92,6 +92,11 @@ class TimedHook:
 
     async def run_pre_spawn_hook(self) -> None:
         """Decide, and note the seconds, of the clock and of the process's CPU."""
+        if not self.noted:
+            decided = super().run_pre_spawn_hook()  # type: ignore[misc]
+            if isawaitable(decided):
+                await decided
+            return
         cpu, started = time.process_time(), time.perf_counter()
         try:
             decided = super().run_pre_spawn_hook()  # type: ignore[misc]
@@ -99,9 +104,8 @@ class TimedHook:
                 await decided
         finally:
             took = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - cpu}
-            if self.noted:
-                with Path(os.environ["ROMANHUB_STATE"], DECISIONS).open("a") as notes:
-                    notes.write(json.dumps(took) + "\n")
+            with Path(os.environ["ROMANHUB_STATE"], DECISIONS).open("a") as notes:
+                notes.write(json.dumps(took) + "\n")
 
 
 class Admissions(APIHandler):

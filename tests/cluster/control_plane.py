@@ -93,7 +93,7 @@ class ControlPlane:
     def kubeconfig_for(self, name: str, *, group: str | None = None) -> Path:
         """A new certificate for somebody, and the file that lets them in with it."""
         certificate, key = self.authority.issue(name, group=group)
-        path = self._folder / f"{name.replace(':', '-')}.kubeconfig"
+        path = self.kubeconfig_path(name)
         cluster = {"server": self.url, "certificate-authority": str(self.authority.certificate)}
         user = {"client-certificate": str(certificate), "client-key": str(key)}
         content = {
@@ -107,6 +107,10 @@ class ControlPlane:
         path.touch(mode=0o600)
         path.write_text(json.dumps(content))
         return path
+
+    def kubeconfig_path(self, name: str) -> Path:
+        """Where the file of somebody is who was let in before."""
+        return self._folder / f"{name.replace(':', '-')}.kubeconfig"
 
     def start(self) -> None:
         """Start the four parts and wait until the API server is ready."""

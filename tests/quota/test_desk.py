@@ -92,7 +92,7 @@ async def until(look: Callable[[], object], what: str) -> None:
 
 
 async def test_an_answer_and_a_refusal_come_through(desk: LedgerDesk) -> None:
-    assert (await desk.admit(start())).lease.key == "server:ada/"
+    assert (await desk.admit(start())).admission.key == "server:ada/"
     with pytest.raises(Refused):
         await desk.admit(start(payer="nobody"))
     with pytest.raises(LookupError):
@@ -101,7 +101,7 @@ async def test_an_answer_and_a_refusal_come_through(desk: LedgerDesk) -> None:
 
 async def test_the_loop_goes_on_while_the_database_makes_a_question_wait(desk: LedgerDesk, url: str) -> None:
     with Lock(url):
-        question = asyncio.create_task(desk.admit(start()))
+        question = desk.admit(start())
         turns = 0
         while not question.done():
             await asyncio.sleep(0.01)
@@ -124,7 +124,7 @@ async def test_an_admission_that_nobody_waits_for_any_more_is_cancelled(
     desk: LedgerDesk, ledger: Ledger, url: str
 ) -> None:
     with Lock(url):
-        asked = asyncio.create_task(desk.admit(start()))
+        asked = desk.admit(start())
         await asyncio.sleep(0.05)
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -136,7 +136,7 @@ async def test_an_admission_that_nobody_waits_for_any_more_is_cancelled(
 async def test_what_cannot_be_written_is_written_later_in_order_and_with_its_time(
     desk: LedgerDesk, ledger: Ledger, clock: Clock, url: str
 ) -> None:
-    lease = (await desk.admit(start())).lease
+    lease = ledger.lease((await desk.admit(start())).lease_id)
     with Lock(url):
         begun = clock.now
         await desk.settle(lease.key, lambda ledger: ledger.begin(lease.id, at=begun))
@@ -154,7 +154,7 @@ async def test_what_is_owed_about_a_key_is_written_before_what_comes_after_it(
 ) -> None:
     ledger.open_account("ada", "explorer", to_units(1), actor="test")
     desk = LedgerDesk(ledger, deadline=5, pause=0.05)
-    lease = (await desk.admit(start())).lease
+    lease = ledger.lease((await desk.admit(start())).lease_id)
     down = True
 
     def begin(ledger: Ledger) -> Lease:
@@ -174,7 +174,7 @@ async def test_what_is_owed_about_a_key_is_written_before_what_comes_after_it(
 async def test_what_the_ledger_turns_down_is_logged_and_does_not_stop_the_rest(
     desk: LedgerDesk, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lease = (await desk.admit(start())).lease
+    lease = ledger.lease((await desk.admit(start())).lease_id)
     with caplog.at_level(logging.ERROR):
         desk.owe("server:nobody/", lambda ledger: ledger.close(99, reason="x"))
         desk.owe(lease.key, lambda ledger: ledger.close(lease.id, reason="x"))
@@ -183,7 +183,7 @@ async def test_what_the_ledger_turns_down_is_logged_and_does_not_stop_the_rest(
 
 
 async def test_sightings_are_written_together(desk: LedgerDesk, ledger: Ledger, clock: Clock) -> None:
-    lease = (await desk.admit(start())).lease
+    lease = ledger.lease((await desk.admit(start())).lease_id)
     await desk.ask(lambda ledger: ledger.begin(lease.id))
     for _ in range(5):
         desk.sighted(lease.key, clock.turn(1))
@@ -214,7 +214,7 @@ def _measured(name: str) -> float:
 async def test_timeouts_failures_and_what_is_owed_are_measured(
     desk: LedgerDesk, ledger: Ledger, url: str, tmp_path: Path
 ) -> None:
-    lease = (await desk.admit(start())).lease
+    lease = ledger.lease((await desk.admit(start())).lease_id)
     owed, timeouts = _measured("hubquota_desk_owed_writes"), _measured("hubquota_desk_timeouts_total")
     with Lock(url):
         await desk.settle(lease.key, lambda ledger: ledger.begin(lease.id))

@@ -6,10 +6,15 @@ import pytest
 from hubquota.models.burn import Pool, exhausts_at
 from hubquota.models.burndown import project
 from hubquota.models.ledger import Entry
-from hubquota.models.reading import AuditQuery, Session
+from hubquota.models.overrides import Overridden
+from hubquota.models.reading import AuditQuery, Deed, DeedKind, Place, Session
+from hubquota.models.requests import Actor
 from hubquota.services.export import Export
 from hubquota.services.history import Histories
 from hubquota.services.ledger import Ledger
+from hubquota.services.projects import Projects
+from hubquota.services.purge import PurgeRegister
+from hubquota.services.requests import Requests
 from hubquota.storage.engine import reading
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -159,6 +164,74 @@ def test_an_audit_is_filtered_and_paged(
             plans = plans_of(engine, lambda query=query: histories.audit(query, limit=5, before=4))  # type: ignore[misc]
             assert any(index in step for step in plans), (query, plans)
             assert not any("TEMP" in step for step in plans), (query, plans)
+
+
+def test_everything_that_was_decided_is_in_one_list_with_who_and_why(
+    ledger: Ledger, clock: Clock, histories: Histories
+) -> None:
+    edwin = Actor("edwin", admin=True)
+    ledger.open_account("ada", "explorer", 10**9, actor="hubquota")
+    ledger.open_project("survey", "explorer", pi="ada", actor="edwin")
+    register = PurgeRegister.sharing(ledger)
+    ledger.admit("ada", kind="dask-cluster", key="dask-cluster:c1", label="Dask cluster", rate=0)
+    begin = clock.turn(10)
+    # Several in one second, and a line of the journal among them.
+    register.hold("ada", by=edwin, reason="On leave")
+    ledger.limit_cluster("c1", 3, actor="edwin", reason="The machine is full")
+    ledger.supplement(1, 5, actor="edwin", reason="A little more", key="s")
+    ledger.give_override(
+        "ada",
+        Overridden(sizes=("large",)),
+        clock.now + timedelta(days=2),
+        actor="edwin",
+        reason="A school",
+        key="o",
+    )
+    clock.turn(10)
+    register.release("ada", by=edwin, reason="She is back")
+    Projects.sharing(ledger).change_member("survey", "bob", "member", by=edwin)
+    clock.turn(10)
+    ledger.set_cap("survey", "bob", workers=4, actor="ada", reason="A share for each")
+    Projects.sharing(ledger).change_member("survey", "bob", None, by=Actor("ada"))
+    asked = Requests.sharing(ledger).ask("ada", "explorer", 5, justification="More.", by=Actor("ada"))
+    Requests.sharing(ledger).deny(asked.id, by=edwin, reason="Not now")
+
+    def read(query: AuditQuery, kind: DeedKind | None = None, limit: int = 1) -> list[tuple[str, str, str]]:
+        found: list[tuple[str, str, str]] = []
+        before: Place | None = None
+        while True:
+            page = histories.acts(query, kind, limit=limit, before=before)
+            found += [
+                (line.text if isinstance(line, Deed) else line.kind, line.actor, line.reason)
+                for line in page.lines
+            ]
+            if page.next_before is None:
+                return found
+            before = Place.of(page.next_before.text)
+
+    since = AuditQuery(since=begin)
+    every = [
+        ("Cap of bob: 4 workers", "ada", "A share for each"),
+        ("Request 1 denied", "edwin", "Not now"),
+        ("bob is no longer a member", "ada", ""),
+        ("Hold lifted", "edwin", "She is back"),
+        ("bob became a member", "edwin", ""),
+        ("supplement", "edwin", "A little more"),
+        ("Override 1 until 2026-01-03: sizes: large", "edwin", "A school"),
+        ("Cluster c1 kept to 3 workers", "edwin", "The machine is full"),
+        ("Put on hold: nothing of it is purged", "edwin", "On leave"),
+    ]
+    found = read(since)
+    assert [one[1:] for one in found] == [one[1:] for one in every]
+    assert [one[0].partition(" until")[0] for one in found] == [one[0].partition(" until")[0] for one in every]
+    # However long the pages are, nothing is left out and nothing comes twice.
+    for limit in (2, 3, 50):
+        assert read(since, limit=limit) == found
+    assert read(AuditQuery(actor="ada", since=begin)) == [one for one in found if one[1] == "ada"]
+    assert [one[0] for one in read(since, "hold")] == ["Hold lifted", "Put on hold: nothing of it is purged"]
+    assert read(AuditQuery(until=begin), "hold") == []
+    with pytest.raises(ValueError, match="does not go on"):
+        Place.of("1.x.3")
 
 
 def test_a_burn_down_ends_when_the_credits_do(ledger: Ledger, clock: Clock, histories: Histories) -> None:

@@ -10,8 +10,10 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from hubquota.hub.keys import server_key
+from hubquota.models.ledger import Lease
 from hubquota.models.money import to_units
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
@@ -35,6 +37,8 @@ c.JupyterHub.hub_port = {inner_ports[0]}
 c.ConfigurableHTTPProxy.command = [{proxy!r}]
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{inner_ports[1]}"
 c.Authenticator.allow_all = True
+c.Authenticator.admin_users = {{"edwin"}}
+c.Authenticator.refresh_pre_stop = True
 c.Spawner.cmd = [{python!r}, {server!r}]
 c.SimpleLocalProcessSpawner.home_dir_template = str(Path.cwd() / "{{username}}")
 c.JupyterHub.services = [{{"name": "tests", "api_token": {token!r}}}]
@@ -126,3 +130,31 @@ def test_a_user_of_a_group_starts_on_its_tier(plain_hub: Hub) -> None:
     plain_hub.browser("bob")
     account = eventually(lambda: plain_hub.ledger.account("bob"), "the account")
     assert account.tiers == ("poor",)
+
+
+def test_the_end_of_a_server_says_who_stopped_it(plain_hub: Hub) -> None:
+    def stopped_by(browser: httpx.Client | None) -> tuple[str | None, str | None]:
+        plain_hub.ready("carol", size="small")
+        lease = plain_hub.ledger.open_lease(server_key("carol", ""))
+        assert lease is not None
+        if browser is None:
+            plain_hub.stop("carol")
+        else:
+            headers = {
+                "X-XSRFToken": browser.cookies.get("_xsrf", path="/hub/") or "",
+                "Accept": "application/json",
+            }
+            browser.delete("/hub/api/users/carol/server", headers=headers).raise_for_status()
+
+        def ended() -> Lease | None:
+            found = plain_hub.ledger.lease(lease.id)
+            return found if found and not found.is_open else None
+
+        found = eventually(ended, "the end of the lease")
+        return found.reason, found.end_kind
+
+    carol, edwin = plain_hub.browser("carol"), plain_hub.browser("edwin")
+    assert stopped_by(edwin) == ("The server was stopped by edwin.", "admin")
+    assert "The server was stopped by edwin." in carol.get("/hub/spawn").text
+    assert stopped_by(carol) == ("The server was stopped by carol.", "stopped")
+    assert stopped_by(None) == ("The server was stopped by the service tests.", "stopped")

@@ -246,7 +246,7 @@ def test_nobody_is_planned_who_is_not_through_with_every_grace(
     assert [one.account for one in purge.plan(by=ROOT).found] == ["ada"]
     clock.turn(DAY)
     assert [one.account for one in purge.plan(by=ROOT).found] == ["ada", "eve"]
-    purge.release("bob", by=ROOT)
+    purge.release("bob", by=ROOT, reason="It is over")
     assert [one.account for one in purge.plan(by=ROOT).found] == ["ada", "bob", "eve"]
 
 
@@ -371,14 +371,19 @@ def test_a_pi_holds_for_their_people_only(purge: Purge, ledger: Ledger) -> None:
     with pytest.raises(NotAllowedError):
         purge.hold("bob", by=Actor("eve"), reason="x")
     with pytest.raises(NotAllowedError):
-        purge.release("ada", by=Actor("ada"))
+        purge.release("ada", by=Actor("ada"), reason="It is over")
     with pytest.raises(UnknownAccountError):
         purge.hold("nobody", by=ROOT, reason="x")
     with pytest.raises(ValueError, match="reason"):
         purge.hold("bob", by=ROOT, reason=" ")
     assert [(one.account, one.placed_by) for one in purge.holds()] == [("ada", "eve"), ("survey", "eve")]
-    assert purge.release("ada", by=Actor("eve"))
-    assert [one.lifted_by for one in purge.holds(lifted=True)] == ["eve", None]
+    assert purge.release("ada", by=Actor("eve"), reason="She is back")
+    assert [(one.lifted_by, one.lifted_reason) for one in purge.holds(lifted=True)] == [
+        ("eve", "She is back"),
+        (None, None),
+    ]
+    with pytest.raises(ValueError, match="lifted with a reason"):
+        purge.release("survey", by=ROOT, reason=" ")
 
 
 def test_what_was_done_cannot_be_changed(new_url: object, purge: Purge, engine: Engine) -> None:

@@ -112,7 +112,7 @@ def test_a_purge_by_command_from_its_plan_to_the_way_back(place: Path) -> None:
     assert run(place, "restore", "ada", "--as", "ada", "--really").exit_code == 0
     assert snapshot(place / "homes" / "ada") == before["ada"]
     assert "There is nothing of ada to bring back." in run(place, "restore", "ada").output
-    assert run(place, "release", "bob").output == "bob is no longer on hold.\n"
+    assert run(place, "release", "bob", "--reason", "He is back").output == "bob is no longer on hold.\n"
     assert "| planned | noticed | engine |" in run(place, "stages").output
 
 

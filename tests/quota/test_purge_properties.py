@@ -181,7 +181,7 @@ class Model:
         self.came_back[person] = self.step
 
     def release(self, person: str) -> None:
-        self.purge.release(person, by=ROOT)
+        self.purge.release(person, by=ROOT, reason="It is over")
         self.held.discard(person)
 
     def turn(self, days: int) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -342,3 +345,123 @@ async def test_what_the_machinery_says_of_a_dead_server_is_recorded(
     assert (ended.reason or "").startswith(text)
     # It is not taken for a stop that somebody asked for, and is said on the next form.
     assert text in await make(database).get_options_form()
+
+
+def in_grace(database: str) -> Ledger:
+    """A ledger in which Ada's last term is over."""
+    ledger = Ledger(make_engine(database))
+    ledger.open_account("ada", "explorer", to_units(81), actor="test")
+    ledger.revoke(ledger.allocations("ada")[0].id, actor="admin", reason="Left.", key="1")
+    return ledger
+
+
+@pytest.fixture
+def clean_up(tmp_path: Path) -> Path:
+    return extended(tmp_path, "clean_up: {size: small}")
+
+
+async def test_a_clean_up_server_is_held_to_reading_and_deleting(
+    database: str, clean_up: Path, tmp_path: Path
+) -> None:
+    ledger = in_grace(database)
+    home = tmp_path / "home"
+    (home / "folder").mkdir(parents=True)
+    (home / "folder" / "file").write_text("data")
+    spawner = make(database, tiers=clean_up, cmd=["sh", "-c"], quota_clean_up_python=sys.executable)
+    await spawner.run_pre_spawn_hook()
+
+    def run(script: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "HOME": str(home)}
+        return subprocess.run([*spawner.cmd, script], env=environment, capture_output=True, text=True, check=False)
+
+    for script in (
+        "echo > ~/new",
+        "echo more >> ~/folder/file",
+        "mv ~/folder ~/other",
+        "mkdir ~/new",
+        "touch /var/x",
+    ):
+        done = run(script)
+        assert done.returncode, script
+        assert "ermission denied" in done.stderr, done.stderr
+    assert run("cat ~/folder/file; echo of its own > $TMPDIR/x; cat $TMPDIR/x").stdout == "dataof its own\n"
+    assert run("rm -r ~/folder").returncode == 0
+    assert list(home.iterdir()) == []
+    # What an earlier one left behind goes with the next one.
+    first, second = Path(run("echo $TMPDIR").stdout.strip()), Path(run("echo $TMPDIR").stdout.strip())
+    assert (first.exists(), second.exists(), second.is_relative_to(home)) == (False, True, False)
+    shutil.rmtree(second.parent)
+    # The same spawner starts the next server, which is no such server.
+    await spawner.run_post_stop_hook()
+    assert spawner.cmd == ["sh", "-c"]
+    ledger.grant("ada", to_units(5), actor="admin", reason="x", key="2")
+    await spawner.run_pre_spawn_hook()
+    assert spawner.cmd == ["sh", "-c"]
+
+
+async def test_where_nothing_keeps_a_clean_up_server_from_writing_there_is_none(
+    database: str, clean_up: Path
+) -> None:
+    ledger = in_grace(database)
+    # Processes of this machine have no volumes to mount.
+    spawner = make(database, tiers=clean_up, quota_clean_up_home="read-only")
+    with pytest.raises(HTTPError) as refused:
+        await spawner.run_pre_spawn_hook()
+    assert "this hub has no way to start a server that leaves them so" in refused.value.jupyterhub_message
+    await spawner.run_post_stop_hook()
+    assert not ledger.open_leases()
+    # Unless whoever runs the hub says so.
+    await make(database, tiers=clean_up, quota_clean_up_home="writable").run_pre_spawn_hook()
+
+
+@pytest.mark.parametrize("command", [[], ["jupyterhub-singleuser"]])
+@pytest.mark.parametrize("mapping", [False, True])
+async def test_a_clean_up_server_on_kubernetes_cannot_write_into_its_volumes(
+    database: str,
+    clean_up: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+    mapping: bool,
+) -> None:
+    # KubeSpawner makes a pod's manifest without asking a cluster; it only wants to read where one would be.
+    (tmp_path / "kubeconfig").write_text(KUBECONFIG)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    from hubquota.hub.kubernetes import QuotaKubeSpawner
+
+    in_grace(database)
+    given = make(database, tiers=clean_up)
+    mounts = [{"name": "home", "mountPath": "/home/jovyan", "subPath": "ada"}]
+    given.config.KubeSpawner.volumes = [{"name": "home", "persistentVolumeClaim": {"claimName": "claim-ada"}}]
+    given.config.KubeSpawner.volume_mounts = {one["name"]: one for one in mounts} if mapping else mounts
+    given.config.KubeSpawner.cmd = command or None
+    user = SimpleNamespace(id=1, name="ada", url="/user/ada/", groups=[])
+    spawner = QuotaKubeSpawner(_mock=True, config=given.config, user=user, user_options={})
+    can_delete = bool(command)
+    assert ("and delete your files" in await spawner.get_options_form()) is can_delete
+    await spawner.run_pre_spawn_hook()
+    (container,) = (await spawner.get_pod_manifest()).to_dict()["spec"]["containers"]
+    (mount,) = container["volume_mounts"]
+    environment = {one["name"]: one["value"] for one in container["env"]}
+    if can_delete:
+        assert container["args"][:3] == ["python3", "-I", "-c"]
+        assert "jupyterhub-singleuser" in container["args"]
+        assert not mount.get("read_only")
+    else:
+        assert mount["read_only"] is True
+        assert environment["JUPYTER_RUNTIME_DIR"].startswith("/tmp/")
+    await spawner.run_post_stop_hook()
+    plain = (await spawner.get_pod_manifest()).to_dict()["spec"]["containers"][0]
+    assert not plain["volume_mounts"][0].get("read_only")
+    assert "JUPYTER_RUNTIME_DIR" not in {one["name"] for one in plain["env"]}
+
+
+#: Where no cluster is.
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+clusters: [{name: none, cluster: {server: "http://127.0.0.1:1"}}]
+contexts: [{name: none, context: {cluster: none, user: none}}]
+users: [{name: none, user: {}}]
+current-context: none
+"""

@@ -70,7 +70,7 @@ async def test_a_batch_that_hangs_keeps_nobody_else_waiting_and_its_answers_are_
         await asking.together.ask(0)
     asking.together._deadline = 20.0
     # The first one hangs still.
-    waiting = asyncio.create_task(asking.together.ask(8))
+    waiting = asking.together.ask(8)
     await asyncio.to_thread(eventually, lambda: [8] in asking.batches, "a batch of its own")
     asking.go.set()
     assert await waiting == 16
@@ -88,7 +88,7 @@ async def test_a_crowd_costs_a_few_transactions_and_the_loop_goes_on(ledger: Led
 
     ledger.start_many = counted  # type: ignore[method-assign,assignment]
     found = await asyncio.gather(*(desk.admit(start(f"user-{number}")) for number in range(100)))
-    assert {one.lease.account for one in found} == {f"user-{number}" for number in range(100)}
+    assert {one.admission.account for one in found} == {f"user-{number}" for number in range(100)}
     assert (len(batches) <= 3, sum(batches)) == (True, 100)
     assert ledger.verify() == []
 
@@ -110,13 +110,13 @@ async def test_a_crowd_does_not_wait_for_an_account_that_somebody_has_locked(url
     with decision(other) as connection:
         if url.startswith("postgresql"):
             connection.execute(text("SELECT id FROM account WHERE name = 'bob' FOR UPDATE"))
-        asked = {name: asyncio.create_task(desk.admit(start(name))) for name in ("ada", "bob", "eve")}
+        asked = {name: desk.admit(start(name)) for name in ("ada", "bob", "eve")}
         if url.startswith("postgresql"):
-            assert (await asked["ada"]).lease.account == "ada"
-            assert (await asked["eve"]).lease.account == "eve"
+            assert (await asked["ada"]).admission.account == "ada"
+            assert (await asked["eve"]).admission.account == "eve"
         else:
             # SQLite has one lock for all, and a batch waits for it.
             await asyncio.sleep(0.05)
         assert not asked["bob"].done()
-    assert (await asked["bob"]).lease.account == "bob"
+    assert (await asked["bob"]).admission.account == "bob"
     other.dispose()

@@ -38,7 +38,7 @@ from romanhub.asdf_blocks.errors import (
     UnreachableError,
 )
 from romanhub.asdf_blocks.indexing import build_index, write_index
-from romanhub.asdf_blocks.lazy import LazyArray, read_together
+from romanhub.asdf_blocks.lazy import LazyArray, load, read_together
 from romanhub.asdf_blocks.remote import RemoteAsdf
 from romanhub.asdf_blocks.s3 import S3Source
 from romanhub.asdf_blocks.sidecar import FileIndex, sidecar_key
@@ -63,6 +63,7 @@ __all__ = [
     "UnknownCompressionError",
     "UnreachableError",
     "build_index",
+    "load",
     "read_together",
     "sidecar_key",
     "to_dask",

@@ -119,17 +119,11 @@ class Connections:
 
 
 def read_body(answer: Answer, target: memoryview) -> int:
-    """Read an answer's body into `target`; return how many bytes came before it ended or broke off."""
-    done = 0
+    """Read more of an answer's body into `target`; return how many bytes came, 0 where it ended or broke off."""
     try:
-        while done < len(target):
-            count = answer.reply.readinto(target[done:])
-            if not count:
-                break
-            done += count
+        return answer.reply.readinto(target)
     except (OSError, http.client.HTTPException):
-        pass
-    return done
+        return 0
 
 
 def whole_size(answer: Answer, length: int) -> int | None:

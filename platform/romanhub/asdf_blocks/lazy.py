@@ -131,9 +131,7 @@ class LazyArray(NDArrayType):  # type: ignore[misc]
     def _make_array(self) -> Any:
         """Return the whole array; it is read at the first call. All of asdf's operators call this."""
         if self._array is None:
-            with self._remote.spoken():
-                data = read_whole(self._remote, self._block)
-                self._array = self._view(data)
+            load([self])
         return self._array
 
     def _view(self, data: Any) -> Any:
@@ -173,15 +171,14 @@ def read_together(arrays: Sequence[LazyArray], index: Any, *, keep: bool = True)
     results: list[Any] = [None] * len(arrays)
     wanted: list[_Wanted] = []
     remote = arrays[0].where[0] if arrays else None
-    for place, array in enumerate(arrays):
-        window = array.window(index)
+    if any(array.where[0] is not remote for array in arrays):
+        raise ValueError("Arrays can be read together only where they are of the same file.")
+    windows = [array.window(index) for array in arrays]
+    whole = [array for array, window in zip(arrays, windows, strict=True) if window is None and not array.loaded]
+    load(whole)
+    for place, (array, window) in enumerate(zip(arrays, windows, strict=True)):
         if window is None:
-            was_loaded = array.loaded
             results[place] = array._make_array()[index]
-            if not (keep or was_loaded):
-                array._array = None
-        elif array.where[0] is not remote:
-            raise ValueError("Arrays can be read together only where they are of the same file.")
         else:
             with array._remote.spoken():
                 spans, make = read_parts(array._remote, array._block, window)
@@ -191,4 +188,19 @@ def read_together(arrays: Sequence[LazyArray], index: Any, *, keep: bool = True)
             parts = iter(remote.fetch([span for each in wanted for span in each.spans]))
             for each in wanted:
                 results[each.place] = each.make([next(parts) for _ in each.spans])
+    if not keep:
+        for array in whole:
+            array._array = None
     return results
+
+
+def load(arrays: Sequence[LazyArray]) -> None:
+    """Read arrays of one file as a whole, those that are not in memory yet: all at once, by few large requests."""
+    missing = [array for array in arrays if not array.loaded]
+    if missing:
+        remote, _ = missing[0].where
+        with remote.spoken():
+            for array, data in zip(
+                missing, read_whole(remote, [array.where[1] for array in missing]), strict=True
+            ):
+                array._array = array._view(data)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from romanhub.asdf_blocks import streams
 from romanhub.asdf_blocks.errors import CorruptError
 from romanhub.asdf_blocks.frames import Frames, Piece
 from romanhub.asdf_blocks.plan import Costs, join
 from romanhub.asdf_blocks.restart import STRIDE
-from romanhub.asdf_blocks.source import Span
+from romanhub.asdf_blocks.source import Span, room
+from romanhub.asdf_blocks.streams import STEP, Decoder
+from romanhub.asdf_blocks.whole import Lz4Whole, StreamWhole, Whole, read_wholes
 from romanhub.asdf_blocks.window import Window
 
 if TYPE_CHECKING:
@@ -43,7 +40,7 @@ def read_parts(remote: RemoteAsdf, number: int, window: Window) -> tuple[list[Sp
     stop = max((stop for _, stop in window.runs), default=0)
 
     def make(_: list[memoryview]) -> Any:
-        data = streams.read_up_to(remote, block, stop)
+        data = _read_up_to(remote, block, stop)
         return _array(window, [data[start:stop] for start, stop in window.runs])
 
     return [], make
@@ -59,7 +56,7 @@ def _lz4_parts(frames: Frames, window: Window) -> tuple[list[Span], Make]:
         given = iter(parts)
         buffers = []
         for (start, stop), row in zip(stretches, pieces, strict=True):
-            buffer = memoryview(bytearray(stop - start))
+            buffer = room(stop - start)
             for piece in row:
                 origin, data = frames.decode(piece, next(given))
                 first, last = max(origin, start), min(origin + len(data), stop)
@@ -89,52 +86,33 @@ def _array(window: Window, parts: list[memoryview]) -> Any:
     return found.copy() if isinstance(found, np.ndarray) and found.size < box.size else found
 
 
-def read_whole(remote: RemoteAsdf, number: int) -> Any:
-    """Return all of a block's data as bytes in an array of shape (size,), and compare their checksum."""
+def read_whole(remote: RemoteAsdf, numbers: Sequence[int]) -> list[Any]:
+    """Return all of several blocks' data as bytes in arrays of shape (size,), and compare their checksums."""
+    wholes = {number: _whole(remote, number) for number in numbers}
+    read_wholes(remote, list(wholes.values()))
+    return [wholes[number].data for number in numbers]
+
+
+def _whole(remote: RemoteAsdf, number: int) -> Whole:
     block = remote.block(number)
-    data: Any = np.empty(block.size, np.uint8)
     if not block.compression:
-        remote.whole(block, memoryview(data))
-    elif block.compression == "lz4":
-        _whole_lz4(remote, block, remote.frames(number), memoryview(data))
-    else:
-        data = np.frombuffer(streams.read_up_to(remote, block, block.size), np.uint8)
-    return data
+        return Whole(block)
+    return Lz4Whole(block, remote.frames(number)) if block.compression == "lz4" else StreamWhole(block, block.size)
 
 
-def _whole_lz4(remote: RemoteAsdf, block: Block, frames: Frames, target: memoryview) -> None:
-    """Decode all frames while the rest of the block is still being read."""
-    room: Any = np.empty(block.used, np.uint8)
-    raw = memoryview(room)
-    waiting = deque(range(len(frames.frames)))
-    running: list[Future[None]] = []
-    arrived = 0
-
-    def decode(number: int) -> None:
-        frame = frames.frames[number]
-        start = frame.start - block.start
-        origin, data = frames.decode(Piece(number, None, None), raw[start : start + frame.length])
-        target[origin : origin + len(data)] = data
-
-    def use(part: memoryview) -> None:
-        nonlocal arrived
-        arrived += len(part)
-        while (
-            waiting and frames.frames[waiting[0]].start + frames.frames[waiting[0]].length - block.start <= arrived
-        ):
-            running.append(_decoders().submit(decode, waiting.popleft()))
-
-    try:
-        remote.whole(block, raw, use)
-    finally:
-        # A wrong checksum is the better explanation: it is raised before what decoding says.
-        for each in running:
-            each.exception()
-    for each in running:
-        each.result()
-
-
-@cache
-def _decoders() -> ThreadPoolExecutor:
-    """Return the threads that decode; lz4 lets others run meanwhile."""
-    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="asdf-blocks-decode")
+def _read_up_to(remote: RemoteAsdf, block: Block, stop: int) -> memoryview:
+    """Return a stream's data from their beginning up to `stop`, reading no more of the stream than that takes."""
+    if stop == block.size or block.used <= STEP:
+        whole = StreamWhole(block, stop)
+        read_wholes(remote, [whole])
+        return memoryview(whole.data)
+    target = room(stop)
+    decoder = Decoder(block.compression, target)
+    place = block.start
+    while decoder.done < stop and place < block.start + block.used:
+        end = min(place + STEP, block.start + block.used)
+        [part] = remote.fetch([(place, end)])
+        decoder.feed(part)
+        place = end
+    decoder.finish()
+    return target

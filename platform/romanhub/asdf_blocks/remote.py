@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import asdf
 
 from romanhub.asdf_blocks import streams
 from romanhub.asdf_blocks.converter import extension
-from romanhub.asdf_blocks.errors import BlocksError, ChecksumError, CorruptError, UnknownCompressionError
+from romanhub.asdf_blocks.errors import BlocksError, CorruptError, UnknownCompressionError
 from romanhub.asdf_blocks.frames import Frames, walk
 from romanhub.asdf_blocks.layout import Block, Layout, read_layout
 from romanhub.asdf_blocks.plan import Costs, fetch
@@ -115,33 +115,9 @@ class RemoteAsdf:
         """Return the bytes of ranges of the file. Raises what the source raises."""
         return fetch(self.source, self.key, spans, self.costs, version=self.version)
 
-    def stream(self, start: int, target: memoryview) -> Iterator[memoryview]:
-        """Fill `target` with the file's bytes from `start` on, and yield its parts in order."""
-        return self.source.read_into(self.key, start, target, version=self.version)
-
-    def whole(self, block: Block, target: memoryview, use: Callable[[memoryview], None] | None = None) -> None:
-        """Read all bytes of a block as they are in the file into `target`, and compare their checksum.
-
-        :param use: called with each part of the target, in order, while the next ones are still under way.
-        :raises ChecksumError: where they do not have the checksum that the block's header gives.
-        """
-        total = hashlib.md5(usedforsecurity=False) if self.verify and block.checksum else None
-        problem: BlocksError | None = None
-        for part in self.stream(block.start, target):
-            if total:
-                total.update(part)
-            if use and problem is None:
-                try:
-                    use(part)
-                except BlocksError as error:
-                    problem = error
-        # A wrong checksum explains why something could not be decoded, so it comes first.
-        if total and total.hexdigest() != block.checksum:
-            raise ChecksumError(
-                "A block of the file is damaged: it does not have the checksum that it should have."
-            )
-        if problem:
-            raise problem
+    def stream(self, start: int, targets: Sequence[memoryview]) -> Iterator[Span]:
+        """Fill targets one after the other with the file's bytes from `start` on; see `ByteSource.read_into`."""
+        return self.source.read_into(self.key, start, targets, version=self.version)
 
     @contextlib.contextmanager
     def spoken(self) -> Iterator[None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import http.client
+import itertools
+import queue
 import random
 import threading
 import time
@@ -22,16 +24,20 @@ from romanhub.asdf_blocks.errors import (
     NotThereError,
     UnreachableError,
 )
-from romanhub.asdf_blocks.source import Span
+from romanhub.asdf_blocks.source import Span, room
 
 #: How many requests are under way at once, over all that a process reads.
 AT_ONCE = 16
 
-#: A large range is read in parts of so many bytes, several at once. Amazon advises 8 to 16 MB.
+#: A large range is read in parts of so many bytes or more, several at once. Amazon advises 8 to 16 MB at least;
+#: SeaweedFS, which reads ahead, needs half as much time again for parts of 16 MB as for a few large ones.
 PART = 16 * 1024 * 1024
 
-#: How many parts of one large range are under way at once. More would only wait for one another's turn.
+#: So many parts is a large range read in, all at once. More would only wait for one another's turn.
 PARTS_AT_ONCE = 4
+
+#: What has arrived of a part is told after so many bytes.
+STEP = 2 * 1024 * 1024
 
 #: How often a request is tried, and the wait after the first failure in seconds; it doubles each time.
 TRIES, PAUSE = 6, 0.1
@@ -84,7 +90,7 @@ class S3Source:
     def size(self, key: str) -> int:
         """Return the object's size in bytes. Raises NotThereError, DeniedError or UnreachableError."""
         if key not in self._seen:
-            self._request(_Job("HEAD", key, 0, memoryview(b""), None))
+            self._request(_Job("HEAD", key, 0, [], None))
         return self._seen[key][0]
 
     def version(self, key: str) -> str | None:
@@ -95,13 +101,13 @@ class S3Source:
 
     def read_start(self, key: str, most: int) -> memoryview:
         """Return the object's first bytes: `most`, or all where it has fewer."""
-        job = _Job("GET", key, 0, memoryview(bytearray(most)), None, short=True)
+        job = _Job("GET", key, 0, [room(most)], None, short=True)
         self._request(job)
-        return job.target
+        return job.targets[0]
 
     def read_ranges(self, key: str, ranges: Sequence[Span], *, version: str | None = None) -> list[memoryview]:
         """Return the bytes of each range, in order; up to `AT_ONCE` requests are under way at once."""
-        targets = [memoryview(bytearray(stop - start)) for start, stop in ranges]
+        targets = [room(stop - start) for start, stop in ranges]
         if len(ranges) == 1 and len(targets[0]) <= PART:
             self._fill(key, ranges[0][0], targets[0], version)
             return targets
@@ -115,31 +121,51 @@ class S3Source:
         return targets
 
     def read_into(
-        self, key: str, start: int, target: memoryview, *, version: str | None = None
-    ) -> Iterator[memoryview]:
-        """Fill `target` with the bytes from `start` on, and yield its parts in order as they become complete."""
-        places = range(0, len(target), PART)
-        parts = [target[at : at + PART] for at in places]
-        running = []
+        self, key: str, start: int, targets: Sequence[memoryview], *, version: str | None = None
+    ) -> Iterator[Span]:
+        """Fill `targets` one after the other with the bytes from `start` on; yield what is filled as it is."""
+        total = sum(len(target) for target in targets)
+        count = min(max(total // PART, 1), PARTS_AT_ONCE)
+        edges = [total * number // count for number in range(count + 1)]
+        news: queue.SimpleQueue[Span | BaseException | None] = queue.SimpleQueue()
+        ended = threading.Event()
+
+        def read(first: int, last: int) -> None:
+            def arrived(begin: int, end: int) -> None:
+                news.put((first + begin, first + end))
+                if ended.is_set():
+                    raise _EndedError
+
+            try:
+                part = _between(targets, first, last)
+                self._request(_Job("GET", key, start + first, part, version, arrived=arrived))
+            except BaseException as error:
+                news.put(error)
+            else:
+                news.put(None)
+
+        spans = [(first, last) for first, last in itertools.pairwise(edges) if first < last]
+        running = [_threads().submit(read, *span) for span in spans]
         try:
-            for number, (at, part) in enumerate(zip(places, parts, strict=True)):
-                running.append(_threads().submit(self._fill, key, start + at, part, version))
-                if number >= PARTS_AT_ONCE - 1:
-                    done = number - PARTS_AT_ONCE + 1
-                    running[done].result()
-                    yield parts[done]
-            for done in range(max(len(parts) - PARTS_AT_ONCE + 1, 0), len(parts)):
-                running[done].result()
-                yield parts[done]
+            left = len(running)
+            while left:
+                said = news.get()
+                if isinstance(said, tuple):
+                    yield said
+                elif said is None:
+                    left -= 1
+                else:
+                    raise said
         finally:
-            # Nobody writes into the target any more once this has ended, however it ends.
+            # Nobody writes into the targets any more once this has ended, however it ends.
+            ended.set()
             for each in running:
                 if not each.cancel():
                     each.exception()
 
     def _fill(self, key: str, start: int, target: memoryview, version: str | None) -> None:
         if len(target):
-            self._request(_Job("GET", key, start, target, version))
+            self._request(_Job("GET", key, start, [target], version))
 
     def _request(self, job: _Job) -> None:
         """Fill the job's target, trying again where that may help."""
@@ -149,12 +175,12 @@ class S3Source:
             while True:
                 keys, url, connections = self._address(job.key, job.method)
                 requests += 1
+                before = job.done
                 try:
-                    more = self._once(connections, url, job)
-                    job.done += more
-                    if job.done == len(job.target):
+                    self._once(connections, url, job)
+                    if job.done == job.size:
                         return
-                    failed = 0 if more else failed  # it got further, so it is worth going on
+                    failed = 0 if job.done > before else failed  # it got further, so it is worth going on
                 except _RefusedError:
                     if renewed:
                         raise DeniedError(
@@ -173,10 +199,11 @@ class S3Source:
             if self._count:
                 self._count(job.key, requests, job.done)
 
-    def _once(self, connections: Connections, url: str, job: _Job) -> int:
-        """Send one request; return how many bytes came."""
-        start = job.start + job.done
-        headers = {"Range": f"bytes={start}-{job.start + len(job.target) - 1}"} if job.method == "GET" else {}
+    def _once(self, connections: Connections, url: str, job: _Job) -> None:
+        """Send one request, and fill of the job's targets what comes."""
+        headers = {}
+        if job.method == "GET":
+            headers["Range"] = f"bytes={job.start + job.done}-{job.start + job.size - 1}"
         if job.version is not None:
             headers["If-Match"] = job.version
         try:
@@ -191,17 +218,17 @@ class S3Source:
                 answer.reply.read()
                 self._see(job, int(answer.headers.get("Content-Length", 0)), answer.headers.get("ETag"))
                 kept = True
-                return 0
-            size = whole_size(answer, len(job.target) - job.done)
+                return
+            size = whole_size(answer, job.size - job.done)
             if size is not None:
                 self._see(job, size, answer.headers.get("ETag"))
-                if size < job.start + len(job.target):
+                if size < job.start + job.size:
                     if not job.short:
                         raise CutShortError("The file is shorter than what it says that it holds.")
-                    job.target = job.target[: size - job.start]
-            done = read_body(answer, job.target[job.done :])
-            kept = job.done + done == len(job.target) and not answer.reply.read(1)
-            return done
+                    job.targets = [job.targets[0][: size - job.start]]
+            while job.done < job.size and (count := read_body(answer, job.rest())):
+                job.fill(count)
+            kept = job.done == job.size and not answer.reply.read(1)
         finally:
             if kept:
                 connections.give_back(connection)
@@ -246,18 +273,50 @@ class S3Source:
 
 @dataclass
 class _Job:
-    """What is to be read: a target that is filled from `start` on, of which `done` bytes are there.
+    """What is to be read: targets that are filled one after the other from `start` on, of which `done` bytes are.
 
-    With `short`, the object may end before the target does, which is then cut to what there is.
+    With `short`, the object may end before the target does, which is then cut to what there is. `arrived` is told
+    from where up to where the targets have been filled.
     """
 
     method: str
     key: str
     start: int
-    target: memoryview
+    targets: list[memoryview]
     version: str | None
     short: bool = False
+    arrived: Callable[[int, int], None] | None = None
     done: int = 0
+
+    @property
+    def size(self) -> int:
+        """The bytes of all targets."""
+        return sum(len(target) for target in self.targets)
+
+    def rest(self) -> memoryview:
+        """Return where the next bytes go, as many as lie together and are worth telling of."""
+        [rest, *_] = _between(self.targets, self.done, min(self.done + STEP, self.size))
+        return rest
+
+    def fill(self, count: int) -> None:
+        """Note that so many bytes have come."""
+        self.done += count
+        if self.arrived:
+            self.arrived(self.done - count, self.done)
+
+
+def _between(targets: Sequence[memoryview], first: int, last: int) -> list[memoryview]:
+    """Return the part from `first` up to `last` of targets that are one after the other."""
+    found = []
+    for target in targets:
+        if first < len(target) and last > 0:
+            found.append(target[max(first, 0) : last])
+        first, last = first - len(target), last - len(target)
+    return found
+
+
+class _EndedError(Exception):
+    """Nobody wants any more what is being read."""
 
 
 class _RefusedError(Exception):

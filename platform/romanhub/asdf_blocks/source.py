@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
 
 from romanhub.asdf_blocks.errors import ChangedError, CutShortError, NotThereError
 
 #: Bytes from the first position up to, not including, the second.
 Span = tuple[int, int]
+
+
+def room(size: int) -> memoryview:
+    """Return memory for so many bytes, which holds anything: unlike a bytearray's it is not filled with zeros."""
+    memory: Any = np.empty(size, np.uint8)
+    return memoryview(memory)
 
 
 class ByteSource(Protocol):
@@ -36,9 +44,13 @@ class ByteSource(Protocol):
         ...
 
     def read_into(
-        self, key: str, start: int, target: memoryview, *, version: str | None = None
-    ) -> Iterator[memoryview]:
-        """Fill `target` with the bytes from `start` on, and yield its parts in order as they become complete."""
+        self, key: str, start: int, targets: Sequence[memoryview], *, version: str | None = None
+    ) -> Iterator[Span]:
+        """Fill `targets` one after the other with the bytes from `start` on; yield what is filled as it is.
+
+        Each stretch that is yielded is counted from `start` and yielded once. They come in any order, but one
+        begins at 0, or where another ends.
+        """
         ...
 
 
@@ -72,27 +84,30 @@ class FileSource:
         """Return the bytes of each range, in order."""
         parts = []
         for start, stop in ranges:
-            target = memoryview(bytearray(stop - start))
-            for _ in self.read_into(key, start, target, version=version):
+            target = room(stop - start)
+            for _ in self.read_into(key, start, [target], version=version):
                 pass
             parts.append(target)
         return parts
 
     def read_into(
-        self, key: str, start: int, target: memoryview, *, version: str | None = None
-    ) -> Iterator[memoryview]:
-        """Fill `target` with the bytes from `start` on, and yield it."""
+        self, key: str, start: int, targets: Sequence[memoryview], *, version: str | None = None
+    ) -> Iterator[Span]:
+        """Fill `targets` one after the other with the bytes from `start` on; yield each as it is filled."""
         if version is not None and self.version(key) != version:
             raise ChangedError("The file was changed after it was opened; open it again.")
         try:
             with (self._root / key).open("rb", buffering=0) as file:
                 file.seek(start)
-                done = 0
-                while done < len(target):
-                    count = file.readinto(target[done:])
-                    if not count:
-                        raise CutShortError("The file is shorter than what it says that it holds.")
-                    done += count
+                place = 0
+                for target in targets:
+                    done = 0
+                    while done < len(target):
+                        count = file.readinto(target[done:])
+                        if not count:
+                            raise CutShortError("The file is shorter than what it says that it holds.")
+                        done += count
+                    yield place, place + done
+                    place += done
         except FileNotFoundError:
             raise NotThereError("The file is not there.") from None
-        yield target

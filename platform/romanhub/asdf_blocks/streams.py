@@ -1,17 +1,13 @@
-"""Blocks that are one compressed stream, zlib or bzp2: they are read from their start, up to a point."""
+"""Blocks that are one compressed stream, zlib or bzp2: they are decoded from their start, up to a point."""
 
 from __future__ import annotations
 
 import bz2
 import zlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from romanhub.asdf_blocks.errors import CorruptError
-
-if TYPE_CHECKING:
-    from romanhub.asdf_blocks.layout import Block
-    from romanhub.asdf_blocks.remote import RemoteAsdf
 
 DECODERS: dict[str, Callable[[], Any]] = {"zlib": zlib.decompressobj, "bzp2": bz2.BZ2Decompressor}
 
@@ -43,20 +39,3 @@ class Decoder:
         """Raise CorruptError where the stream ended before the buffer was full."""
         if self.done < len(self._target):
             raise CorruptError("A compressed block of the file is damaged: its stream ends too early.")
-
-
-def read_up_to(remote: RemoteAsdf, block: Block, stop: int) -> memoryview:
-    """Return the block's data from their beginning up to `stop`, reading no more of the stream than that takes."""
-    target = memoryview(bytearray(stop))
-    decoder = Decoder(block.compression, target)
-    if stop == block.size or block.used <= STEP:
-        remote.whole(block, memoryview(bytearray(block.used)), decoder.feed)
-    else:
-        place = block.start
-        while decoder.done < stop and place < block.start + block.used:
-            end = min(place + STEP, block.start + block.used)
-            [part] = remote.fetch([(place, end)])
-            decoder.feed(part)
-            place = end
-    decoder.finish()
-    return target

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
-from astropy.modeling.models import Shift
-from gwcs import WCS
 from numpy.typing import NDArray
 
 from romanhub.asdf_blocks import LazyArray, read_together
 from romanhub.client.errors import NotCoveredError
-from romanhub.client.sky import separation, vector_of
+from romanhub.client.imagesky import ImageSky, PieceSky
 from romanhub.models.archive import ExposureRecord
+
+if TYPE_CHECKING:
+    from gwcs import WCS
 
 #: The data quality bit of a pixel that must not be used: DO_NOT_USE of the Roman data models
 #: (`roman_datamodels.dqflags.pixel`), written here so that a worker need not import them for it.
 DO_NOT_USE = np.uint32(1)
-
-#: Positions closer than this, in radians, are one place: 1e-7 rad is 0.02 arcseconds, a fifth of a pixel.
-SAME_PLACE = 1e-7
 
 #: A cutout may be so many times as wide as the image: enough for any stack, and not for a slip of the pen.
 LARGEST = 4
@@ -77,10 +74,9 @@ class Cutout:
 
     `data` and `err` have the shape (rows, columns) and the unit `unit`; where the piece reaches beyond
     the image they are NaN. `dq` holds the data quality bits of a Level 2 exposure and is None for a
-    mosaic. Both are read when one of them is first used; `data` is there already. `wcs` maps the cutout's own
-    pixels (x, y) to the sky and back. `corner` is the image's (row, column) of the cutout's first pixel. For an
-    exposure, `conversion_megajanskys` is what 1 DN/s is in MJy/sr. A cutout is picklable, and what is pickled is
-    whole.
+    mosaic. Both are read when one of them is first used; `data` is there already. `corner` is the image's (row,
+    column) of the cutout's first pixel. For an exposure, `conversion_megajanskys` is what 1 DN/s is in MJy/sr. A
+    cutout is picklable, and what is pickled is whole.
     """
 
     name: str
@@ -89,11 +85,16 @@ class Cutout:
     start: datetime
     exposure_time: float
     data: NDArray[np.float32]
-    wcs: WCS
+    sky: PieceSky = field(repr=False)
     corner: tuple[int, int]
     unit: u.UnitBase
     conversion_megajanskys: float | None
     quality: Quality = field(repr=False)
+
+    @property
+    def wcs(self) -> WCS:
+        """The world coordinates, which map the cutout's own pixels (x, y) to the sky and back."""
+        return self.sky.wcs
 
     @property
     def err(self) -> NDArray[np.float32]:
@@ -124,29 +125,35 @@ class Cutout:
         return f"<Cutout of {self.name}: {rows} x {columns} pixels, {self.filter}>"
 
 
-def cut(model: Any, record: ExposureRecord, position: SkyCoord, size: SizeLike, *, whole: bool = False) -> Cutout:
+def cut(
+    model: Any,
+    record: ExposureRecord,
+    position: SkyCoord,
+    size: SizeLike,
+    *,
+    sky: ImageSky | None = None,
+    whole: bool = False,
+) -> Cutout:
     """Cut a piece out of a Roman data model.
 
     :param model: an ImageModel or a MosaicModel.
     :param record: what the archive's index says of it.
     :param position: what the piece is centred on, to the nearest pixel.
     :param size: a number of pixels, or an astropy angle, for both sides; or a pair (rows, columns).
+    :param sky: the image's world coordinates where they were used before; they keep what was computed.
     :param whole: whether uncertainties and data quality are read at once with the pixels, since they will be used.
     :raises NotCoveredError: where the image does not cover the position.
     :raises ValueError: for a size that cannot be understood or is far larger than the image.
     """
-    wcs = model.meta.wcs
     rows, columns = model.data.shape
-    x, y = (float(value) for value in wcs.invert(position.ra.deg, position.dec.deg, with_bounding_box=False))
-    # A tangent plane has a second, wrong place for a position on the far side of the sky: going back tells.
-    there = vector_of(SkyCoord(*wcs(x, y, with_bounding_box=False), unit="deg"))
-    on_image = -0.5 <= x <= columns - 0.5 and -0.5 <= y <= rows - 0.5
-    if not on_image or not separation(there, vector_of(position)) < SAME_PLACE:
+    sky = sky or ImageSky(model.meta.wcs, (rows, columns))
+    x, y = (float(value) for value in sky.pixels(position.ra.deg, position.dec.deg))
+    if not (-0.5 <= x <= columns - 0.5 and -0.5 <= y <= rows - 0.5):
         raise NotCoveredError(
             f"The image {record.name} does not cover the position {position.to_string('decimal')}. "
             "`archive.exposures(position=…)` finds the images that do."
         )
-    height, width = as_pixels(size, pixel_scale(wcs, x, y))
+    height, width = as_pixels(size, lambda: sky.scale(x, y))
     if max(height, width) > LARGEST * max(rows, columns):
         raise ValueError(
             f"A cutout of {height} x {width} pixels is far larger than the image, which has {rows} x {columns}. "
@@ -169,23 +176,12 @@ def cut(model: Any, record: ExposureRecord, position: SkyCoord, size: SizeLike, 
         start=record.start,
         exposure_time=record.exposure_time,
         data=window.fill(pixels, np.float32, np.nan),
-        wcs=shifted(wcs, left, top, (height, width)),
+        sky=PieceSky(sky, left, top, (height, width)),
         corner=(top, left),
         unit=_unit(model, record),
         conversion_megajanskys=_conversion(model),
         quality=Quality(_Kept(known(rest)) if whole else lambda: known(_read(others, window.inside))),
     )
-
-
-def shifted(wcs: WCS, left: int, top: int, shape: tuple[int, int]) -> WCS:
-    """Return the world coordinates of the piece of an image that starts at column `left`, row `top`."""
-    moved = copy.deepcopy(wcs)
-    moved.bounding_box = None
-    moved.insert_transform(moved.input_frame, Shift(left) & Shift(top), after=True)
-    rows, columns = shape
-    moved.bounding_box = ((-0.5, columns - 0.5), (-0.5, rows - 0.5))
-    moved.pixel_shape = (columns, rows)
-    return moved
 
 
 @dataclass(frozen=True)
@@ -224,15 +220,16 @@ def _read(arrays: list[Any], part: tuple[slice, slice]) -> list[Any]:
     return [np.asarray(array[part]) for array in arrays]
 
 
-def as_pixels(size: SizeLike, scale: u.Quantity) -> tuple[int, int]:
-    """Return a size as (rows, columns) in pixels whose side is the angle `scale`; raises ValueError."""
+def as_pixels(size: SizeLike, scale: Callable[[], u.Quantity]) -> tuple[int, int]:
+    """Return a size as (rows, columns) in pixels whose side is the angle `scale()`; raises ValueError."""
     try:
         alone = isinstance(size, (int, float, str)) or getattr(size, "ndim", 1) == 0
         pair = (size, size) if alone else tuple(size)
         if len(pair) != 2:
             raise TypeError
         sides = [
-            round(float((side / scale).to_value(u.one))) if isinstance(side, u.Quantity) else side for side in pair
+            round(float((side / scale()).to_value(u.one))) if isinstance(side, u.Quantity) else side
+            for side in pair
         ]
         rows, columns = (int(side) for side in sides if float(side).is_integer())
     except (TypeError, ValueError, u.UnitsError):
@@ -243,16 +240,6 @@ def as_pixels(size: SizeLike, scale: u.Quantity) -> tuple[int, int]:
             "or an angle such as 5 * u.arcsec."
         )
     return rows, columns
-
-
-def pixel_scale(wcs: WCS, x: float, y: float) -> u.Quantity:
-    """Return the mean side of the pixel at a place in the image, as an angle."""
-    corners = [
-        vector_of(SkyCoord(*wcs(x + dx, y + dy, with_bounding_box=False), unit="deg"))
-        for dx, dy in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))
-    ]
-    across, along = separation(corners[0], corners[1]), separation(corners[2], corners[3])
-    return float(np.sqrt(across * along)) * u.rad
 
 
 def _unit(model: Any, record: ExposureRecord) -> u.UnitBase:

@@ -86,7 +86,7 @@ def make_stack(exposures: Sequence[Exposure], position: SkyCoord, size: SizeLike
         raise ValueError(
             "A stack needs at least one image. `archive.exposures(position)` finds those that cover one."
         )
-    shape = as_pixels(size, PIXEL)
+    shape = as_pixels(size, lambda: PIXEL)
     grid = grid_around(position, shape)
     center = (float(position.ra.deg), float(position.dec.deg))
     layer = delayed(read_layer, pure=True)
@@ -128,7 +128,7 @@ def on_grid(piece: Cutout, grid: WCS, shape: tuple[int, int]) -> Any:
     from scipy.ndimage import map_coordinates
 
     column, row = np.meshgrid(np.arange(shape[1]), np.arange(shape[0]))
-    x, y = piece.wcs.invert(*grid.pixel_to_world_values(column, row), with_bounding_box=False)
+    x, y = piece.sky.pixels(*grid.pixel_to_world_values(column, row))
     scale = piece.conversion_megajanskys if piece.unit == u.DN / u.s else 1.0
     bright = np.where(piece.bad, np.nan, piece.data * np.float32(np.nan if scale is None else scale))
     return map_coordinates(bright, [y, x], order=1, cval=np.nan, output=np.float32)

@@ -16,7 +16,7 @@ from hubquota.services.ledger import Ledger
 
 from romanhub.dask.facts import ClusterFacts, WorkerSize
 from romanhub.dask.payers import NOT_STARTED, last_stop
-from romanhub.dask.room import Room, rate_for, room_for
+from romanhub.dask.room import Room, open_workers, rate_for, room_for
 
 #: Which worker of a cluster the one is that is admitted together with it.
 FIRST = "first"
@@ -55,10 +55,11 @@ def admit_cluster(
         ask=tiers.ask,
     )
     leases, refused = ledger.admit_up_to([*_workers(tiers, dask, cluster, now, [FIRST], room), record])
-    if refused is not None:
+    beaten = refused is None and len(_within(ledger, tiers, cluster, leases, sizes, now)) < len(leases)
+    if refused is not None or beaten:
         for lease in leases:
             ledger.cancel(lease.id, NOT_STARTED, "failed")
-        raise refused
+        raise refused or _beaten(ledger, tiers, cluster, sizes, now)
 
 
 def check_cluster(
@@ -129,8 +130,49 @@ def admit_workers(
         dask = ledger.entitlement(tiers, cluster.account, cluster.owner).tier.dask
         # What there was room for a moment ago somebody else may have now: then it is fewer.
         admitted, _ = ledger.admit_up_to(_workers(tiers, dask, cluster, now, names, room))
-        leases += admitted
+        leases += _within(ledger, tiers, cluster, admitted, sizes, now)
     return leases
+
+
+def _within(
+    ledger: Ledger,
+    tiers: Tiers,
+    cluster: ClusterFacts,
+    leases: Sequence[Lease],
+    sizes: Mapping[str, WorkerSize],
+    now: datetime,
+) -> list[Lease]:
+    """Let go of those new workers that are beyond the account's cores or memory; return the others.
+
+    The ledger counts workers in the transaction of their admission, and not their sizes: where another program
+    admits larger ones at the same moment, both may be the last one. Whoever came first stays. The account was
+    locked while each was admitted, so both programs see the same order, and only the later one lets go.
+    """
+    dask = ledger.entitlement(tiers, cluster.account, cluster.owner).tier.dask
+    own, new = WorkerSize(dask.worker_cores, dask.worker_memory_gib), {lease.id for lease in leases}
+    known = {**sizes, cluster.name: cluster.size}
+    cores = memory = 0
+    beyond: set[int] = set()
+    for lease in sorted(open_workers(ledger, cluster.account, now), key=lambda one: one.id):
+        size = known.get(cluster_of(lease.key), own)
+        too_many = cores + size.cores > dask.most_cores or memory + size.memory_gib > dask.most_memory_gib
+        if lease.id in new and too_many:
+            ledger.cancel(lease.id, NOT_STARTED, "failed")
+            beyond.add(lease.id)
+            continue
+        cores, memory = cores + size.cores, memory + size.memory_gib
+    return [lease for lease in leases if lease.kind != WORKER or lease.id not in beyond]
+
+
+def _beaten(
+    ledger: Ledger, tiers: Tiers, cluster: ClusterFacts, sizes: Mapping[str, WorkerSize], now: datetime
+) -> Refused:
+    """Return why a cluster is refused whose place another one took at the same moment."""
+    try:
+        check_cluster(ledger, tiers, cluster, sizes, now)
+    except Refused as refused:
+        return refused
+    return Refused(limit="count", message=f"Another cluster took the place just now. Try again. {tiers.ask}")
 
 
 def _workers(

@@ -15,11 +15,13 @@ from dask_gateway_server.models import User
 from hubquota.models.clusters import cluster_key
 from traitlets import Unicode
 
-from romanhub.dask.charged import ChargedBackend, account_of, size_of
+from romanhub.dask.charged import REPORTER, ChargedBackend, account_of, size_of
 from romanhub.dask.facts import ClusterFacts, WorkerSize
 from romanhub.dask.options import REGION
-from romanhub.dask.payers import NOT_STARTED
+from romanhub.dask.orders import Order
+from romanhub.dask.payers import ENDED, NOT_STARTED
 from romanhub.dask.ready import ReadyStarts
+from romanhub.dask.rounds import Rounds
 from romanhub.local.processes import birth, is_alive
 from romanhub.local.system_users import SystemUsers, can_separate
 
@@ -35,6 +37,7 @@ class LocalClusterBackend(ChargedBackend, ReadyStarts):
 
     async def do_setup(self) -> None:
         """Take up what runs since before this gateway started."""
+        self.rounds = Rounds(self.policy, self)
         self._users = SystemUsers(Path(self.homes), separate=can_separate())
         #: The state of each process that runs, by its lease's key.
         self._running: dict[str, dict[str, Any]] = {}
@@ -84,6 +87,19 @@ class LocalClusterBackend(ChargedBackend, ReadyStarts):
             }
         return found
 
+    def noting(self) -> set[str]:
+        """Return nothing: the end of a process is noted at once."""
+        return set()
+
+    async def order(self, cluster: str) -> Order | None:
+        """Return what was ordered of a cluster; it stays known after the cluster has ended for it."""
+        return self.rounds.enforcer.order(cluster)
+
+    def why_ended(self, cluster_name: str) -> str:
+        """Return why a cluster's worker has ended: what was ordered of the cluster, or that it just has."""
+        order = self.rounds.enforcer.order(cluster_name)
+        return ENDED if order is None else order.reason
+
     async def retire(self, cluster: str, count: int) -> None:
         """Have a cluster's scheduler retire workers down to a number."""
         found = self.db.get_cluster(cluster)
@@ -105,6 +121,11 @@ class LocalClusterBackend(ChargedBackend, ReadyStarts):
         self.task_pool.spawn(task)
 
     # Clusters --------------------------------------------------------------------------------------------
+
+    def get_scheduler_command(self, cluster: Any) -> list[str]:
+        """Return the scheduler's command line, with the module that reports when there was work last."""
+        command: list[str] = super().get_scheduler_command(cluster)
+        return [*command, "--preload", REPORTER]
 
     async def start_cluster(self, user: User, cluster_options: dict[str, Any]) -> str:
         """Admit a cluster, then start it.

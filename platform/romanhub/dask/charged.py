@@ -1,6 +1,7 @@
 """A backend of Dask Gateway under the policy: options, admission, clipping, and what schedulers report.
 
-It is for any backend; what runs clusters gives the facts (`romanhub.dask.facts.Engine`).
+It is for any backend, whether that runs the clusters itself (`romanhub.dask.backend`) or has it done by a
+controller elsewhere (`romanhub.kubernetes.gateway`).
 """
 
 from __future__ import annotations
@@ -23,9 +24,8 @@ from traitlets import Enum, Unicode
 
 from romanhub.dask.facts import ClusterFacts, WorkerSize
 from romanhub.dask.options import ACCOUNT, GIB, Place, WhereNot, cluster_options
-from romanhub.dask.payers import ENDED
+from romanhub.dask.orders import Order
 from romanhub.dask.policy import Policy
-from romanhub.dask.rounds import Rounds
 
 #: The preload module of schedulers that reports when there was work last.
 REPORTER = "romanhub.client.idle"
@@ -68,7 +68,7 @@ async def take_activity(request: web.Request) -> web.Response:
         raise web.HTTPUnprocessableEntity(reason="idle_seconds is to be a number of seconds.") from None
     if not math.isfinite(idle) or idle < 0:
         raise web.HTTPUnprocessableEntity(reason="idle_seconds is to be a number of seconds.")
-    request.app["backend"].policy.note_activity(request.match_info["cluster_name"], min(idle, 1e9))
+    await request.app["backend"].note_activity(request.match_info["cluster_name"], min(idle, 1e9))
     return web.Response()
 
 
@@ -94,27 +94,38 @@ class ChargedBackend(Backend):  # type: ignore[misc]
         """Add what the policy needs to the gateway's own web service."""
         app.middlewares.append(say_what_was_clipped)
         app.router.add_post("/api/v1/clusters/{cluster_name}/activity", take_activity)
-        where_not: WhereNot = self.where_not  # type: ignore[assignment]
-        self.place = Place(self.region, where_not)
+        self.place = self.get_place()
         self.policy = Policy(
             Ledger(make_engine(self.database_url)), TiersFile(self.tiers_file), self.sizes, place=self.place
         )
-        self.rounds = Rounds(self.policy, self)
         await super().setup(app)
 
-    # Facts, which the engine gives -----------------------------------------------------------------------
+    def get_place(self) -> Place:
+        """Return where clusters run."""
+        where_not: WhereNot = self.where_not  # type: ignore[assignment]
+        return Place(self.region, where_not)
 
-    def clusters(self) -> list[ClusterFacts]:
-        """Return the clusters that have not been told to end, the oldest first."""
-        raise NotImplementedError
+    # What the backend knows ------------------------------------------------------------------------------
 
     def facts(self, cluster: str) -> ClusterFacts | None:
         """Return what is known of a cluster that has not been told to end."""
-        return next((one for one in self.clusters() if one.name == cluster), None)
+        raise NotImplementedError
 
     def sizes(self) -> dict[str, WorkerSize]:
         """Return the sizes of the workers of all clusters of which anything is known, by name."""
         raise NotImplementedError
+
+    def workers_of(self, cluster: ClusterFacts) -> int:
+        """Return how many workers a cluster has by now or is about to have, without asking the ledger."""
+        return len(cluster.workers)
+
+    async def order(self, cluster: str) -> Order | None:
+        """Return what was ordered of a cluster; it stays known after the cluster has ended for it."""
+        raise NotImplementedError
+
+    async def note_activity(self, cluster: str, idle_seconds: float) -> None:
+        """Take for how long there has been no work in a cluster, as its scheduler says."""
+        self.policy.note_activity(cluster, idle_seconds)
 
     # The gateway's own questions -------------------------------------------------------------------------
 
@@ -131,12 +142,12 @@ class ChargedBackend(Backend):  # type: ignore[misc]
         """
         msg["dashboard_address"] = ""
         cluster = self.facts(cluster_name)
-        if cluster is not None and msg["count"] > len(cluster.workers):
+        if cluster is not None and msg["count"] > self.workers_of(cluster):
             msg["count"] = min(msg["count"], await self._most(cluster))
         await super().on_cluster_heartbeat(cluster_name, msg)
 
     async def _most(self, cluster: ClusterFacts) -> int:
-        order = self.rounds.enforcer.order(cluster.name)
+        order = await self.order(cluster.name)
         if order is not None and order.final:
             return 0
         most = (await self.policy.allowed(cluster)).most
@@ -151,7 +162,7 @@ class ChargedBackend(Backend):  # type: ignore[misc]
             The cluster was told to end; with the reason.
         """
         facts = self.facts(cluster.name)
-        order = self.rounds.enforcer.order(cluster.name)
+        order = await self.order(cluster.name)
         if order is not None and order.final:
             text = f"No more workers can start. {order.reason} {self.policy.tiers.ask}"
             raise PublicException(" ".join(text.split()))
@@ -163,7 +174,7 @@ class ChargedBackend(Backend):  # type: ignore[misc]
 
     async def _clipped_scale(self, cluster: ClusterFacts, msg: dict[str, Any]) -> dict[str, Any]:
         asked = msg.get("count", 0)
-        if asked <= len(cluster.workers):
+        if asked <= self.workers_of(cluster):
             return msg
         allowed = await self.policy.allowed(cluster)
         if asked <= allowed.most:
@@ -184,21 +195,11 @@ class ChargedBackend(Backend):  # type: ignore[misc]
         most = ceiling.most if highest is None else min(highest, ceiling.most)
         return {**msg, "minimum": min(lowest, ceiling.most), "maximum": most}
 
-    def why_ended(self, cluster_name: str) -> str:
-        """Return why a cluster's worker has ended: what was ordered of the cluster, or that it just has."""
-        order = self.rounds.enforcer.order(cluster_name)
-        return ENDED if order is None else order.reason
-
     async def stop_cluster(self, cluster_name: str, failed: bool = False) -> None:
         """Stop a cluster, and note why where no other reason is known."""
         if self.facts(cluster_name) is not None:
             await self.policy.stopping(cluster_name, failed=failed)
         await super().stop_cluster(cluster_name, failed=failed)
-
-    def get_scheduler_command(self, cluster: Any) -> list[str]:
-        """Return the scheduler's command line, with the module that reports when there was work last."""
-        command: list[str] = super().get_scheduler_command(cluster)
-        return [*command, "--preload", REPORTER]
 
 
 def say(text: str) -> None:

@@ -53,6 +53,9 @@ class Engine(Protocol):
     def coming(self) -> set[str]:
         """Return the keys of the leases of all workers and schedulers that are about to be started."""
 
+    def noting(self) -> set[str]:
+        """Return the keys of the leases whose end is known, and is about to be noted with its own time."""
+
     async def retire(self, cluster: str, count: int) -> None:
         """Have a cluster's scheduler retire workers down to a number."""
 

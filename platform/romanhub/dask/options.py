@@ -30,10 +30,12 @@ class Place:
     #: The region that the platform's machines are in; empty where nobody says.
     region: str = ""
     where_not: WhereNot = "refuse"
+    #: Other regions in which there are machines for clusters, too.
+    also: frozenset[str] = frozenset()
 
     def elsewhere(self, region: str) -> str:
         """Return a sentence that says that data is in another region than clusters; empty where it is not."""
-        if not region or not self.region or region == self.region:
+        if not region or not self.region or region == self.region or region in self.also:
             return ""
         return (
             f"The data is in the region {region}, and clusters of this platform run in {self.region}: what they "

@@ -98,7 +98,8 @@ def last_stop(ledger: Ledger, account: str, person: str) -> str:
     """Why a person's last workers on an account were stopped, as a sentence; nothing where they just ended."""
     for lease in ledger.statement(account, limit=20).ended:
         if lease.kind == WORKER and lease.person == person:
-            if lease.reason in _NO_STOP or lease.ended_at is None:
+            if lease.reason in _NO_STOP or lease.end_kind is not None or lease.ended_at is None:
+                # A worker that was stopped for a limit has no kind of an end of its own.
                 return ""
             return f"Your last workers were stopped on {lease.ended_at:%Y-%m-%d at %H:%M} UTC: {lease.reason}"
     return ""

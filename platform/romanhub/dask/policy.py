@@ -127,6 +127,24 @@ class Policy:
         async with self._admission:
             await self._decide(admit)
 
+    async def tier_of(self, cluster: ClusterFacts) -> str:
+        """Return the name of the tier of the account that pays for a cluster; raises PublicException."""
+        return await self._decide(
+            lambda: self._ledger.entitlement(self.tiers, cluster.account, cluster.owner).tier_name
+        )
+
+    async def told(self, cluster: str) -> str:
+        """Return why a cluster is to end, as it was announced or an administrator said; empty where it is not."""
+
+        def look() -> str:
+            instruction = self._ledger.instruction(cluster)
+            if instruction is not None and instruction.most is None:
+                return instruction.text
+            lease = self._ledger.open_lease(cluster_key(cluster))
+            return "" if lease is None else lease.reason or ""
+
+        return await self._decide(look)
+
     async def is_admitted(self, cluster: str) -> bool:
         """Return whether a cluster has been admitted and has not ended."""
         return await self._decide(lambda: self._ledger.open_lease(cluster_key(cluster))) is not None
@@ -197,20 +215,23 @@ class Policy:
         """Close a worker's lease at the end of its process; where that is not known, when it was last seen."""
         await self._decide(lambda: self._close(lease, at, why, NOT_STARTED, kind))
 
-    async def cluster_ended(self, cluster: str, at: datetime | None, *, failed: bool) -> None:
+    async def cluster_ended(
+        self, cluster: str, at: datetime | None, *, failed: bool, why: tuple[str, EndKind] | None = None
+    ) -> None:
         """Close a cluster's lease at the end of its scheduler's process, and let go of what is held for it.
 
         Args:
             cluster: the cluster's name.
             at: when the scheduler ended; None for when it was last seen.
             failed: whether nobody asked for it.
+            why: why, where more is known than that.
         """
 
         def close() -> None:
             lease = self._ledger.open_lease(cluster_key(cluster))
             if lease is not None:
-                why, kind = _ENDED_ITSELF if failed else _WAS_STOPPED
-                self._close(lease.id, at, why, CLUSTER_NOT_STARTED, kind)
+                reason, kind = why or (_ENDED_ITSELF if failed else _WAS_STOPPED)
+                self._close(lease.id, at, reason, CLUSTER_NOT_STARTED, kind)
             first = self._ledger.open_lease(first_key(cluster))
             if first is not None and first.started_at is None:
                 self._ledger.cancel(first.id, NOT_STARTED)

@@ -69,8 +69,8 @@ class Rounds:
         for lease in await self._policy.seen(running):
             if lease.started_at is None and self._may_begin(lease):
                 continue
-            if lease.key in self._engine.running():
-                # It has begun since the look before.
+            if lease.key in self._engine.running() or lease.key in self._engine.noting():
+                # It has begun since the look before; or its end comes with the time of it.
                 continue
             if lease.kind == CLUSTER:
                 name = cluster_of(lease.key)

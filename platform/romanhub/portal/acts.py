@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from functools import partial
+from typing import Literal, TypeVar
 
 from hubquota.models.ledger import Allocation, Role, UnknownAllocationError
+from hubquota.models.reading import AccountQuery
 from hubquota.models.requests import Actor, Request
 from hubquota.services.bulk import BulkAct, BulkResult, BulkRow
 
 from romanhub.portal.auth import Visitor
 from romanhub.portal.desk import Desk
 from romanhub.portal.problems import invalid
+
+_Thing = TypeVar("_Thing")
+
+#: How many accounts one act may be for. The plan goes with the form, which has room for so many.
+MOST_AT_ONCE = 10_000
+
+#: How many of them the ledger is asked about at once.
+_BATCH = 200
 
 #: What is done to an allocation for a reason alone.
 Switch = Literal["suspend", "resume", "revoke"]
@@ -204,17 +214,46 @@ class Acts:
             lambda: self._desk.projects.change_member(project, member, role, by=actor_of(visitor))
         )
 
+    async def matching(self, query: AccountQuery) -> list[str]:
+        """Return the names of all accounts that a query finds; raises PortalError where there are too many."""
+        names: list[str] = []
+        after: str | None = None
+        while True:
+            found, after = await self._desk.ask(
+                partial(self._desk.bulk.matching, query, limit=_BATCH, after=after)
+            )
+            names += found
+            if after is None:
+                return names
+            if len(names) >= MOST_AT_ONCE:
+                raise invalid(
+                    f"The search finds more than {MOST_AT_ONCE:,} accounts, and no more are changed at once. "
+                    "Narrow it, by tier or by a part of the name, and take one part after the other."
+                )
+
     async def preview(self, names: Sequence[str], act: BulkAct) -> list[BulkRow]:
         """Return what an act on many accounts would change."""
-        return await self._desk.ask(lambda: self._desk.bulk.preview(names, act))
+        rows: list[BulkRow] = []
+        for some in batched(names):
+            rows += await self._desk.ask(partial(self._desk.bulk.preview, some, act))
+        return rows
 
     async def apply(
         self, visitor: Visitor, plan: Sequence[tuple[int, datetime | None]], act: BulkAct, *, reason: str, key: str
     ) -> list[BulkResult]:
-        """Do what a preview showed."""
-        return await self._desk.act(
-            lambda: self._desk.bulk.apply(plan, act, actor=visitor.name, reason=given_reason(reason), key=key)
-        )
+        """Do what a preview showed. Done again with the same key, it goes on where it was."""
+        results: list[BulkResult] = []
+        for some in batched(plan):
+            results += await self._desk.act(
+                partial(self._desk.bulk.apply, some, act, actor=visitor.name, reason=given_reason(reason), key=key)
+            )
+        return results
+
+
+def batched(things: Sequence[_Thing]) -> Iterator[Sequence[_Thing]]:
+    """Yield things in parts that the ledger answers within a deadline."""
+    for begin in range(0, len(things), _BATCH):
+        yield things[begin : begin + _BATCH]
 
 
 def given_reason(text: str) -> str:

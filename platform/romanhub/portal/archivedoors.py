@@ -28,5 +28,5 @@ def archive_doors(settings: PortalSettings, http: httpx.AsyncClient) -> ArchiveD
     """Return the ways into the archive that the settings name, asked through `http`, which is not closed here."""
     return ArchiveDoors(
         search=ImageSearch(settings.search_url, http) if settings.search_url else None,
-        previews=Previews(KeyedStorage(settings.broker_url).read) if settings.broker_url else None,
+        previews=Previews(KeyedStorage(settings.broker_url).of) if settings.broker_url else None,
     )

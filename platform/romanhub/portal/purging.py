@@ -166,9 +166,11 @@ class Purging:
             lambda: self._desk.purges.hold(account, by=actor_of(visitor), reason=given_reason(reason))
         )
 
-    async def release(self, visitor: Visitor, account: str) -> None:
+    async def release(self, visitor: Visitor, account: str, *, reason: str) -> None:
         """Lift the hold on an account; raises what `PurgeRegister.release` raises."""
-        await self._desk.act(lambda: self._desk.purges.release(account, by=actor_of(visitor)))
+        await self._desk.act(
+            lambda: self._desk.purges.release(account, by=actor_of(visitor), reason=given_reason(reason))
+        )
 
     async def ask_back(self, visitor: Visitor, number: int) -> OwnThing:
         """Ask for a thing that was taken; raises what `PurgeRegister.ask_back` raises."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import httpx
 
 from romanhub.local.environments import SetupError
 from romanhub.local.settings import Settings
@@ -17,7 +18,13 @@ from romanhub.probe.visit import Visit
 
 
 def run(
-    url: str | None, token: str | None, options: dict[str, str], *, metrics: Path | None, as_json: bool
+    url: str | None,
+    token: str | None,
+    options: dict[str, str],
+    *,
+    metrics: Path | None,
+    push: str | None = None,
+    as_json: bool,
 ) -> bool:
     """Run one visit and show its report; returns whether it passed.
 
@@ -37,6 +44,8 @@ def run(
     report = asyncio.run(_visit(url, token, options, _say if not as_json else _be_silent))
     if metrics is not None:
         _write(metrics, report.metrics())
+    if push is not None:
+        push_metrics(push, report.metrics())
     if as_json:
         click.echo(report.model_dump_json(indent=2))
     else:
@@ -48,6 +57,16 @@ def run(
 async def _visit(url: str, token: str, options: dict[str, str], tell: Callable[[Step], None]) -> Report:
     async with Robot(url, token) as robot:
         return await Visit(robot, options, tell=tell, now=lambda: datetime.now(UTC)).run()
+
+
+def push_metrics(gateway: str, metrics: str) -> None:
+    """Send a report's metrics to a Pushgateway, in place of those of the report before."""
+    try:
+        httpx.put(
+            f"{gateway.rstrip('/')}/metrics/job/romanhub_probe", content=metrics, timeout=10
+        ).raise_for_status()
+    except httpx.HTTPError as error:
+        raise SetupError(f"{gateway} did not take the metrics: {error}.") from None
 
 
 def _say(step: Step) -> None:

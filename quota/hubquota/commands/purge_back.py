@@ -29,12 +29,13 @@ def hold(account: str, reason: str, person: str | None, as_json: bool, database_
 
 @click.command()
 @click.argument("account")
+@options.why
 @options.acting_as
 @options.for_scripts
 @options.database
-def release(account: str, person: str | None, as_json: bool, database_url: str) -> None:
+def release(account: str, reason: str, person: str | None, as_json: bool, database_url: str) -> None:
     """Lift the hold on an account."""
-    lifted = register_of(database_url).release(account, by=actor(person))
+    lifted = register_of(database_url).release(account, by=actor(person), reason=reason)
     answer(
         as_json,
         {"account": account, "changed": lifted},

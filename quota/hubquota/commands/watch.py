@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from contextlib import ExitStack
 from threading import Event
 
 import click
@@ -15,15 +16,18 @@ from hubquota.commands import options
 from hubquota.commands.door import Failed
 from hubquota.commands.metrics import per_account
 from hubquota.commands.options import engine_of
+from hubquota.commands.purge_parts import purge_of
 from hubquota.hub.addresses import ClaimedAddresses
 from hubquota.hub.api import HubApi
-from hubquota.hub.upkeep import Upkeep
+from hubquota.hub.upkeep import PurgeRounds, Upkeep
 from hubquota.hub.watch_metrics import MeasuredWatch, WatchMetrics
 from hubquota.models.delivery import DeliverySettings
+from hubquota.models.purge_settings import PurgeSettings
 from hubquota.services.delivery import Delivering
 from hubquota.services.leases import EXTEND_WITHIN
 from hubquota.services.ledger import Ledger
 from hubquota.services.metrics import LedgerCollector
+from hubquota.services.purge_schedule import ScheduledPurge
 from hubquota.services.settingsfile import load_settings
 from hubquota.services.terms import Terms
 from hubquota.services.tiersfile import TiersFile
@@ -50,6 +54,13 @@ log = logging.getLogger(__name__)
     help="The file of settings for notices; without it, they are shown in the hub only.",
 )
 @click.option(
+    "--purge",
+    "purge_path",
+    envvar="HUBQUOTA_PURGE",
+    type=click.Path(dir_okay=False),
+    help="The purge's settings file. Where it has a `schedule`, the purge runs by itself.",
+)
+@click.option(
     "--hub-name",
     envvar="HUBQUOTA_HUB",
     default="",
@@ -65,6 +76,7 @@ def watch(
     metrics_address: str,
     per_account: bool,
     notices_path: str | None,
+    purge_path: str | None,
     hub_name: str,
     database_url: str,
     tiers_path: str,
@@ -89,7 +101,11 @@ def watch(
         watched = MeasuredWatch(
             measured, Ledger(engine), tiers_file, HubApi(client), extend_within=within, name=hub_name
         )
-        with upkeep.running(stop, interval):
+        with ExitStack() as running:
+            running.enter_context(upkeep.running(stop, interval))
+            if purge_path is not None:
+                rounds = PurgeRounds(_purging(engine, purge_path, database_url, tiers_path))
+                running.enter_context(rounds.running(stop, interval))
             watched.run(stop, interval)
 
 
@@ -100,6 +116,14 @@ def _delivering(engine: Engine, notices_path: str | None, client: httpx.Client) 
     claim = settings.mail.address_claim if settings.mail is not None else None
     address_of = None if claim is None else ClaimedAddresses(client, claim)
     return Delivering(engine, settings, address_of=address_of)
+
+
+def _purging(engine: Engine, path: str, database_url: str, tiers_path: str) -> ScheduledPurge:
+    def settings() -> PurgeSettings:
+        return load_settings(path, PurgeSettings)
+
+    settings()  # A file with mistakes is said at the start.
+    return ScheduledPurge(engine, settings, lambda _settings: purge_of(database_url, tiers_path, path))
 
 
 def _serve(registry: CollectorRegistry, port: int, address: str) -> None:

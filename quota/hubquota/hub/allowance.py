@@ -48,8 +48,8 @@ class AllowanceDesk:
         self._tiers_path = tiers_path
         self._pause = pause
         self._poster: asyncio.Task[None] | None = None
-        # On nearly every hub nothing was ever allowed; then no start has to look for it on the disk.
-        self._used = file.path.exists()
+        #: Whether anything was ever allowed. On nearly every hub nothing was: then no start looks on the disk.
+        self.used = file.path.exists()
 
     async def allow(self, tiers: Tiers, *, person: str, key: str, tier: str, size: Size) -> Allowed | None:
         """Allow a start without the ledger. Return None where a tier has no allowance.
@@ -60,7 +60,7 @@ class AllowanceDesk:
         limits = tiers.allowance(tier)
         if limits is None:
             return None
-        now, self._used = self._desk.now(), True
+        now, self.used = self._desk.now(), True
         try:
             allowed = await asyncio.to_thread(
                 self._file.allow,
@@ -95,7 +95,7 @@ class AllowanceDesk:
 
     async def running(self, key: str) -> Allowed | None:
         """Return what runs under a key and the ledger does not know of; None if there is no such thing."""
-        found = await asyncio.to_thread(self._file.waiting, key=key) if self._used else []
+        found = await asyncio.to_thread(self._file.waiting, key=key) if self.used else []
         if found:
             self.wake()
         return found[-1] if found else None
@@ -110,7 +110,7 @@ class AllowanceDesk:
             LedgerDownError: the ledger still does not answer.
         """
         done = True
-        if not self._used:
+        if not self.used:
             return done
         for allowed in await asyncio.to_thread(self._file.waiting, person=person):
             if allowed.started_at is None:
@@ -137,7 +137,7 @@ class AllowanceDesk:
 
     def wake(self) -> None:
         """Begin to post, if there may be something to."""
-        if self._used and (self._poster is None or self._poster.done()):
+        if self.used and (self._poster is None or self._poster.done()):
             self._poster = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:

@@ -22,6 +22,7 @@ from hubquota.hub.accounts import open_first_account
 from hubquota.hub.desk import LedgerDesk, desk_for
 from hubquota.hub.settings import setting
 from hubquota.hub.spawner_base import finished
+from hubquota.hub.stoppers import note_asker
 from hubquota.models.ledger import Refused
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFileError, tiers_file
@@ -63,8 +64,10 @@ class QuotaAuthenticatorMixin(Authenticator):  # type: ignore[misc]
     async def refresh_user(self, user: Any, handler: Any = None) -> Any:
         """Refresh the user as the authenticator does, and open the account if it could not be before.
 
-        It matters for who signed in before the ledger was put in.
+        It matters for who signed in before the ledger was put in. With `refresh_pre_stop`, it also notes who asks
+        for a stop, which the server's end then says.
         """
+        note_asker(user, handler)
         refreshed = await finished(super().refresh_user(user, handler))
         if refreshed and user.name not in self._known:
             model = dict(refreshed) if isinstance(refreshed, Mapping) else {}

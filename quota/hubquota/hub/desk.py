@@ -95,20 +95,22 @@ class LedgerDesk:
         except SQLAlchemyError as error:
             raise failed(error) from error
 
-    async def admit(self, start: Start) -> Started:
-        """Return the lease that the ledger admitted for a start, with its size.
+    def admit(self, start: Start) -> asyncio.Future[Started]:
+        """Return what the ledger will have admitted for a start.
 
         Starts that wait at the same moment are decided together. A lease that comes too late is cancelled.
 
-        Raises:
+        It raises:
             LedgerDownError: there was no answer within the deadline.
             Refused: the ledger's answer is no.
         """
-        return await self._starts.ask(start)
+        return self._starts.ask(start)
 
     def _nobody_waited(self, started: Started) -> None:
-        lease = started.lease
-        self.owe(lease.key, lambda ledger: ledger.cancel(lease.id, "Nobody waited for the admission.", "failed"))
+        self.owe(
+            started.admission.key,
+            lambda ledger: ledger.cancel(started.lease_id, "Nobody waited for the admission.", "failed"),
+        )
 
     async def settle(self, key: str, act: Callable[[Ledger], object]) -> None:
         """Write something about a lease: now, or if that fails, as soon as it works.

@@ -8,7 +8,7 @@ from typing import Any
 
 from hubquota.hub.form import Payer
 from hubquota.hub.options import size_asked_for
-from hubquota.models.entitlement import CLEAN_UP, Entitlement
+from hubquota.models.entitlement import CLEAN_UP, Offer
 from hubquota.models.ledger import Refused
 from hubquota.models.tiers import Size, Tiers
 from hubquota.services.ledger import Ledger
@@ -24,8 +24,18 @@ class Offers:
     closed: dict[str, str]
 
 
-def offers_for(ledger: Ledger, tiers: Tiers, person: str, groups: Collection[str]) -> Offers:
-    """Return what somebody can draw on, after their hub groups' projects are in step."""
+def offers_for(
+    ledger: Ledger, tiers: Tiers, person: str, groups: Collection[str], *, clean_up: str = ""
+) -> Offers:
+    """Return what somebody can draw on, after their hub groups' projects are in step.
+
+    Args:
+        ledger: the ledger.
+        tiers: what the tiers file says.
+        person: who it is.
+        groups: their hub groups.
+        clean_up: what is to be said of a clean-up server where there is one.
+    """
     ledger.sync_groups(tiers, person, groups)
     found = Offers([], {})
     for row in ledger.drawable(person):
@@ -36,6 +46,8 @@ def offers_for(ledger: Ledger, tiers: Tiers, person: str, groups: Collection[str
             found.closed[name] = refused.message
             continue
         sizes, why = entitlement.sizes(tiers), entitlement.refusal.message if entitlement.refusal else ""
+        if entitlement.clean_up is not None:
+            why = f"{why} {clean_up}".strip()
         if sizes:
             found.payers.append(Payer(name, entitlement.tier_name, row.balance, sizes, why))
         else:
@@ -43,16 +55,17 @@ def offers_for(ledger: Ledger, tiers: Tiers, person: str, groups: Collection[str
     return found
 
 
-def machine_of(tiers: Tiers, entitlement: Entitlement, options: Mapping[str, Any]) -> tuple[Size, str]:
+def machine_of(tiers: Tiers, offer: Offer, options: Mapping[str, Any]) -> tuple[Size, str]:
     """Return the size that a start asks for, and the label of its lease.
 
     Raises:
         Refused: nothing can be started on the account, or not that size.
     """
     try:
-        size = size_asked_for(entitlement.sizes(tiers), entitlement.offered, options, tiers.ask)
+        size = size_asked_for(offer.sizes, offer.tier, options, tiers.ask)
     except Refused:
+        if offer.refusal is None:
+            raise
         # What speaks against every size is said before what speaks against this one.
-        entitlement.check()
-        raise
-    return size, CLEAN_UP if entitlement.clean_up is not None else f"{size.title} server"
+        raise Refused(limit=offer.refusal.limit, message=offer.refusal.message) from None
+    return size, CLEAN_UP if offer.clean_up else f"{size.title} server"

@@ -25,8 +25,8 @@ def check_options(options: Mapping[str, Any], known: frozenset[str]) -> None:
     Raises:
         Refused: it is not.
     """
-    unknown = sorted(str(name) for name in options if name not in known)
-    if unknown:
+    if not known.issuperset(options):
+        unknown = sorted(str(name) for name in options if name not in known)
         raise Refused(
             limit="option",
             message=f"A start has no option named {', '.join(unknown)[:80]}; "

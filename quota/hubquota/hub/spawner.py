@@ -20,17 +20,20 @@ from jupyterhub.spawner import Spawner
 from hubquota.hub.desk import LedgerDownError
 from hubquota.hub.endings import Ending, pod_ending, pod_of
 from hubquota.hub.form import ACCOUNT, SIZE
+from hubquota.hub.keys import server_key
 from hubquota.hub.metrics import admission
 from hubquota.hub.offers import machine_of
 from hubquota.hub.options import check_options, size_asked_for
 from hubquota.hub.refusal import refusal_error
 from hubquota.hub.spawner_base import finished
 from hubquota.hub.spawner_pages import LEDGER_DOWN, QuotaPages
+from hubquota.hub.stoppers import why_stopped
+from hubquota.models.entitlement import CLEAN_UP
 from hubquota.models.ledger import Refused
 from hubquota.models.stops import ENDED, NOT_STARTED, STOPPED, EndKind
 from hubquota.models.tiers import Size
 from hubquota.services.ledger import Ledger
-from hubquota.services.starts import Start, Started
+from hubquota.services.starts import Start
 from hubquota.storage.allowance import Allowed
 
 log = logging.getLogger(__name__)
@@ -55,6 +58,8 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
     _stopped_at: datetime | None = None
     #: What the machinery below says of the end of a server that died.
     _ending: Ending | None = None
+    #: Why it stopped then.
+    _why_stopped: tuple[str, EndKind] = (STOPPED, "stopped")
     #: What the start is noted as that was allowed without the ledger; None for one that the ledger admitted.
     _allowed: Allowed | None = None
     #: Why the server was stopped from here, which nobody else can say.
@@ -71,18 +76,29 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         """Ask the ledger, set the machine's size, then run the hook that the configuration may have."""
         self._lease_id = self._alive_at = self._stopped_at = None
         self._ending, self._allowed, self._own_reason = None, None, None
+        self._why_stopped = STOPPED, "stopped"
         try:
             with admission():
-                size = await self._admit_or_allow()
+                size, clean_up = await self._admit_or_allow()
+            self.apply_clean_up(clean_up)
         except Refused as refused:
             raise refusal_error(refused) from None
         self.apply_size(size)
-        await finished(super().run_pre_spawn_hook())
+        if (hook := super().run_pre_spawn_hook()) is not None:
+            await finished(hook)
 
     def apply_size(self, size: Size) -> None:
         """Give the server the size's cores and memory for itself alone: the user pays for them."""
-        self.cpu_limit = self.cpu_guarantee = float(size.cores)
-        self.mem_limit = self.mem_guarantee = f"{size.memory_gib}G"
+        cores, memory = float(size.cores), size.memory_gib * 2**30
+        for name, value in (
+            ("cpu_limit", cores),
+            ("cpu_guarantee", cores),
+            ("mem_limit", memory),
+            ("mem_guarantee", memory),
+        ):
+            # Mostly it is what it was at the last start, and to set a trait is dear.
+            if getattr(self, name) != value:
+                setattr(self, name, value)
 
     async def start(self) -> Any:
         """Start the server; its lease begins when it has started, and ends at once when it has not."""
@@ -95,16 +111,14 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             if not started and self._allowed is not None:
                 await self._close()
             elif lease_id is not None and not started:
-                self._desk().owe(
-                    self._key, lambda ledger: ledger.close(lease_id, reason=NOT_STARTED, kind="failed")
-                )
+                self._desk.owe(self._key, lambda ledger: ledger.close(lease_id, reason=NOT_STARTED, kind="failed"))
         if lease_id is not None:
-            self._alive_at = self._desk().now()
+            self._alive_at = self._desk.now()
             began = self.began_at() or self._alive_at
-            await self._desk().settle(self._key, lambda ledger: ledger.begin(lease_id, at=began))
+            await self._desk.settle(self._key, lambda ledger: ledger.begin(lease_id, at=began))
         elif self._allowed is not None:
-            self._alive_at = self._desk().now()
-            await self._allowance().begin(self._allowed.id, self._alive_at)
+            self._alive_at = self._desk.now()
+            await self._allowance.begin(self._allowed.id, self._alive_at)
         return where
 
     # What a subclass may know ------------------------------------------------------------------------
@@ -152,9 +166,9 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         if status is not None:
             self._ending = self._ending or ending or self.ending()
         elif self.answers():
-            self._alive_at = self._desk().now()
+            self._alive_at = self._desk.now()
             # Of a server that is still starting, the ledger takes no notice.
-            self._desk().sighted(self._key, self._alive_at)
+            self._desk.sighted(self._key, self._alive_at)
         return status
 
     # The end -----------------------------------------------------------------------------------------
@@ -166,13 +180,15 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         finally:
             # A spawner that clears away what it found dead stops nothing that ran.
             if not _IN_POLL.get():
-                self._stopped_at = self._desk().now()
+                self._stopped_at = self._desk.now()
+                self._why_stopped = why_stopped(self.user.name)
 
     async def run_post_stop_hook(self) -> None:
         """Close the server's lease, then run the hook that the configuration may have."""
         try:
             await self._close()
         finally:
+            self.forget_clean_up()
             await finished(super().run_post_stop_hook())
 
     # State -------------------------------------------------------------------------------------------
@@ -196,31 +212,36 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
 
     # Parts -------------------------------------------------------------------------------------------
 
-    async def _admit_or_allow(self) -> Size:
+    async def _admit_or_allow(self) -> tuple[Size, bool]:
+        """Return the size that may start, and whether it is a clean-up server."""
+        start = self._start()
         try:
-            started = await self._admit()
+            # What ran without the ledger comes first: it has to be known before anything else is held.
+            if self._allowance.used and not await self._allowance.post(self.user.name):
+                log.warning("Something of what %s ran without the ledger is still unwritten.", self.user.name)
+            started = await self._desk.admit(start)
         except LedgerDownError:
             size, self._allowed = await self._allow()
-            return size
-        self._lease_id = started.lease.id
-        return started.size
+            return size, False
+        self._lease_id = started.lease_id
+        return started.size, started.admission.label == CLEAN_UP
 
-    async def _admit(self) -> Started:
+    def _start(self) -> Start:
+        """Return what the ledger is asked about.
+
+        Raises:
+            Refused: it is asked for with options that there are not, or the tiers cannot be read.
+        """
         name, options = self.user.name, self.user_options or {}
         check_options(options, self.quota_options)
-        # What ran without the ledger comes first: it has to be known before anything else is held.
-        if not await self._allowance().post(name):
-            log.warning("Something of what %s ran without the ledger is still to be written.", name)
-        return await self._desk().admit(
-            Start(
-                person=name,
-                payer=options.get(ACCOUNT, name),
-                key=self._key,
-                tiers=self._tiers_file(),
-                groups=self._groups(),
-                claims=self._claims,
-                choose=lambda tiers, entitlement: machine_of(tiers, entitlement, options),
-            )
+        return Start(
+            person=name,
+            payer=options.get(ACCOUNT, name),
+            key=server_key(name, self.name, self.quota_hub),
+            tiers=self._tiers_file,
+            groups=self._groups(),
+            claims=self._claims,
+            choose=lambda tiers, offer: machine_of(tiers, offer, options),
         )
 
     async def _allow(self) -> tuple[Size, Allowed]:
@@ -238,7 +259,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             raise down
         tier = tiers.tier_for(self._groups(), self._claims)
         size = size_asked_for(tiers.sizes_of(tier), tiers.tiers[tier], options, tiers.ask)
-        allowed = await self._allowance().allow(tiers, person=self.user.name, key=self._key, tier=tier, size=size)
+        allowed = await self._allowance.allow(tiers, person=self.user.name, key=self._key, tier=tier, size=size)
         if allowed is None:
             raise down
         return size, allowed
@@ -248,8 +269,8 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         # A stop asks whether the server still runs, so it comes by here again.
         if self._own_reason is not None or self._stopped_at is not None or self._lease_id is not None:
             return False
-        allowed = await self._allowance().running(self._key)
-        if allowed is None or allowed.started_at is None or self._desk().now() < allowed.stop_at:
+        allowed = await self._allowance.running(self._key)
+        if allowed is None or allowed.started_at is None or self._desk.now() < allowed.stop_at:
             return False
         log.warning("%s ran for as long as it may without the ledger.", self._key)
         self._own_reason = (_ALLOWANCE_OVER, "longest-session")
@@ -257,16 +278,17 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
 
     async def _close(self) -> None:
         died = self._ending or Ending(ENDED, "ended")
-        if self._lease_id is None and (allowed := await self._allowance().running(self._key)) is not None:
+        if self._lease_id is None and (allowed := await self._allowance.running(self._key)) is not None:
             # The ledger does not know of it: its end is noted beside its begin, and both are posted.
-            reason, kind = self._own_reason or (STOPPED, "stopped")
+            reason, kind = self._own_reason or self._why_stopped
             if self._stopped_at is None:
                 reason, kind = died.reason, died.kind
-            at = self._stopped_at or died.at or self._alive_at or allowed.started_at or self._desk().now()
-            await self._allowance().end(allowed.id, at, reason=reason, kind=kind)
+            at = self._stopped_at or died.at or self._alive_at or allowed.started_at or self._desk.now()
+            await self._allowance.end(allowed.id, at, reason=reason, kind=kind)
             return
         lease_id, key, alive, stopped = self._lease_id, self._key, self._alive_at, self._stopped_at
-        asked = self._desk().now()
+        asked = self._desk.now()
+        reason, kind = self._why_stopped
 
         def act(ledger: Ledger) -> None:
             # Without a number (a spawner forgets its state when it finds its server dead) the key says
@@ -277,9 +299,9 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             if lease.started_at is None:
                 ledger.close(lease.id, reason=NOT_STARTED, kind="failed")
             elif stopped is not None:
-                ledger.close(lease.id, reason=STOPPED, kind="stopped", at=stopped)
+                ledger.close(lease.id, reason=reason, kind=kind, at=stopped)
             else:
                 sights = [at for at in (alive, lease.last_alive) if at is not None]
                 ledger.close(lease.id, reason=died.reason, kind=died.kind, at=died.at or max(sights))
 
-        await self._desk().settle(key, act)
+        await self._desk.settle(key, act)

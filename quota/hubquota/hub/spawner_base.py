@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import cached_property
 from inspect import isawaitable
 from typing import Any
 
@@ -83,17 +84,21 @@ class QuotaBase(LoggingConfigurable):
     def _key(self) -> str:
         return server_key(self.user.name, self.name, self.quota_hub)
 
+    # What a spawner was configured with stays; reading its traits anew costs as much as the rest of a start.
+    @cached_property
     def _desk(self) -> LedgerDesk:
         return desk_for(self.quota_database_url, self.quota_deadline)
 
+    @cached_property
     def _allowance(self) -> AllowanceDesk:
         return allowance_for(
             self.quota_allowance_file, self.quota_database_url, self.quota_deadline, self.quota_tiers_file
         )
 
     def _tiers(self) -> Tiers:
-        return self._tiers_file().current()
+        return self._tiers_file.current()
 
+    @cached_property
     def _tiers_file(self) -> TiersFile:
         try:
             return tiers_file(self.quota_tiers_file)

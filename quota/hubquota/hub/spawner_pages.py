@@ -16,7 +16,7 @@ from hubquota.hub.keys import server_key
 from hubquota.hub.notes import notes_html, standing
 from hubquota.hub.offers import offers_for
 from hubquota.hub.options import options_from_form
-from hubquota.hub.spawner_base import QuotaBase
+from hubquota.hub.spawner_grace import CAN_DO, QuotaGrace
 from hubquota.models.ledger import Balance, Refused
 
 #: What people read where the ledger does not answer.
@@ -26,7 +26,7 @@ LEDGER_DOWN = (
 )
 
 
-class QuotaPages(QuotaBase):
+class QuotaPages(QuotaGrace):
     """The form and the notes of `QuotaSpawnerMixin`."""
 
     @default("options_form")
@@ -45,12 +45,13 @@ class QuotaPages(QuotaBase):
     async def quota_form(self) -> str:
         """Return the choice of sizes as HTML, or the reason why there is none."""
         name = self.user.name
-        self._allowance().wake()
+        self._allowance.wake()
         try:
             tiers = self._tiers()
             groups, claims = self._groups(), self._claims
             first = tiers.tier_for(groups, claims)
-            offers = await self._desk().ask(lambda ledger: offers_for(ledger, tiers, name, groups))
+            can_do = CAN_DO[self.quota_clean_up_home]
+            offers = await self._desk.ask(lambda ledger: offers_for(ledger, tiers, name, groups, clean_up=can_do))
         except Refused as refused:
             return trouble_form(refused.message)
         except LedgerDownError:
@@ -72,10 +73,10 @@ class QuotaPages(QuotaBase):
         It warns of what is about to be stopped, and says why the last server ended. The spawn form has it
         already; `hubquota.hub.template_paths` puts it on the hub's home page. Empty without the ledger.
         """
-        name, now, active = self.user.name, self._desk().now(), self._activity()
+        name, now, active = self.user.name, self._desk.now(), self._activity()
         try:
             tiers = self._tiers()
-            return notes_html(await self._desk().ask(lambda ledger: standing(ledger, tiers, name, now, active)))
+            return notes_html(await self._desk.ask(lambda ledger: standing(ledger, tiers, name, now, active)))
         except (Refused, LedgerDownError):
             return Markup("")
 

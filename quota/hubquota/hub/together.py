@@ -55,6 +55,8 @@ class _Asked(Generic[Question, Answer]):
 
     question: Question
     answer: asyncio.Future[Answer]
+    #: When it is too late for one, by the loop's clock.
+    due: float
 
 
 Batch = list[_Asked[Question, Answer]]
@@ -88,41 +90,57 @@ class Together(Generic[Question, Answer]):
         self._busy = False
         #: The batch that the next one waits for.
         self._under_way: Batch[Question, Answer] | None = None
+        #: What has been asked, in the order in which it is due: one timer is enough for all of it.
+        self._asked: deque[_Asked[Question, Answer]] = deque()
+        self._timed = False
 
-    async def ask(self, question: Question) -> Answer:
-        """Return the answer.
+    def ask(self, question: Question) -> asyncio.Future[Answer]:
+        """Return the answer to come. To give up waiting is to cancel it.
 
-        Raises:
+        It raises:
             LedgerDownError: there was none within the deadline.
             Exception: what the answer is.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
-        asked = _Asked(question, answer)
+        now = loop.time()
+        asked = _Asked(question, answer, now + self._deadline)
         self._waiting.append(asked)
+        self._asked.append(asked)
         if not self._busy:
             self._busy = True
-            loop.call_soon(self._gather, loop, 1, loop.time() + _GATHER)
-        timer = loop.call_later(self._deadline, self._too_late, loop, asked)
-        try:
-            return await answer
-        finally:
-            timer.cancel()
+            loop.call_soon(self._gather, loop, 0, now + _GATHER)
+        if not self._timed:
+            self._timed = True
+            loop.call_at(asked.due, self._look_for_late, loop)
+        return answer
 
     def _gather(self, loop: asyncio.AbstractEventLoop, seen: int, until: float) -> None:
-        """Send what waits as soon as a turn of the loop has brought nothing more: one question goes at once."""
+        """Send what waits as soon as a turn of the loop has brought nothing more."""
         number = len(self._waiting)
         if seen < number < _LARGEST and loop.time() < until:
             loop.call_soon(self._gather, loop, number, until)
         else:
             self._next(loop)
 
-    def _too_late(self, loop: asyncio.AbstractEventLoop, asked: _Asked[Question, Answer]) -> None:
-        if not asked.answer.done():
-            asked.answer.set_exception(no_answer(self._deadline))
-        if self._under_way is not None and asked in self._under_way:
-            # Whatever it hangs on, others go on in another thread.
-            self._next(loop)
+    def _look_for_late(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give up on what is due, and look again when the next one is."""
+        now = loop.time()
+        self._forget_answered()
+        while self._asked and self._asked[0].due <= now:
+            late = self._asked.popleft()
+            late.answer.set_exception(no_answer(self._deadline))
+            if self._under_way is not None and late in self._under_way:
+                # Whatever it hangs on, others go on in another thread.
+                self._next(loop)
+            self._forget_answered()
+        self._timed = bool(self._asked)
+        if self._timed:
+            loop.call_at(self._asked[0].due, self._look_for_late, loop)
+
+    def _forget_answered(self) -> None:
+        while self._asked and self._asked[0].answer.done():
+            self._asked.popleft()
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         """Send what waits to a thread."""
@@ -150,7 +168,8 @@ class Together(Generic[Question, Answer]):
 
     def _done(self, loop: asyncio.AbstractEventLoop, batch: Batch[Question, Answer]) -> None:
         if self._under_way is batch:
-            self._next(loop)
+            self._under_way = None
+            self._gather(loop, 0, loop.time() + _GATHER)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, batch: Batch[Question, Answer], error: Exception) -> None:
         self._done(loop, batch)
@@ -178,5 +197,6 @@ class Together(Generic[Question, Answer]):
                 asked.answer.set_exception(found)
             else:
                 asked.answer.set_result(found)
+        self._forget_answered()
         if answers:
             loop.call_soon(self._arrived, loop, batch, answers)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 MINIMUM_SECONDS = 600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Nothing changes one. Python takes several times as long to make what is frozen, and every decision makes these.
+@dataclass(slots=True, kw_only=True)
 class Admission:
     """One thing that is to start. A lease is what comes of it, or a refusal.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 
 @dataclass(slots=True)
@@ -29,8 +30,7 @@ class Pool:
         return not self.suspended and self.start <= at and (self.end is None or at < self.end)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """What one allocation pays of something."""
 
     pool: int
@@ -90,13 +90,32 @@ def lasts(pools: Sequence[Pool], rate: int, since: int, until: int) -> int:
 
     Debts of a pool lessen what the others can pay.
     """
-    copies = [Pool(pool.id, pool.free, pool.start, pool.end, pool.suspended) for pool in in_order(pools)]
+    copies = _copies(in_order(pools))
     for first, after in _stretches(copies, since, until):
         has = available(copies, first)
         if has < rate * (after - first):
             return first - since + max(0, has) // rate
         drain(copies, rate * (after - first), first)
     return until - since
+
+
+def whole(pools: Sequence[Pool], rate: int, since: int, until: int) -> list[Part] | None:
+    """Return what each pool would pay of what a rate costs over some seconds; None where they cannot pay it all.
+
+    Nothing is taken. Debts of a pool lessen what the others can pay.
+    """
+    if len(pools) == 1:
+        # As nearly always. What follows comes to the same.
+        (pool,) = pools
+        need = rate * (until - since)
+        if pool.free < need or not pool.pays_at(since) or (pool.end is not None and pool.end < until):
+            return None
+        return [Part(pool.id, need)] if need else []
+    if not any(pool.pays_at(since) for pool in pools) or available(pools, since) < 0:
+        return None
+    if lasts(pools, rate, since, until) < until - since:
+        return None
+    return draw(_copies(pools), rate, since, until)[0]
 
 
 def exhausts_at(pools: Sequence[Pool], rate: int, now: int) -> int | None:
@@ -109,13 +128,17 @@ def exhausts_at(pools: Sequence[Pool], rate: int, now: int) -> int | None:
     # Past the last date nothing changes but the balances, so what is left then only has to be divided.
     dates = [date for pool in pools for date in (pool.start, pool.end) if date is not None]
     last = max([now, *dates])
-    copies = [Pool(pool.id, pool.free, pool.start, pool.end, pool.suspended) for pool in in_order(pools)]
+    copies = _copies(in_order(pools))
     for first, after in _stretches(copies, now, last):
         has = available(copies, first)
         if has < rate * (after - first):
             return first + max(0, has) // rate
         drain(copies, rate * (after - first), first)
     return last + max(0, available(copies, last)) // rate
+
+
+def _copies(pools: Iterable[Pool]) -> list[Pool]:
+    return [Pool(pool.id, pool.free, pool.start, pool.end, pool.suspended) for pool in pools]
 
 
 def _stretches(pools: Sequence[Pool], since: int, until: int) -> list[tuple[int, int]]:

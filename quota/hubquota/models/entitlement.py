@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -34,6 +34,20 @@ _IN_GRACE = frozenset({State.EXPIRED, State.REVOKED, State.GRACE})
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What somebody can start on an account now."""
+
+    #: Its limits.
+    tier: Tier
+    #: The sizes that it may have, with their prices, in the order of the form; none where nothing can be started.
+    sizes: Mapping[str, Size]
+    #: Whether it is a clean-up server, which costs nothing.
+    clean_up: bool
+    #: Why nothing that is paid for can start, whatever its size; None where something can.
+    refusal: Refusal | None
+
+
+@dataclass(frozen=True, slots=True)
 class Entitlement:
     """What somebody may use on an account, decided in one place for all who ask."""
 
@@ -57,6 +71,10 @@ class Entitlement:
     def offered(self) -> Tier:
         """The limits of what can be started now."""
         return self.clean_up or self.tier
+
+    def offer(self, tiers: Tiers) -> Offer:
+        """Return what can be started now."""
+        return Offer(self.offered, self.sizes(tiers), self.clean_up is not None, self.refusal)
 
     def sizes(self, tiers: Tiers) -> dict[str, Size]:
         """Return the sizes that can be started now, with their prices, in the order of the form.

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from hubquota.models.money import format_credits
 from hubquota.models.notices import LONGEST_SUBJECT
+from hubquota.models.words import number_text
 
 #: Stands for those who decide about requests, where the settings for notices name them.
 ADMINS = "@admins"
@@ -28,6 +29,7 @@ class Kind:
 #: The kinds that this package posts about requests and allocations.
 KINDS: dict[str, Kind] = {
     "request-asked": Kind("somebody asks for an allocation that I decide about"),
+    "purge-plan-waits": Kind("a plan of a purge waits for me to review it"),
     "request-decided": Kind("a request of mine is decided"),
     "allocation-granted": Kind("I am granted an allocation", optional=True),
     "allocation-supplemented": Kind("credits are added to an allocation", optional=True),
@@ -69,6 +71,18 @@ class Letter:
         return KINDS[self.kind].optional
 
 
+def purge_waits(plan: int, accounts: int, things: int, until: datetime) -> Letter:
+    """A plan of a purge was made, and nobody has reviewed it."""
+    return letter(
+        "purge-plan-waits",
+        str(plan),
+        f"Plan {plan} of a purge waits for a review",
+        f"It names {number_text(things, 'thing')} of {number_text(accounts, 'account')} whose time is over. It "
+        f"can be approved until {_time(until)}, on the page Purge of the portal. Without that, nothing of it is "
+        "done.",
+    )
+
+
 def expiring(number: int, account: str, title: str, end: datetime, *, advice: str) -> Letter:
     """An allocation's end is near. `advice` says what its owner can do about it, in sentences."""
     return letter(
@@ -108,8 +122,9 @@ def grace_begun(number: int, account: str, end: datetime, until: datetime) -> Le
         "grace-begun",
         f"{number}:{_stamp(end)}",
         f"The files of {account} are kept until {_day(until)}",
-        f"The last allocation of {account} ended on {_time(end)}. Its files are kept until {_time(until)}: copy "
-        "what you want to keep, and clear up. With another allocation before then, everything stays.",
+        f"The last allocation of {account} ended on {_time(end)}. Its files are kept until {_time(until)} "
+        "to be read, downloaded and deleted: copy what you want to keep, and clear up. With another "
+        "allocation before then, everything stays.",
     )
 
 

@@ -217,6 +217,8 @@ class PurgeHold:
     reason: str
     lifted_at: datetime | None
     lifted_by: str | None
+    #: Why it was lifted; None where it was not, or where nobody was asked yet.
+    lifted_reason: str | None
 
 
 class PurgeError(RuntimeError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,20 @@ class Limits(Strict):
         return max(1, min(self.accounts, accounts * self.percent // 100))
 
 
+class Schedule(Strict):
+    """When the purge runs by itself."""
+
+    daily_at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = Field(
+        description="The time of day, in UTC, such as 03:30; write it in quotes."
+    )
+    plans: Literal["none", "reviewed", "unreviewed"] = Field(
+        default="reviewed",
+        description="Whether it makes plans, too. 'reviewed': one, which waits until an administrator approves "
+        "it. 'unreviewed': one that is approved at once where the limits allow it. 'none': only what an "
+        "administrator has planned and approved is carried out.",
+    )
+
+
 class PurgeSettings(Strict):
     """The whole settings file of the purge."""
 
@@ -37,6 +51,10 @@ class PurgeSettings(Strict):
     )
     plan_days: Positive = Field(default=7, description="A plan that nobody approved is stale after so many days.")
     limits: Limits = Field(default_factory=Limits, description="How much may be purged at once.")
+    schedule: Schedule | None = Field(
+        default=None,
+        description="When the watch carries out what is due; without it, nothing happens by itself.",
+    )
     archive: Text = Field(description="The folder for archives; nobody but the purge may read or write it.")
     compress: bool = Field(
         default=True,

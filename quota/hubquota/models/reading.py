@@ -101,6 +101,68 @@ class AuditQuery:
     until: datetime | None = None
 
 
+#: The kinds of what people decide that is no line of the journal.
+DeedKind = Literal["override", "cap", "cluster", "hold", "purge", "request", "member"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What somebody decided that is no line of the journal."""
+
+    kind: DeedKind
+    at: datetime
+    #: Whose account; None where it is about several.
+    account: str | None
+    #: What was done, in words without a full stop.
+    text: str
+    #: Who; empty where that was not noted then.
+    actor: str
+    #: Why; empty where none was asked for.
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is in the list of all acts."""
+
+    #: When it was done, in seconds since 1970.
+    at: int
+    #: Which of its second: 0 for a line of the journal.
+    rank: int
+    id: int
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """What the list is sorted by: the newest first."""
+        return -self.at, self.rank, -self.id
+
+    @property
+    def text(self) -> str:
+        """The place as text, for the address of a page."""
+        return f"{self.at}.{self.rank}.{self.id}"
+
+    @classmethod
+    def of(cls, text: str) -> Place:
+        """Return the place that a text names.
+
+        Raises:
+            ValueError: it names none.
+        """
+        parts = text.split(".")
+        if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
+            raise ValueError("That page does not go on from there.")
+        return cls(*map(int, parts))
+
+
+@dataclass(frozen=True, slots=True)
+class ActsPage:
+    """A page of everything that somebody decided, newest first: lines of the journal, and deeds beside it."""
+
+    lines: tuple[Entry | Deed, ...]
+    #: Pass as `before` for the next page; None on the last.
+    next_before: Place | None
+
+
 @dataclass(frozen=True, slots=True)
 class AuditPage:
     """A page of the journal of all accounts, newest first."""

@@ -17,9 +17,9 @@ from hubquota.models.words import duration_text, moment_text
 
 #: Why a lease ended. The sentence for people is kept beside it.
 #:
-#: - ``stopped``: somebody asked the hub, which does not say who: its user, or an administrator on the hub's page.
+#: - ``stopped``: its user or a service asked the hub, or somebody of whom the hub does not say who it was.
 #: - ``idle``, ``longest-session``, ``budget``: it came to that limit of its tier or its account.
-#: - ``admin``: whoever runs the platform stopped it by way of the ledger.
+#: - ``admin``: whoever runs the platform stopped it, by way of the ledger or of the hub.
 #: - ``out-of-memory``: it used more memory than it had, as the machinery that ran it says.
 #: - ``evicted``: the cluster needed its place, as Kubernetes says of the pod.
 #: - ``removed``: its pod was taken away, and not by the hub.

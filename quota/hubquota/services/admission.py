@@ -1,4 +1,4 @@
-"""What speaks against an admission: whose account it is, what runs already, caps, and the balance."""
+"""What speaks against an admission: whose account it is, what runs already, and caps; and what a refusal says."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hubquota.storage import accounts, allocations, journal
 
 
 def against(book: Book, holder: Lease | None, asked: Admission) -> tuple[Limit, str] | None:
-    """Return what speaks against an admission, or None.
+    """Return what speaks against an admission, or None; all but whether the balance pays for it.
 
     Args:
         book: the account that would pay, locked.
@@ -34,12 +34,10 @@ def against(book: Book, holder: Lease | None, asked: Admission) -> tuple[Limit, 
         if number >= asked.limit:
             return "count", f"{owner.name} has {number} open of the kind {asked.kind}; the limit is {asked.limit}."
     cap = book.cap(who)
-    if (found := _too_many(book, asked, cap)) is not None:
+    if (cap is not None or asked.limit_each is not None) and (found := _too_many(book, asked, cap)) is not None:
         return found
-    if asked.rate and (capped := capped_text(book, who, asked.rate * asked.minimum_seconds)):
+    if cap is not None and asked.rate and (capped := capped_text(book, who, asked.rate * asked.minimum_seconds)):
         return "cap", capped
-    if asked.rate and not book.can_hold(asked.rate, asked.minimum_seconds):
-        return "budget", short_of(book, asked.label, asked.rate, asked.minimum_seconds)
     return None
 
 

@@ -6,20 +6,20 @@ they are made one after the other without the database, and what they come to is
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from hubquota.models.admissions import MINIMUM_SECONDS, Admission
 from hubquota.models.burn import Part
 from hubquota.models.ledger import Lease, Refused
-from hubquota.services.admission import against
+from hubquota.services.admission import against, short_of
 from hubquota.services.base import unknown
 from hubquota.services.book import START_LIMIT, Book
 from hubquota.services.leaselocks import LockedLeases, abandon, is_abandoned
 from hubquota.storage import accounts, allocations, burden, caps, holds, leases
+from hubquota.storage.accounts import Owner
 from hubquota.storage.engine import decision
 from hubquota.storage.times import moment
 
@@ -107,7 +107,7 @@ class Admissions(LockedLeases):
             batch = self._batch(connection, *_asked(wanted))
             for one in wanted:
                 batch.decide(one)
-            return batch.finish()
+            return [batch.lease(one) if isinstance(one, Admitted) else one for one in batch.finish()]
 
     def admit_up_to(self, wanted: Sequence[Admission]) -> tuple[list[Lease], Refused | None]:
         """Admit in order, in one transaction, until the first refusal: as many of them as there is room for.
@@ -126,10 +126,15 @@ class Admissions(LockedLeases):
             for one in wanted:
                 if (refused := batch.decide(one)) is not None:
                     break
-            return [one for one in batch.finish() if isinstance(one, Lease)], refused
+            return [batch.lease(one) for one in batch.finish() if isinstance(one, Admitted)], refused
 
     def _batch(
-        self, connection: Connection, names: Collection[str], keys: Collection[str], people: Collection[str]
+        self,
+        connection: Connection,
+        names: Collection[str],
+        keys: Collection[str],
+        people: Collection[str],
+        found: Mapping[str, Owner] | None = None,
     ) -> Batch:
         """Lock some accounts, and read what there is to know for admissions on them.
 
@@ -138,6 +143,7 @@ class Admissions(LockedLeases):
             names: the accounts that are to pay.
             keys: the keys of what is to start.
             people: who runs it.
+            found: those of the accounts that there are, if the transaction has read them already.
 
         Raises:
             UnknownAccountError: there is no account of one of the names.
@@ -149,6 +155,9 @@ class Admissions(LockedLeases):
             # numbers, so that no two transactions wait for each other.
             here = {owner.id for owner in accounts.find_all(connection, names)}
             owners = accounts.lock_ids(connection, here | elsewhere)
+        elif found is not None and connection.dialect.name == "sqlite":
+            # There, a decision has everything locked from its begin.
+            owners = {owner.id: owner for name in names if (owner := found.get(name)) is not None}
         else:
             owners = accounts.lock_names(connection, names)
         # Only now: whoever waited for the locks decides by the time at which it got them.
@@ -159,8 +168,8 @@ class Admissions(LockedLeases):
         if connection.dialect.name == "postgresql":
             # Whoever had the locks may have changed it; on SQLite nobody could.
             holders = leases.open_by_keys(connection, keys, now)
-        rows = _read_ahead(connection, list(books.values()), people, now)
-        return Batch(connection, books, holders, rows, now)
+        _read_ahead(connection, books, people, now)
+        return Batch(connection, books, holders, now)
 
 
 def _asked(wanted: Collection[Admission]) -> tuple[set[str], set[str], set[str]]:
@@ -168,23 +177,14 @@ def _asked(wanted: Collection[Admission]) -> tuple[set[str], set[str], set[str]]
     return {one.account for one in wanted}, {one.key for one in wanted}, {one.who for one in wanted}
 
 
-def _read_ahead(
-    connection: Connection, books: Sequence[Book], people: Collection[str], now: int
-) -> dict[int, list[Any]]:
-    """Read what admissions for some people need of locked accounts, for all of these together.
-
-    Returns:
-        Of each account what `allocations.open_rows` returned.
-    """
-    ids = [book.owner.id for book in books]
-    rows = allocations.open_rows(connection, ids, now)
-    pools = {number: [allocations.pool_of(row) for row in found] for number, found in rows.items()}
-    running = burden.running(connection, ids, now, now - START_LIMIT)
-    for book in books:
-        book.know(pools[book.owner.id], running[book.owner.id])
-    if projects := [book for book in books if book.owner.kind == "project"]:
+def _read_ahead(connection: Connection, books: Mapping[int, Book], people: Collection[str], now: int) -> None:
+    """Read what admissions for some people need of locked accounts, for all of these together."""
+    pools = allocations.open_pools_of(connection, books, now)
+    running = burden.running(connection, books, now, now - START_LIMIT)
+    for number, book in books.items():
+        book.know(pools[number], running[number])
+    if projects := [book for book in books.values() if book.owner.kind == "project"]:
         _read_members(connection, projects, people)
-    return rows
 
 
 def _read_members(connection: Connection, projects: Sequence[Book], people: Collection[str]) -> None:
@@ -207,65 +207,72 @@ def _read_members(connection: Connection, projects: Sequence[Book], people: Coll
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _New:
+class Admitted(NamedTuple):
+    """What was admitted, as an answer of a batch; `Batch.lease` makes a lease of it."""
+
+    #: The lease's number.
+    id: int
+    admission: Admission
+
+
+class _New(NamedTuple):
     """What was admitted and is not written yet."""
 
     #: Its place among the answers.
     place: int
     admission: Admission
     book: Book
-    seconds_held: int
+    #: Who pays what is held for it.
     parts: list[Part]
 
 
 class Batch:
     """Admissions that are decided in one transaction, one after the other; then they are written together."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        books: dict[int, Book],
-        holders: Holders,
-        rows: dict[int, list[Any]],
-        now: int,
-    ) -> None:
+    def __init__(self, connection: Connection, books: dict[int, Book], holders: Holders, now: int) -> None:
         """Decide about some accounts.
 
         Args:
             connection: a decision's.
             books: the accounts, locked, by their numbers: those that pay, and those of the holders.
             holders: what has one of the keys already.
-            rows: of each account what `allocations.open_rows` returned.
             now: the time.
         """
         #: The accounts by their names.
         self.named = {book.owner.name: book for book in books.values()}
-        self.rows = rows
         self.now = now
         self._connection = connection
         self._books = books
         self._holders = holders
         self._new: list[_New] = []
+        #: The keys of what was admitted here.
         self._new_keys: set[str] = set()
-        self._answers: list[Lease | Refused | None] = []
+        self._answers: list[Admitted | Refused | None] = []
 
     def decide(self, wanted: Admission) -> Refused | None:
         """Decide about the next one. Return the refusal, or None if it is admitted."""
-        if wanted.key in self._new_keys:
+        key = wanted.key
+        if key in self._new_keys:
             # It asks for what was admitted just now.
             self._write()
-        book, holder = self.named[wanted.account], self._holders.get(wanted.key)
+            self._new_keys.discard(key)
+            self._holders |= leases.open_by_keys(self._connection, [key], self.now)
+        book, holder = self.named[wanted.account], self._holders.get(key)
         if holder is not None and (is_abandoned(holder[0], self.now) or wanted.settle_leftover):
             holder = self._settle_leftover(*holder, wanted.who)
         refused = against(book, None if holder is None else holder[0], wanted)
+        parts: list[Part] = []
+        if refused is None and wanted.rate:
+            if (paid := book.afford(wanted.rate, wanted.minimum_seconds)) is not None:
+                parts = paid
+            else:
+                refused = "budget", short_of(book, wanted.label, wanted.rate, wanted.minimum_seconds)
         if refused is not None:
             limit, message = refused
             return self.refuse(Refused(limit=limit, message=f"{message} {wanted.ask}".strip()))
-        held, parts = book.plan(person=wanted.who, rate=wanted.rate, since=self.now, wanted=wanted.minimum_seconds)
         book.admitted(wanted.who, wanted.kind, parts)
-        self._new.append(_New(len(self._answers), wanted, book, held, parts))
-        self._new_keys.add(wanted.key)
+        self._new.append(_New(len(self._answers), wanted, book, parts))
+        self._new_keys.add(key)
         self._answers.append(None)
         return None
 
@@ -274,62 +281,46 @@ class Batch:
         self._answers.append(refused)
         return refused
 
-    def finish(self) -> list[Lease | Refused]:
+    def finish(self) -> list[Admitted | Refused]:
         """Write what was admitted; return the answers in the order of the decisions."""
         self._write()
         return [answer for answer in self._answers if answer is not None]
 
+    def lease(self, admitted: Admitted) -> Lease:
+        """Return the lease that was made of an admission."""
+        wanted = admitted.admission
+        return Lease(
+            id=admitted.id,
+            account=wanted.account,
+            person=wanted.who,
+            kind=wanted.kind,
+            key=wanted.key,
+            label=wanted.label,
+            rate=wanted.rate,
+            held=wanted.rate * wanted.minimum_seconds,
+            admitted_at=moment(self.now),
+            started_at=None,
+            seen_at=None,
+            settled_at=None,
+            ended_at=None,
+            charged=0,
+            reason=None,
+        )
+
     def _write(self) -> None:
         new, self._new = self._new, []
-        self._new_keys.clear()
         if not new:
             return
+        now, expiry = self.now, self.now + START_LIMIT
         numbers = leases.add_many(
             self._connection,
-            [
-                {
-                    "account_id": one.book.owner.id,
-                    "person": one.admission.who,
-                    "kind": one.admission.kind,
-                    "key": one.admission.key,
-                    "label": one.admission.label,
-                    "rate": one.admission.rate,
-                    "admitted_at": self.now,
-                    "charged": 0,
-                }
-                for one in new
-            ],
+            [(book.owner.id, one.who, one.kind, one.key, one.label, one.rate, now, 0) for _, one, book, _ in new],
         )
-        expiry = self.now + START_LIMIT
-        holds.add_many(
-            self._connection,
-            [
-                (number, part.pool, part.amount, self.now + one.seconds_held, expiry)
-                for one, number in zip(new, numbers, strict=True)
-                for part in one.parts
-            ],
-        )
-        for one, number in zip(new, numbers, strict=True):
-            wanted = one.admission
-            lease = Lease(
-                id=number,
-                account=wanted.account,
-                person=wanted.who,
-                kind=wanted.kind,
-                key=wanted.key,
-                label=wanted.label,
-                rate=wanted.rate,
-                held=wanted.rate * one.seconds_held,
-                admitted_at=moment(self.now),
-                started_at=None,
-                seen_at=None,
-                settled_at=None,
-                ended_at=None,
-                charged=0,
-                reason=None,
-            )
-            self._answers[one.place] = lease
-            self._holders[wanted.key] = lease, one.book.owner.id
+        rows: list[tuple[int, int, int, int, int]] = []
+        for number, (place, one, _, parts) in zip(numbers, new, strict=True):
+            rows += [(number, pool, amount, now + one.minimum_seconds, expiry) for pool, amount in parts]
+            self._answers[place] = Admitted(number, one)
+        holds.add_many(self._connection, rows)
 
     def _settle_leftover(self, leftover: Lease, number: int, who: str) -> tuple[Lease, int] | None:
         """End what a crash left open. Return it if it is not this person's to end."""

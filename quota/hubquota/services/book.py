@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from hubquota.models.burn import Part, Pool, available, drain, draw, in_order, lasts
+from hubquota.models.burn import Part, Pool, drain, draw, in_order, lasts, whole
 from hubquota.models.caps import Cap, MemberUse
 from hubquota.models.ledger import Balance, EntryKind, ImpossibleError, Lease, Role
 from hubquota.models.money import format_price, price_of
@@ -119,13 +119,10 @@ class Book:
         """Return what the account can spend."""
         return balance_of(self.pools(), self.burden(), self.now)
 
-    def can_hold(self, rate: int, wanted: int) -> bool:
-        """Return whether so many seconds from now on can be paid at a rate."""
-        pools = self.spendable()
-        paying = any(pool.pays_at(self.now) for pool in pools)
-        if not paying or available(pools, self.now) < 0:
-            return False
-        return lasts(pools, rate, self.now, self.now + wanted) == wanted
+    def afford(self, rate: int, wanted: int) -> list[Part] | None:
+        """Return who would pay so many seconds from now on at a rate; None where they cannot all be paid."""
+        pools = self.spendable() if self.running() and self.burden()[1] else self.pools()
+        return whole(pools, rate, self.now, self.now + wanted)
 
     # Caps on members ---------------------------------------------------------------------------------
 
@@ -204,12 +201,16 @@ class Book:
 
     def admitted(self, person: str, kind: str, parts: list[Part]) -> None:
         """Go on as if a lease that begins to hold these parts had been read, with what else there is."""
-        free = {part.pool: part.amount for part in parts}
-        for pool in self.pools():
-            pool.free -= free.get(pool.id, 0)
-        mine = self.running().setdefault((person, kind), Running())
+        running = self.running()
+        mine = running.get((person, kind))
+        if mine is None:
+            mine = running[person, kind] = Running()
         mine.number += 1
-        mine.taken += sum(free.values())
+        for number, amount in parts:
+            mine.taken += amount
+            for pool in self.pools():
+                if pool.id == number:
+                    pool.free -= amount
 
     def release(self, lease: Lease) -> None:
         """Let go of everything that is held for a lease."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hubquota.models.ledger import Allocation, ImpossibleError, UnknownAccountError
+from hubquota.models.reading import AccountQuery
 from hubquota.services.allocations import Allocations
 from hubquota.services.base import Service
-from hubquota.storage import accounts, allocations
+from hubquota.storage import accounts, allocations, directory
 from hubquota.storage.engine import reading
 from hubquota.storage.times import moment
 
@@ -52,6 +53,24 @@ class BulkResult:
 
 class Bulk(Service):
     """Supplements and extends allocations of many accounts."""
+
+    def matching(
+        self, query: AccountQuery, *, limit: int, after: str | None = None
+    ) -> tuple[list[str], str | None]:
+        """Return names of accounts that a query finds, and what to pass as `after` for more; None at the end.
+
+        Args:
+            query: which.
+            limit: how many names at most.
+            after: what the call before returned.
+
+        Raises:
+            ValueError: `after` is not of this query's order.
+        """
+        with reading(self._engine) as connection:
+            found = directory.page(connection, query, after=after, limit=limit + 1, now=self._now())
+        shown = found[:limit]
+        return [owner.name for owner, _ in shown], shown[-1][1] if len(found) > limit else None
 
     def preview(self, names: Sequence[str], act: BulkAct) -> list[BulkRow]:
         """Return what an act would change, in the order of the names. Nothing is changed."""

@@ -1,14 +1,14 @@
-"""What people are entitled to on some accounts, whose open allocations have been read for all of them together."""
+"""What people are entitled to on some accounts, for all of which together is read what there is to know."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from hubquota.models.entitlement import Entitlement, deciding, entitlement_of
+from hubquota.models.entitlement import Entitlement, Offer, deciding, entitlement_of
 from hubquota.models.tiers import Tiers
+from hubquota.services.book import Book
 from hubquota.storage import accounts, allocations, journal, overrides
 from hubquota.storage.accounts import Owner
 from hubquota.storage.times import moment
@@ -17,21 +17,37 @@ from hubquota.storage.times import moment
 class Entitled:
     """Entitlements on some accounts at one moment, on a connection whose transaction somebody else opened."""
 
-    def __init__(
-        self, connection: Connection, owners: Sequence[Owner], rows: Mapping[int, Sequence[Any]], now: int
-    ) -> None:
-        """Read what else there is to know.
+    def __init__(self, connection: Connection, owners: Sequence[Owner], now: int) -> None:
+        """Read what there is to know.
 
         Args:
             connection: the transaction's.
             owners: the accounts.
-            rows: of each, what `allocations.open_rows` returned.
             now: the time.
         """
         self._connection = connection
-        self._rows = rows
         self._now = now
         self._overrides = overrides.current(connection, [owner.id for owner in owners], now)
+        #: What can be started on accounts of which nothing but their tiers says it.
+        self._plain: dict[tuple[int, tuple[str, ...]], Offer] = {}
+
+    def offer(self, tiers: Tiers, book: Book, person: str) -> Offer:
+        """Return what somebody can start on one of the accounts, which is locked.
+
+        It is what `of` comes to. But where something pays and there is no override, as for nearly everybody,
+        it follows from the tiers alone, and is worked out once for all of them.
+
+        Raises:
+            Refused: the account is on a tier that the file no longer has.
+        """
+        now = self._now
+        names = tuple([pool.tier for pool in book.pools() if pool.pays_at(now)])
+        if not names or self._overrides[book.owner.id]:
+            return self.of(tiers, book.owner, person).offer(tiers)
+        found = self._plain.get((id(tiers), names))
+        if found is None:
+            found = self._plain[id(tiers), names] = self.of(tiers, book.owner, person).offer(tiers)
+        return found
 
     def of(self, tiers: Tiers, owner: Owner, person: str) -> Entitlement:
         """Return what somebody is entitled to on one of the accounts.
@@ -40,7 +56,7 @@ class Entitled:
             Refused: the account is on a tier that the file no longer has.
         """
         at = moment(self._now)
-        found = [allocations.view(row) for row in self._rows[owner.id]]
+        found = allocations.of_account(self._connection, owner.id, self._now, lapsed=False)
         paying = sorted((one.id, one.tier) for one in found if one.pays_at(at))
         why = ""
         if paying:

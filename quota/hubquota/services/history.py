@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hubquota.models.burn import drain, exhausts_at
 from hubquota.models.burndown import BurnDown, Forecast, project
 from hubquota.models.ledger import Entry, Lease, UnknownLeaseError
-from hubquota.models.reading import AuditPage, AuditQuery, History, LastAdded, Session
+from hubquota.models.reading import (
+    ActsPage,
+    AuditPage,
+    AuditQuery,
+    Deed,
+    DeedKind,
+    History,
+    LastAdded,
+    Place,
+    Session,
+)
 from hubquota.services.base import Service, known
 from hubquota.services.outlook import pools_for_running
-from hubquota.storage import allocations, burden, history, leases
+from hubquota.storage import allocations, burden, deeds, history, leases
 from hubquota.storage.engine import reading
-from hubquota.storage.times import DAY, moment
+from hubquota.storage.times import DAY, moment, seconds
 
 #: How many points the past of a picture has at most.
 _POINTS = 120
@@ -133,6 +145,33 @@ class Histories(Service):
         with reading(self._engine) as connection:
             found = history.audit(connection, query, limit=limit + 1, before=before)
         return _page(found, limit)
+
+    def acts(
+        self, query: AuditQuery, kind: DeedKind | None = None, *, limit: int = 100, before: Place | None = None
+    ) -> ActsPage:
+        """Return everything that somebody decided, newest first: the journal's acts, and what is kept beside it.
+
+        Args:
+            query: by whom, and within which time; charges are no acts.
+            kind: only what is kept beside the journal, and of this kind; everything if None.
+            limit: how many at most.
+            before: `next_before` of the page before.
+        """
+        with reading(self._engine) as connection:
+            found: list[tuple[Place, Entry | Deed]] = []
+            if kind is None:
+                acts, number = replace(query, kind="acts"), None
+                if before is not None and before.rank == 0:
+                    number = before.id
+                elif before is not None:
+                    latest = moment(before.at)
+                    acts = replace(acts, until=latest if acts.until is None else min(latest, acts.until))
+                lines = history.audit(connection, acts, limit=limit + 1, before=number)
+                found += [(Place(seconds(line.at), 0, line.id), line) for line in lines]
+            found += deeds.deeds(connection, query, kind, limit=limit + 1, before=before)
+        found.sort(key=lambda one: one[0].order)
+        shown = found[:limit]
+        return ActsPage(tuple(line for _, line in shown), shown[-1][0] if len(found) > limit and shown else None)
 
 
 def _page(found: list[Entry], limit: int) -> AuditPage:

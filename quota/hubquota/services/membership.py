@@ -13,7 +13,7 @@ def change_role(book: Book, member: str, role: Role | None, *, actor: str) -> No
 
     They are told once, unless it is their own doing.
     """
-    ended = accounts.end_membership(book.connection, book.owner.id, member, book.now)
+    ended = accounts.end_membership(book.connection, book.owner.id, member, book.now, actor=actor)
     letter = None
     if role is not None:
         number = accounts.add_member(

@@ -13,7 +13,7 @@ from hubquota.models.tiers import Tiers
 from hubquota.services.base import Service, known, tell
 from hubquota.services.book import Book
 from hubquota.services.entitled import Entitled
-from hubquota.storage import allocations, overrides
+from hubquota.storage import overrides
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.times import moment, seconds
 
@@ -137,8 +137,7 @@ class Overrides(Service):
         """
         with reading(self._engine) as connection:
             now, owner = self._now(), known(connection, account)
-            rows = allocations.open_rows(connection, [owner.id], now)
-            return Entitled(connection, [owner], rows, now).of(tiers, owner, person or account)
+            return Entitled(connection, [owner], now).of(tiers, owner, person or account)
 
 
 def _tell(book: Book, one: Override, letter: Letter, *, by: str) -> None:

@@ -91,8 +91,13 @@ class PurgeRegister(Service):
             accounts.lock_id(connection, owner.id)
             return purge_keep.add_hold(connection, owner.id, by=by.name, reason=reason.strip(), now=self._now())
 
-    def release(self, account: str, *, by: Actor) -> bool:
+    def release(self, account: str, *, by: Actor, reason: str) -> bool:
         """Lift the hold on an account.
+
+        Args:
+            account: whose things need not be kept any more.
+            by: an administrator; or a PI, for their project and its members.
+            reason: why.
 
         Returns:
             Whether there was one.
@@ -100,11 +105,14 @@ class PurgeRegister(Service):
         Raises:
             UnknownAccountError: there is no account of that name.
             NotAllowedError: not an administrator, nor a PI for their project and its members.
+            ValueError: there is no reason.
         """
+        if not reason.strip():
+            raise ValueError("A hold is lifted with a reason: from then on the account's things can be purged.")
         with decision(self._engine) as connection:
             owner = known(connection, account)
             _may_hold(connection, owner, by)
-            return purge_keep.lift_hold(connection, owner.id, by=by.name, now=self._now())
+            return purge_keep.lift_hold(connection, owner.id, by=by.name, reason=reason.strip(), now=self._now())
 
     def holds(self, *, lifted: bool = False) -> list[PurgeHold]:
         """Return the accounts on hold, and with `lifted` those that were."""

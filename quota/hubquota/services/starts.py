@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from hubquota.models.admissions import Admission
-from hubquota.models.entitlement import Entitlement
+from hubquota.models.entitlement import Offer
 from hubquota.models.kinds import SERVER
-from hubquota.models.ledger import Lease, Refused
+from hubquota.models.ledger import Refused
 from hubquota.models.tiers import Size, Tiers
 from hubquota.services.admitting import Admissions, Batch
 from hubquota.services.entitled import Entitled
@@ -30,7 +30,8 @@ from hubquota.storage.engine import decision
 _PATIENCE = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Nothing changes one; see `Admission`.
+@dataclass(slots=True, kw_only=True)
 class Start:
     """A server that somebody wants to start."""
 
@@ -46,15 +47,17 @@ class Start:
     #: What the identity provider says of the person.
     claims: Mapping[str, Any] | None
     #: Returns the size that is to start and the label of its lease, or raises why it cannot be.
-    choose: Callable[[Tiers, Entitlement], tuple[Size, str]]
+    choose: Callable[[Tiers, Offer], tuple[Size, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """A start that was admitted."""
 
     size: Size
-    lease: Lease
+    #: The number of its lease.
+    lease_id: int
+    #: What was asked of the ledger: the account that pays, the lease's key and label.
+    admission: Admission
 
 
 class Starts(Admissions, GroupProjects):
@@ -81,9 +84,10 @@ class Starts(Admissions, GroupProjects):
             payers = {
                 one.payer if isinstance(one.payer, str) and one.payer in owners else one.person for one in wanted
             }
-            batch = self._batch(connection, payers, {one.key for one in wanted}, {one.person for one in wanted})
-            books = batch.named.values()
-            entitled = Entitled(connection, [book.owner for book in books], batch.rows, batch.now)
+            batch = self._batch(
+                connection, payers, {one.key for one in wanted}, {one.person for one in wanted}, owners
+            )
+            entitled = Entitled(connection, [book.owner for book in batch.named.values()], batch.now)
             sizes: list[Size | None] = []
             for one in wanted:
                 try:
@@ -99,7 +103,7 @@ class Starts(Admissions, GroupProjects):
                 if isinstance(answer, Refused):
                     answers.append(answer)
                 elif chosen is not None:
-                    answers.append(Started(chosen, answer))
+                    answers.append(Started(chosen, *answer))
             return answers
 
     def _owners(
@@ -144,8 +148,8 @@ def _admission(
             message=f"You cannot draw on an account '{str(one.payer)[:80]}'; you can on: "
             f"{', '.join(names)}. {tiers.ask}",
         )
-    entitlement = entitled.of(tiers, book.owner, one.person)
-    size, label = one.choose(tiers, entitlement)
+    offer = entitled.offer(tiers, book, one.person)
+    size, label = one.choose(tiers, offer)
     admission = Admission(
         account=book.owner.name,
         person=one.person,
@@ -153,7 +157,7 @@ def _admission(
         key=one.key,
         label=label,
         rate=size.rate,
-        limit_each=entitlement.offered.servers,
+        limit_each=offer.tier.servers,
         ask=tiers.ask,
         # The hub starts a server only when nothing of that name runs.
         settle_leftover=True,

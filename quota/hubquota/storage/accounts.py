@@ -82,17 +82,17 @@ def lock_id(connection: Connection, account_id: int) -> Owner:
 
 def find_all(connection: Connection, names: Collection[str]) -> list[Owner]:
     """Return the accounts of these names, in the order of their numbers; not those of which there is none."""
-    return [_owner_of(row) for row in _by_names.all(connection, names=list(names))]
+    return [Owner(*row) for row in _by_names.tuples(connection, names=list(names))]
 
 
 def lock_names(connection: Connection, names: Collection[str]) -> dict[int, Owner]:
-    """As `find_all`, but locked in that order: so no two who do so wait for each other."""
-    return {row.id: _owner_of(row) for row in _by_names_locked.all(connection, names=list(names))}
+    """As `lock_ids`, of accounts of these names; not those of which there is none."""
+    return {row[0]: Owner(*row) for row in _by_names_locked.tuples(connection, names=list(names))}
 
 
 def lock_ids(connection: Connection, account_ids: Collection[int]) -> dict[int, Owner]:
     """Lock accounts in the order of their numbers, so that no two who do so wait for each other."""
-    return {row.id: _owner_of(row) for row in _by_ids_locked.all(connection, ids=list(account_ids))}
+    return {row[0]: Owner(*row) for row in _by_ids_locked.tuples(connection, ids=list(account_ids))}
 
 
 def add(connection: Connection, *, name: str, kind: AccountKind, tier: str, now: int) -> bool:
@@ -196,12 +196,12 @@ def add_member(connection: Connection, account_id: int, *, member: str, role: Ro
     return int(connection.execute(statement.returning(membership.c.id)).scalar_one())
 
 
-def end_membership(connection: Connection, account_id: int, member: str, now: int) -> int | None:
+def end_membership(connection: Connection, account_id: int, member: str, now: int, *, actor: str) -> int | None:
     """End somebody's part in a project. Return the number of that; None if they had none."""
     ended = update(membership).where(
         membership.c.account_id == account_id, membership.c.member == member, membership.c.until_at.is_(None)
     )
-    statement = ended.values(until_at=now).returning(membership.c.id)
+    statement = ended.values(until_at=now, ended_by=actor).returning(membership.c.id)
     found: int | None = connection.execute(statement).scalar_one_or_none()
     return found
 

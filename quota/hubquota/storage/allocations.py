@@ -47,10 +47,25 @@ _bare_views = select(
     account.c.name.label("account"),
     _live_holds.label("held"),
 ).join_from(allocation, account)
-_open = Prepared(
-    _bare_views.where(among(allocation.c.account_id, "ids"), allocation.c.lapsed_at.is_(None)).order_by(
-        allocation.c.end_at.is_(None), allocation.c.end_at, allocation.c.id
+_in_order = allocation.c.end_at.is_(None), allocation.c.end_at, allocation.c.id
+_is_open = allocation.c.lapsed_at.is_(None)
+_open_views = Prepared(
+    _bare_views.where(allocation.c.account_id == bindparam("account_id"), _is_open).order_by(*_in_order)
+)
+_open_pools = Prepared(
+    select(
+        allocation.c.account_id,
+        allocation.c.id,
+        allocation.c.balance,
+        _live_holds.label("held"),
+        allocation.c.start_at,
+        allocation.c.granted_at,
+        allocation.c.end_at,
+        allocation.c.suspended_at,
+        allocation.c.tier,
     )
+    .where(among(allocation.c.account_id, "ids"), _is_open)
+    .order_by(*_in_order)
 )
 _view_by_id = Prepared(_bare_views.where(allocation.c.id == bindparam("number")))
 _add = Prepared(
@@ -74,6 +89,7 @@ class OpenPool(Pool):
     """An allocation in the middle of a decision."""
 
     balance: int = 0
+    tier: str = ""
 
     @property
     def held(self) -> int:
@@ -81,34 +97,22 @@ class OpenPool(Pool):
         return self.balance - self.free
 
 
-def open_rows(connection: Connection, account_ids: Collection[int], now: int) -> dict[int, list[Any]]:
-    """Return for each account the allocations whose books are open, in the order in which they are spent.
-
-    They are rows, for `pool_of` and `view`: a decision makes of them what it needs.
-    """
-    found: dict[int, list[Any]] = {number: [] for number in account_ids}
-    for row in _open.all(connection, ids=list(account_ids), now=now):
-        found[row.account_id].append(row)
+def open_pools_of(connection: Connection, account_ids: Collection[int], now: int) -> dict[int, list[OpenPool]]:
+    """Return for each account its allocations whose books are open, in the order in which they are spent."""
+    found: dict[int, list[OpenPool]] = {number: [] for number in account_ids}
+    rows = _open_pools.tuples(connection, ids=list(account_ids), now=now)
+    for account_id, number, balance, held, start, granted, end, suspended, tier in rows:
+        # What was to pay at once pays, even where another machine's clock is behind. What was granted from an
+        # earlier day on, as a late sweep renews, pays from that day on.
+        since = start if start != granted else 0
+        pool = OpenPool(number, balance - int(held), since, end, suspended is not None, balance, tier)
+        found[account_id].append(pool)
     return found
 
 
-def pool_of(row: Any) -> OpenPool:
-    """Return an allocation as a decision has it, from a row of `open_rows`."""
-    return OpenPool(
-        id=row.id,
-        free=row.balance - int(row.held),
-        # What was to pay at once pays, even where another machine's clock is behind. What was granted from an
-        # earlier day on, as a late sweep renews, pays from that day on.
-        start=row.start_at if row.start_at != row.granted_at else 0,
-        end=row.end_at,
-        suspended=row.suspended_at is not None,
-        balance=row.balance,
-    )
-
-
 def open_pools(connection: Connection, account_id: int, now: int) -> list[OpenPool]:
-    """Return an account's allocations whose books are open."""
-    return [pool_of(row) for row in open_rows(connection, [account_id], now)[account_id]]
+    """Return an account's allocations whose books are open, in the order in which they are spent."""
+    return open_pools_of(connection, [account_id], now)[account_id]
 
 
 def add(
@@ -180,10 +184,8 @@ def find(connection: Connection, allocation_id: int, now: int) -> Allocation | N
 def of_account(connection: Connection, account_id: int, now: int, *, lapsed: bool) -> list[Allocation]:
     """Return an account's allocations in the order in which they are spent; with `lapsed`, all."""
     if not lapsed:
-        return [view(row) for row in open_rows(connection, [account_id], now)[account_id]]
-    statement = VIEWS.where(allocation.c.account_id == account_id).order_by(
-        allocation.c.end_at.is_(None), allocation.c.end_at, allocation.c.id
-    )
+        return [view(row) for row in _open_views.all(connection, account_id=account_id, now=now)]
+    statement = VIEWS.where(allocation.c.account_id == account_id).order_by(*_in_order)
     return [view(row) for row in connection.execute(statement, {"now": now})]
 
 
@@ -286,7 +288,7 @@ def count_ended(connection: Connection, now: int) -> int:
 
 
 def view(row: Any) -> Allocation:
-    """Return an allocation as its readers see it, from a row of `VIEWS` or of `open_rows`."""
+    """Return an allocation as its readers see it, from a row of `VIEWS` or of one like it."""
     return Allocation(
         id=row.id,
         account=row.account,

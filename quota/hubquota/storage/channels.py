@@ -82,13 +82,16 @@ class Mail:
         try:
             server = self._connected()
             server.send_message(message)
+        except UndeliveredError:
+            self.close()
+            raise
         except smtplib.SMTPRecipientsRefused as error:
             code, text = next(iter(error.recipients.values()))
             self._reset()
             raise UndeliveredError(f"{code} {_text(text)}", final=500 <= code < 600) from error
         except (smtplib.SMTPException, OSError, ValueError) as error:
             self.close()
-            raise UndeliveredError(f"The mail server: {error}") from error
+            raise UndeliveredError(self._trouble(error)) from error
 
     def close(self) -> None:
         """Take leave of the server."""
@@ -126,8 +129,34 @@ class Mail:
             if settings.security == "starttls":
                 server.starttls(context=context)
             if settings.user is not None and settings.password_file is not None:
-                server.login(settings.user, Path(settings.password_file).read_text(encoding="utf-8").strip())
+                server.login(settings.user, _password(settings.password_file))
         return self._server
+
+    def _trouble(self, error: Exception) -> str:
+        """Return a sentence for whoever runs the platform: what went wrong, and which setting it may be."""
+        settings = self._settings
+        server = f"mail server {settings.host}:{settings.port}"
+        match error:
+            case ssl.SSLCertVerificationError():
+                return (
+                    f"The certificate of the {server} is not trusted: {error.verify_message}. Check host, or name "
+                    "the certificates to trust as ca_file."
+                )
+            case ssl.SSLError() if settings.security == "tls":
+                return (
+                    f"The {server} does not speak TLS from the start ({error.reason or error}). Check port, or "
+                    "set security to starttls."
+                )
+            case smtplib.SMTPAuthenticationError():
+                return (
+                    f"The {server} did not let '{settings.user}' sign in: {error.smtp_code} "
+                    f"{_text(error.smtp_error)}. Check user and password_file."
+                )
+            case smtplib.SMTPNotSupportedError() if "STARTTLS" in str(error):
+                return f"The {server} has no STARTTLS. Check port, or set security to tls."
+            case smtplib.SMTPNotSupportedError():
+                return f"The {server} does not take what the settings ask for: {error}"
+        return f"The {server}: {error}"
 
     def _reset(self) -> None:
         try:
@@ -199,6 +228,14 @@ class Webhook:
 def sign(secret: bytes, stamp: str, body: bytes) -> str:
     """Return the signature of what is posted, in hexadecimal digits."""
     return hmac.new(secret, f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
+
+
+def _password(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UndeliveredError(f"The mail server's password cannot be read from {file}: {why}.") from error
 
 
 def _text(answer: bytes | str) -> str:

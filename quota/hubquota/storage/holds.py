@@ -60,8 +60,7 @@ def add_many(connection: Connection, rows: Sequence[tuple[int, int, int, int, in
         connection: the transaction's.
         rows: of each hold the lease, the allocation, the amount, the time that it covers, and its expiry.
     """
-    names = ("lease_id", "allocation_id", "amount", "covers_until", "expires_at")
-    _add_hold.run_many(connection, [dict(zip(names, row, strict=True)) for row in rows])
+    _add_hold.add(connection, rows)
 
 
 def move(connection: Connection, lease_id: int, *, covered: int, expiry: int) -> None:

@@ -110,19 +110,19 @@ def add(
     return int(added.id)
 
 
-def add_many(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[int]:
+def add_many(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[int]:
     """Add open leases that have not begun; return their numbers in the same order.
 
     Args:
         connection: a decision's.
-        rows: the columns `account_id`, `person`, `kind`, `key`, `label`, `rate`, `admitted_at` and `charged` of
-            each, which is zero.
+        rows: of each lease its account's number, the person, the kind, the key, the label, the rate, when it was
+            admitted, and what is charged, which is zero.
     """
     if connection.dialect.name == "postgresql":
-        return [int(row.id) for row in _add.all_many(connection, rows)]
+        return [int(row.id) for row in _add.add_returning(connection, rows)]
     # Nobody else can write meanwhile, and leases are never deleted: so these numbers are the next ones.
     first = (_last_number.first(connection).number or 0) + 1
-    _add_numbered.run_many(connection, [{"id": number, **row} for number, row in enumerate(rows, first)])
+    _add_numbered.add(connection, [(number, *row) for number, row in enumerate(rows, first)])
     return list(range(first, first + len(rows)))
 
 

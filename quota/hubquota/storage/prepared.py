@@ -84,6 +84,12 @@ class Prepared:
         cursor = send(connection, written.text, written.fill(parameters))
         return [written.row(cursor)(found) for found in cursor.fetchall()]
 
+    def tuples(self, connection: Connection, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Return every row as the driver has it: for statements of many rows, where names cost too much."""
+        written = self._get(connection, parameters)
+        found: list[tuple[Any, ...]] = send(connection, written.text, written.fill(parameters)).fetchall()
+        return found
+
     def first(self, connection: Connection, **parameters: Any) -> Any:
         """Return the first row, or None."""
         written = self._get(connection, parameters)
@@ -104,13 +110,19 @@ class Prepared:
             written = self._get(connection, {})
             send_many(connection, written.text, [written.fill(row) for row in rows])
 
-    def all_many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """Change what it changes once for each row, and return the row that each returns, in their order.
+    def add(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows, each with the values of `columns` in their order."""
+        if rows:
+            written = self._get(connection, {})
+            send_many(connection, written.text, written.in_columns(self._columns, rows))
+
+    def add_returning(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """As `add`; return the row that each returns, in their order.
 
         Only on PostgreSQL, whose driver sends them together.
         """
         written = self._get(connection, {})
-        cursor = send_many(connection, written.text, [written.fill(row) for row in rows], returning=True)
+        cursor = send_many(connection, written.text, written.in_columns(self._columns, rows), returning=True)
         found: list[Any] = []
         for _ in rows:
             found.append(written.row(cursor)(cursor.fetchone()))
@@ -162,6 +174,13 @@ class _Written:
         if self._pick is not None:
             return self._pick(values)
         return values if self._order is None else [values[name] for name in self._order]
+
+    def in_columns(self, columns: Sequence[str] | None, rows: Sequence[tuple[Any, ...]]) -> Sequence[Any]:
+        """Return the driver's parameters for rows that have their values in the order of columns."""
+        names = list(columns or ())
+        if self._order == names and not self._fixed:
+            return rows
+        return [self.fill(dict(zip(names, row, strict=True))) for row in rows]
 
     def row(self, cursor: Any) -> Callable[[Iterable[Any]], Any]:
         """Return what makes a row with names of the driver's row."""

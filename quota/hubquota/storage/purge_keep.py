@@ -113,10 +113,10 @@ def add_hold(connection: Connection, account_id: int, *, by: str, reason: str, n
     return True
 
 
-def lift_hold(connection: Connection, account_id: int, *, by: str, now: int) -> bool:
+def lift_hold(connection: Connection, account_id: int, *, by: str, reason: str, now: int) -> bool:
     """Lift the hold on an account. Return False if there is none."""
     current = update(purge_hold).where(purge_hold.c.account_id == account_id, purge_hold.c.lifted_at.is_(None))
-    return connection.execute(current.values(lifted_at=now, lifted_by=by)).rowcount == 1
+    return connection.execute(current.values(lifted_at=now, lifted_by=by, lifted_reason=reason)).rowcount == 1
 
 
 def holds(connection: Connection, *, lifted: bool) -> list[PurgeHold]:
@@ -128,7 +128,15 @@ def holds(connection: Connection, *, lifted: bool) -> list[PurgeHold]:
         .order_by(purge_hold.c.id)
     )
     return [
-        PurgeHold(row.name, moment(row.placed_at), row.placed_by, row.reason, moment(row.lifted_at), row.lifted_by)
+        PurgeHold(
+            account=row.name,
+            placed_at=moment(row.placed_at),
+            placed_by=row.placed_by,
+            reason=row.reason,
+            lifted_at=moment(row.lifted_at),
+            lifted_by=row.lifted_by,
+            lifted_reason=row.lifted_reason,
+        )
         for row in connection.execute(statement)
     ]
 

@@ -61,9 +61,9 @@ class Counted(FileSource):
         super().__init__(root)
         self.spans: list[tuple[int, int]] = []
 
-    def read_into(self, key, start, target, *, version=None):
-        self.spans.append((start, start + len(target)))
-        return super().read_into(key, start, target, version=version)
+    def read_into(self, key, start, targets, *, version=None):
+        self.spans.append((start, start + sum(len(target) for target in targets)))
+        return super().read_into(key, start, targets, version=version)
 
     @property
     def moved(self) -> int:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
+from hubquota.models.admissions import Admission
 from hubquota.models.clusters import worker_key
 from hubquota.models.kinds import CLUSTER, SERVER, WORKER
-from hubquota.models.ledger import Refused
+from hubquota.models.ledger import Lease, Refused
 from hubquota.models.money import to_units
+from hubquota.services.ledger import Ledger
 from romanhub.dask.admission import admit_cluster, admit_workers, first_key
 from romanhub.dask.facts import ClusterFacts, WorkerSize
 from romanhub.dask.options import GIB, Place, cluster_options
@@ -189,3 +193,55 @@ def test_the_room_that_is_named_is_what_is_admitted(wide: World) -> None:
         == "admin limited this cluster to 3 workers at once: Too much."
     )
     assert wide.ledger.balance("ada").available < to_units(1)
+
+
+class Overtaken(Ledger):
+    """A ledger of which another program asks for something just before this one does."""
+
+    before: Callable[[], object] | None = None
+
+    def admit_up_to(self, wanted: Sequence[Admission]) -> tuple[list[Lease], Refused | None]:
+        """Admit, after the other one."""
+        other, self.before = self.before, None
+        if other is not None:
+            other()
+        return super().admit_up_to(wanted)
+
+
+@pytest.mark.parametrize("cores", [1, 4])
+def test_two_programs_at_once_admit_no_more_cores_than_there_are(wide: World, cores: int) -> None:
+    """On Kubernetes one program admits clusters and another one workers, of sizes that may differ."""
+    large = wide.cluster("large", "ada", "ada", cores=4, memory=16)
+    other = wide.cluster("other", "ada", "ada", cores=cores, memory=4 * cores)
+
+    def another() -> None:
+        leases = admit_workers(
+            wide.ledger, wide.tiers, large, 2, wide.sizes, wide.now, taken=(), new=iter("ab").__next__
+        )
+        assert len(leases) == 2
+
+    ledger = Overtaken(wide.engine, wide.clock)
+    ledger.before = another
+    leases = admit_workers(
+        ledger, wide.tiers, other, 6, wide.sizes, wide.now, taken=(), new=iter("cdefgh").__next__
+    )
+    # Eight cores are all; the other one was first.
+    assert leases == []
+    assert len(wide.ledger.open_leases(WORKER)) == 2
+    assert wide.ledger.verify() == []
+
+
+def test_a_cluster_whose_place_another_program_takes_at_the_same_moment_is_refused(wide: World) -> None:
+    large = wide.cluster("large", "ada", "ada", cores=4, memory=16)
+
+    def another() -> None:
+        admit_workers(wide.ledger, wide.tiers, large, 2, wide.sizes, wide.now, taken=(), new=iter("ab").__next__)
+
+    ledger = Overtaken(wide.engine, wide.clock)
+    ledger.before = another
+    new = ClusterFacts("new", "ada", "ada", WorkerSize(1, 4))
+    with pytest.raises(Refused, match="No Dask cluster can start. .* allows 8 cores in all workers together"):
+        admit_cluster(ledger, wide.tiers, new, {**wide.sizes, "new": new.size}, wide.now)
+    assert [lease.key for lease in wide.ledger.open_leases(CLUSTER)] == ["dask-cluster:large"]
+    assert len(wide.ledger.open_leases(WORKER)) == 2
+    assert wide.ledger.verify() == []

@@ -43,6 +43,9 @@ class Deaf:
     def coming(self) -> set[str]:
         return set()
 
+    def noting(self) -> set[str]:
+        return set()
+
     async def retire(self, _cluster: str, count: int) -> None:
         self.asked.append(count)
 

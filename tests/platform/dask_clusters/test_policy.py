@@ -92,6 +92,9 @@ class FakeEngine:
 
     # What an engine does.
 
+    def noting(self) -> set[str]:
+        return set()
+
     async def retire(self, cluster: str, count: int) -> None:
         one = self.found[cluster]
         one.wanted = count

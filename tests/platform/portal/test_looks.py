@@ -328,6 +328,31 @@ def test_an_administrator_acts_on_one_account_and_on_several(browser: Browser, s
     edwin.reload()
     assert server.ledger.balance("bulk-2").posted == 3600000000 * 7 // 2, "a form that is sent twice counts once"
 
+    # All that a search finds, over as many pages as there are: the preview says how many, and what they come to.
+    for number in range(60):
+        server.ledger.open_account(f"flock-{number}", "explorer", 3600000000, actor="test", term_days=5)
+    server.ledger.open_account("flock-endless", "explorer", 0, actor="test")
+    edwin.goto(f"{server.url}admin?q=flock")
+    take(edwin, "portal-accounts-found")
+    assert edwin.locator("tbody tr").count() == 50
+    edwin.select_option("#which", "found")
+    edwin.fill("#amount", "1")
+    edwin.fill("#days", "7")
+    edwin.fill("#reason", "The outage of last week")
+    edwin.click("text=Preview")
+    take(edwin, "portal-bulk-all")
+    told = edwin.locator("main").inner_text()
+    assert "60 accounts would be changed, by 60.00 credits together; 1 left alone." in told
+    moved = server.ledger.allocations("flock-7")[0]
+    server.ledger.extend_term(moved.id, None, actor="nina", reason="For good", key="flock-7")
+    edwin.click("text=Do it")
+    told = edwin.locator("main").inner_text()
+    assert "59 of 60 done; the one that was not comes first." in told
+    assert "Its end has been moved since the plan was shown." in edwin.locator("tbody tr").first.inner_text()
+    edwin.reload()
+    assert {server.ledger.balance(f"flock-{n}").posted for n in range(60) if n != 7} == {7200000000}
+    assert server.ledger.balance("flock-7").posted == 3600000000
+
     edwin.goto(f"{server.url}admin?q=bulk")
     edwin.check("[aria-label='Choose bulk-2']")
     with edwin.expect_download() as download:

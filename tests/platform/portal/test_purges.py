@@ -162,16 +162,25 @@ async def test_holds_are_put_on_and_lifted_by_administrators_and_by_pis_of_what_
     assert "On leave. By edwin." in await edwin.open("admin/purge")
     assert world.service().plan(by=ROOT).found == (), "nothing of an account on hold is named"
     assert "The account is on hold since" in await edwin.open("admin/accounts/olga")
-    await edwin.send("admin/accounts/olga", "purge/releases", {"from": "account:olga", "account": "olga"})
+    await edwin.send(
+        "admin/accounts/olga",
+        "purge/releases",
+        {"from": "account:olga", "account": "olga", "reason": "She is back"},
+    )
     assert register.holds() == []
-    assert "Lifted on" in await edwin.open("admin/purge?lifted=true")
+    assert "by edwin. She is back." in await edwin.open("admin/purge?lifted=true")
+    audit = await edwin.open("admin/audit?kind=hold")
+    told = ["Hold lifted", "She is back.", "nothing of it is purged", "On leave."]
+    assert sorted(told, key=audit.index) == told
 
     await ada.send(
         "projects/lens", "purge/holds", {"from": "project:lens", "account": "lens", "reason": "A paper"}
     )
     assert [one.account for one in register.holds()] == ["lens"]
     assert "The account is on hold since" in await ada.open("projects/lens")
-    await ada.send("projects/lens", "purge/releases", {"from": "project:lens", "account": "lens"})
+    await ada.send(
+        "projects/lens", "purge/releases", {"from": "project:lens", "account": "lens", "reason": "It is out"}
+    )
     assert register.holds() == []
 
     assert (await send(web, who["ada"], "purge/holds", {"account": "olga", "reason": "r"})).status_code == 403
@@ -180,7 +189,10 @@ async def test_holds_are_put_on_and_lifted_by_administrators_and_by_pis_of_what_
     assert held.json() == {"account": "olga", "on_hold": True}
     listed = await web.get(f"{API}purge/holds", headers=bearer(who["auditor"]))
     assert [one["account"] for one in listed.json()["holds"]] == ["olga"]
-    assert (await send(web, who["edwin"], "purge/releases", {"account": "nobody"})).status_code == 404
+    assert (
+        await send(web, who["edwin"], "purge/releases", {"account": "nobody", "reason": "r"})
+    ).status_code == 404
+    assert (await send(web, who["edwin"], "purge/releases", {"account": "olga"})).status_code == 422
 
 
 async def test_programs_review_and_decide_as_their_scopes_say(

@@ -112,6 +112,7 @@ class HoldModel(Answer):
     reason: str
     lifted_at: datetime | None
     lifted_by: str | None
+    lifted_reason: str | None
 
 
 class HoldsModel(Answer):
@@ -164,6 +165,7 @@ class ReleaseInput(Input):
     """An account whose hold to lift."""
 
     account: Name
+    reason: Reason
 
 
 def routes(gate: Gate, reading: Reading, purging: Purging) -> APIRouter:
@@ -248,7 +250,7 @@ def routes(gate: Gate, reading: Reading, purging: Purging) -> APIRouter:
     @router.post("/purge/releases", responses=described(404, 409))
     async def release(given: ReleaseInput, visitor: Visitor = requester) -> OnHoldModel:
         """Lift the hold on an account; of one that is on none, change nothing."""
-        await purging.release(visitor, given.account)
+        await purging.release(visitor, given.account, reason=given.reason)
         return OnHoldModel(account=given.account, on_hold=False)
 
     @router.get("/purge/things")
@@ -318,4 +320,5 @@ def _hold(one: PurgeHold) -> HoldModel:
         reason=one.reason,
         lifted_at=one.lifted_at,
         lifted_by=one.lifted_by,
+        lifted_reason=one.lifted_reason,
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
-from hubquota.models.money import InexactAmountError, to_units
-from hubquota.models.reading import AccountOrder, AccountQuery, AccountState
+from hubquota.models.reading import AccountOrder, AccountState
 
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
@@ -17,10 +16,10 @@ from romanhub.portal.auth import Visitor
 from romanhub.portal.desk import Desk
 from romanhub.portal.forms import Form
 from romanhub.portal.gate import Gate, ensure_admin
-from romanhub.portal.inputs import MOST_CREDITS, Text
+from romanhub.portal.inputs import Text
 from romanhub.portal.limits import Limits
 from romanhub.portal.pages.account import LINES, Earlier
-from romanhub.portal.pages.audit import day_of
+from romanhub.portal.pages.chosen import FIELDS, chosen_by
 from romanhub.portal.problems import invalid
 from romanhub.portal.purging import Purging
 from romanhub.portal.rendering import Pages
@@ -55,21 +54,12 @@ def routes(
         after: Annotated[Text, Query(max_length=255)] = "",
         _visitor: Visitor = auditor,
     ) -> HTMLResponse:
-        search, limit = q.strip(), day_of(ending_before)
-        query = AccountQuery(
-            search=search,
-            tier=tier or None,
-            state=state or None,
-            ending_before=limit,
-            balance_below=_units(balance_below),
-            order=order,
+        given = dict(
+            zip(FIELDS, (q.strip(), tier, state, ending_before, balance_below.strip(), order), strict=True)
         )
+        query = chosen_by(given.__getitem__)
         listing = await accounts.directory(query, after=after or None, limit=_ROWS)
-        given = {
-            "q": search, "tier": tier, "state": state, "ending_before": ending_before,
-            "balance_below": balance_below.strip(), "order": order,
-        }  # fmt: skip
-        export = {**given, "ending_before": f"{limit:%Y-%m-%dT%H:%M:%SZ}" if limit else ""}
+        export = {**given, "ending_before": _moment_text(query.ending_before)}
         chosen = {name: value for name, value in given.items() if value and (name, value) != ("order", "name")}
         return pages.page(
             request,
@@ -147,13 +137,5 @@ def routes(
     return router
 
 
-def _units(text: str) -> int | None:
-    if not text.strip():
-        return None
-    try:
-        units = to_units(text.strip())
-    except InexactAmountError as error:
-        raise invalid(f"{error} Write an amount of credits such as 12.5.") from None
-    if abs(units) > to_units(MOST_CREDITS):
-        raise invalid(f"{text} credits cannot be meant: amounts go up to {MOST_CREDITS}.")
-    return units
+def _moment_text(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else ""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, get_args
+from typing import Annotated, cast, get_args
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
-from hubquota.models.ledger import EntryKind
-from hubquota.models.reading import AuditKind, AuditQuery
+from hubquota.models.ledger import Entry, EntryKind
+from hubquota.models.reading import AuditKind, AuditQuery, Deed, DeedKind, Place
 
 from romanhub.portal.auth import Visitor
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
 from romanhub.portal.inputs import Text
-from romanhub.portal.pages.account import Earlier
 from romanhub.portal.problems import invalid
 from romanhub.portal.rendering import Pages
 
@@ -30,39 +29,64 @@ def routes(gate: Gate, desk: Desk, pages: Pages) -> APIRouter:
     @router.get("/admin/audit")
     async def audit(
         request: Request,
-        kind: AuditKind = "acts",
+        kind: AuditKind | DeedKind = "acts",
         actor: Annotated[Text, Query(max_length=255)] = "",
         since: Annotated[str, Query(max_length=20)] = "",
         until: Annotated[str, Query(max_length=20)] = "",
-        before: Earlier = None,
+        before: Annotated[str, Query(max_length=60)] = "",
         _visitor: Visitor = auditor,
     ) -> HTMLResponse:
         last = day_of(until)
         query = AuditQuery(
-            kind=kind,
+            kind=kind if kind in get_args(EntryKind) else "acts",  # type: ignore[arg-type]
             actor=actor.strip() or None,
             since=day_of(since),
             until=None if last is None else last + timedelta(days=1),
         )
-        found = await desk.ask(lambda: desk.histories.audit(query, limit=_LINES, before=before))
+        lines: tuple[Entry | Deed, ...]
+        if query.kind == "acts":
+            place = _place(before)
+            only = cast("DeedKind", kind) if kind in get_args(DeedKind) else None
+            acts = await desk.ask(lambda: desk.histories.acts(query, only, limit=_LINES, before=place))
+            lines, following = acts.lines, acts.next_before.text if acts.next_before else None
+        else:
+            number = _number(before)
+            found = await desk.ask(lambda: desk.histories.audit(query, limit=_LINES, before=number))
+            lines, following = found.entries, str(found.next_before) if found.next_before else None
         given = {"kind": kind, "actor": actor, "since": since, "until": until}
         moments = {"since": query.since, "until": query.until}
-        export = {"kind": kind} | ({"actor": query.actor} if query.actor else {})
+        export = {"kind": query.kind} | ({"actor": query.actor} if query.actor else {})
         export |= {name: f"{at:%Y-%m-%dT%H:%M:%SZ}" for name, at in moments.items() if at is not None}
         return pages.page(
             request,
             "audit.html",
             here="audit",
-            entries=found.entries,
-            kinds=["acts", *get_args(EntryKind)],
+            lines=lines,
+            kinds=["acts", *get_args(EntryKind), *get_args(DeedKind)],
+            beside=kind in get_args(DeedKind),
             given=given,
             export=urlencode(export),
             first=urlencode(given),
             before=before,
-            following=urlencode({**given, "before": found.next_before}) if found.next_before else None,
+            following=urlencode({**given, "before": following}) if following else None,
         )
 
     return router
+
+
+def _place(text: str) -> Place | None:
+    try:
+        return Place.of(text) if text else None
+    except ValueError as error:
+        raise invalid(str(error)) from None
+
+
+def _number(text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**63:
+        raise invalid("That page does not go on from there.")
+    return int(text)
 
 
 def day_of(text: str) -> datetime | None:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
+from hubquota.models.ledger import Allocation
 from hubquota.services.bulk import BulkAct
 from hubquota.services.exportform import written
 
-from romanhub.portal.acts import Acts
+from romanhub.portal.acts import Acts, batched
 from romanhub.portal.api.exports import ACCOUNTS
 from romanhub.portal.desk import Desk
 from romanhub.portal.forms import Form
 from romanhub.portal.gate import Gate, ensure_admin, ensure_auditor
+from romanhub.portal.pages.chosen import chosen_by
 from romanhub.portal.problems import invalid
 from romanhub.portal.rendering import Pages
+
+#: So many rows of a plan are shown; all of it is done.
+_SHOWN = 200
 
 
 def routes(gate: Gate, desk: Desk, acts: Acts, pages: Pages) -> APIRouter:
@@ -25,12 +31,18 @@ def routes(gate: Gate, desk: Desk, acts: Acts, pages: Pages) -> APIRouter:
 
     @router.post("/admin/selection", response_model=None)
     async def selection(request: Request, sent: Form = form) -> HTMLResponse | StreamingResponse:
-        names = list(dict.fromkeys(sent.texts("name")))
-        if not names:
-            raise invalid("Choose accounts first: no box is ticked.")
+        if sent.text("which") == "found":
+            ensure_auditor(sent.visitor)
+            names = await acts.matching(chosen_by(lambda name: sent.text(name, longest=255)))
+            if not names:
+                raise invalid("The search finds no account any more. Search again.")
+        else:
+            names = list(dict.fromkeys(sent.texts("name")))
+            if not names:
+                raise invalid("Choose accounts first: no box is ticked.")
         if sent.text("then") == "csv":
             ensure_auditor(sent.visitor)
-            rows = await desk.ask(lambda: desk.ledger.rows_of(names))
+            rows = [row for some in batched(names) for row in await desk.ask(partial(desk.ledger.rows_of, some))]
             headers = {"Content-Disposition": 'attachment; filename="accounts.csv"'}
             return StreamingResponse(
                 written("csv", ACCOUNTS, rows), media_type="text/csv; charset=utf-8", headers=headers
@@ -40,14 +52,34 @@ def routes(gate: Gate, desk: Desk, acts: Acts, pages: Pages) -> APIRouter:
         if not reason:
             raise invalid("Say why: the reason is on every line that is written.")
         plan = await acts.preview(names, act)
-        return pages.page(request, "bulk.html", here="admin", plan=plan, results=None, act=act, reason=reason)
+        return pages.page(
+            request,
+            "bulk.html",
+            here="admin",
+            plan=plan,
+            seen=" ".join(_told(row.allocation) for row in plan if row.allocation and not row.refusal),
+            results=None,
+            act=act,
+            reason=reason,
+            most=_SHOWN,
+        )
 
     @router.post("/admin/bulk")
     async def apply(request: Request, sent: Form = form) -> HTMLResponse:
         visitor, act, reason = ensure_admin(sent.visitor), _act(sent), sent.text("reason", longest=2000)
-        plan = [_seen(text) for text in sent.texts("seen")]
+        plan = [_seen(text) for text in sent.text("seen", longest=512 * 1024).split()]
         results = await acts.apply(visitor, plan, act, reason=reason, key=sent.once)
-        return pages.page(request, "bulk.html", here="admin", plan=None, results=results, act=act, reason=reason)
+        return pages.page(
+            request,
+            "bulk.html",
+            here="admin",
+            plan=None,
+            # What was not done is read first.
+            results=sorted(results, key=lambda one: one.refusal is None),
+            act=act,
+            reason=reason,
+            most=_SHOWN,
+        )
 
     return router
 
@@ -60,6 +92,11 @@ def _act(sent: Form) -> BulkAct:
         )
     except ValueError as error:
         raise invalid(str(error)) from None
+
+
+def _told(allocation: Allocation) -> str:
+    """What the plan says of an allocation: its number, and the end that it has now."""
+    return f"{allocation.id}:{int(allocation.end.timestamp()) if allocation.end else ''}"
 
 
 def _seen(text: str) -> tuple[int, datetime | None]:

@@ -30,6 +30,7 @@ def routes(settings: HubSettings, gate: Gate, desk: Desk, purging: Purging, page
 
     @router.get("/admin/purge")
     async def all_plans(request: Request, lifted: bool = False, _visitor: Visitor = auditor) -> HTMLResponse:
+        limits = await purging.settings()
         return pages.page(
             request,
             "purge.html",
@@ -40,6 +41,7 @@ def routes(settings: HubSettings, gate: Gate, desk: Desk, purging: Purging, page
             configured=purging.configured,
             not_configured=NOT_CONFIGURED,
             state_of_plan=state_of_plan,
+            schedule=limits.schedule if limits else None,
         )
 
     @router.get("/admin/purge/{number}")
@@ -72,6 +74,7 @@ def routes(settings: HubSettings, gate: Gate, desk: Desk, purging: Purging, page
             configured=purging.configured,
             not_configured=NOT_CONFIGURED,
             settings=limits,
+            schedule=limits.schedule if limits else None,
             good_until=good_until,
             stale=good_until is not None and desk.clock() >= good_until,
         )
@@ -98,7 +101,9 @@ def routes(settings: HubSettings, gate: Gate, desk: Desk, purging: Purging, page
 
     @router.post("/purge/releases")
     async def release(sent: Form = form) -> RedirectResponse:
-        await purging.release(ensure_requester(sent.visitor), sent.text("account", longest=255))
+        visitor = ensure_requester(sent.visitor)
+        reason = sent.text("reason", longest=2000)
+        await purging.release(visitor, sent.text("account", longest=255), reason=reason)
         return back(sent)
 
     @router.post("/purge/things/{number}/return")

@@ -39,6 +39,7 @@ membership = Table(
     Column("since_at", BigInteger, nullable=False),
     Column("until_at", BigInteger),
     Column("actor", Text, nullable=False),
+    Column("ended_by", Text),
     CheckConstraint("role IN ('member', 'pi')", name="role"),
 )
 # A person has one role in a project at a time; what they had before stays as history.

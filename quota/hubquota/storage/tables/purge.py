@@ -110,6 +110,8 @@ purge_hold = Table(
     Column("reason", Text, nullable=False),
     Column("lifted_at", BigInteger),
     Column("lifted_by", Text),
+    # Empty where it was lifted before reasons were asked for.
+    Column("lifted_reason", Text),
     CheckConstraint("(lifted_at IS NULL) = (lifted_by IS NULL)", name="lifted"),
 )
 # An account is on hold once at a time; earlier holds stay as history.

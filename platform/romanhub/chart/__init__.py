@@ -1,0 +1,1 @@
+"""The chart for Kubernetes: its values, what the hub there is told, and its secrets."""

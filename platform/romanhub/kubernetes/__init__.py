@@ -1,0 +1,1 @@
+"""The platform on Kubernetes: what is other there than on one machine."""

@@ -1,0 +1,121 @@
+"""What pods may do: in their containers, in the cluster, and on the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helm.charts import VALUES, Rendered, pods, render, with_values
+
+METADATA = "169.254.169.254"
+
+
+def unrestricted(spec: dict[str, Any]) -> list[str]:
+    """What of a pod does not meet the restricted Pod Security Standard, as Kubernetes' documentation has it."""
+    found = [key for key in ("hostNetwork", "hostPID", "hostIPC") if spec.get(key)]
+    allowed = {
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    }
+    found += [f"volume {one['name']}" for one in spec.get("volumes", []) if not set(one) - {"name"} <= allowed]
+    pod = spec.get("securityContext", {})
+    for container in [*spec.get("initContainers", []), *spec["containers"]]:
+        own = container.get("securityContext", {})
+        both = {**pod, **own}
+        name = container["name"]
+        if both.get("runAsNonRoot") is not True or both.get("runAsUser") == 0:
+            found.append(f"{name} may be root")
+        if own.get("allowPrivilegeEscalation") is not False or own.get("privileged"):
+            found.append(f"{name} may become root")
+        if own.get("capabilities", {}).get("drop") != ["ALL"] or own.get("capabilities", {}).get("add"):
+            found.append(f"{name} has capabilities")
+        if both.get("seccompProfile", {}).get("type") not in ("RuntimeDefault", "Localhost"):
+            found.append(f"{name} may make any system call")
+    return found
+
+
+def test_every_pod_meets_the_restricted_standard(rendered: Rendered) -> None:
+    found = {where: unrestricted(template["spec"]) for where, template in pods(rendered.ours()).items()}
+    assert len(found) == 10
+    assert {where: wrong for where, wrong in found.items() if wrong} == {}
+
+
+def test_so_do_those_of_the_real_charts(real_chart: Path) -> None:
+    found = {where: unrestricted(one["spec"]) for where, one in pods(render(real_chart, VALUES).objects).items()}
+    assert {where: wrong for where, wrong in found.items() if wrong} == {}
+
+
+def test_only_those_parts_have_a_token_that_use_it(rendered: Rendered) -> None:
+    with_token = {
+        where for where, one in pods(rendered.ours()).items() if one["spec"]["automountServiceAccountToken"]
+    }
+    assert with_token == {f"Deployment/romanhub-{part}" for part in ("gateway", "controller", "dask-proxy")}
+
+
+def test_no_rule_is_wide_and_each_has_a_reason(rendered: Rendered) -> None:
+    roles = [*rendered.kind("Role").values(), *rendered.kind("ClusterRole").values()]
+    assert roles
+    for role in roles:
+        reasons = role["metadata"]["annotations"]
+        assert len(role["rules"]) == len(reasons)
+        for rule in role["rules"]:
+            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+    for role in rendered.kind("ClusterRole").values():
+        for rule in role["rules"]:
+            assert set(rule["verbs"]) <= {"list", "watch"}
+            assert "secrets" not in rule["resources"], "no part reads the Secrets of other namespaces"
+
+
+def test_every_pod_has_a_policy_for_both_directions(rendered: Rendered) -> None:
+    policies = list(rendered.kind("NetworkPolicy").values())
+    for where, template in pods(rendered.ours()).items():
+        labels = template["metadata"]["labels"]
+        mine = [one for one in policies if _selects(one["spec"]["podSelector"], labels)]
+        assert mine, where
+        assert all(set(one["spec"]["policyTypes"]) == {"Ingress", "Egress"} for one in mine)
+
+
+def test_workers_reach_no_database_no_metadata_and_no_private_address(rendered: Rendered) -> None:
+    egress = _clusters(rendered)["egress"]
+    blocks = [to["ipBlock"] for rule in egress for to in rule.get("to", []) if "ipBlock" in to]
+    assert [one["cidr"] for one in blocks] == ["0.0.0.0/0"]
+    assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(blocks[0]["except"])
+    selectors = [to["podSelector"] for rule in egress for to in rule["to"] if "podSelector" in to]
+    reached = [one["matchLabels"]["app.kubernetes.io/component"] for one in selectors]
+    assert set(reached) == {"proxy", "gateway", "dask-scheduler", "dask-worker"}, (
+        "not the hub, not people's servers"
+    )
+
+
+@pytest.mark.parametrize("part", ["portal", "search", "watch", "probe", "migrations", "gateway", "controller"])
+def test_only_the_broker_reaches_the_metadata_address(part: str, rendered: Rendered) -> None:
+    policy = rendered.kind("NetworkPolicy")
+    assert METADATA not in str(policy[f"romanhub-{part}"]["spec"])
+    assert METADATA in str(policy["romanhub-broker"]["spec"])
+
+
+def test_an_air_gapped_cluster_reaches_its_storage_alone(chart: Path) -> None:
+    rendered = render(chart, with_values({"network": {"internet": False, "storage": ["10.1.2.3/32"]}}))
+    blocks = [
+        to["ipBlock"]["cidr"] for rule in _clusters(rendered)["egress"] for to in rule["to"] if "ipBlock" in to
+    ]
+    assert blocks == ["10.1.2.3/32"]
+
+
+def _clusters(rendered: Rendered) -> dict[str, Any]:
+    spec: dict[str, Any] = rendered.kind("NetworkPolicy")["romanhub-dask-clusters"]["spec"]
+    return spec
+
+
+def _selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    if not selector.get("matchLabels", {}).items() <= labels.items():
+        return False
+    return all(labels.get(one["key"]) in one["values"] for one in selector.get("matchExpressions", []))

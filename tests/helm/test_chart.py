@@ -1,0 +1,244 @@
+"""The chart makes what it says, and hands to others what they know."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from click.testing import CliRunner
+from romanhub.chart.settings import Settings
+from romanhub.chart.values import ChartValues
+from romanhub.cli import romanhub
+from romanhub.services.hubservices import SERVED
+
+from tests.helm.charts import (
+    CHART,
+    NAMESPACE,
+    ROOT,
+    TIERS,
+    VALUES,
+    Rendered,
+    dependencies,
+    pods,
+    render,
+    schema_of,
+    with_values,
+)
+
+PARTS = {"portal", "broker", "search", "watch", "gateway", "controller", "dask-proxy"}
+
+
+def test_every_part_is_there(rendered: Rendered) -> None:
+    assert set(rendered.kind("Deployment")) == {f"romanhub-{part}" for part in PARTS}
+    assert set(rendered.kind("CronJob")) == {"romanhub-probe", "romanhub-search-index"}
+    assert set(rendered.kind("Job")) == {"romanhub-migrations"}
+    names = {(one["kind"], one["metadata"]["name"]) for one in rendered.objects}
+    assert len(names) == len(rendered.objects), "two objects have one name"
+
+
+def test_the_charts_files_are_what_the_models_say() -> None:
+    done = CliRunner().invoke(romanhub, ["kubernetes", "write-chart", "--check"])
+    assert done.exit_code == 0, done.output
+
+
+def test_what_values_yaml_says_is_what_the_models_say() -> None:
+    said = yaml.safe_load((CHART / "values.yaml").read_text())
+    # The one thing that only the operator knows.
+    said["global"]["romanhub"]["url"] = "https://hub.example.org"
+    found = ChartValues.model_validate(said)
+    plain = found.model_dump(by_alias=True, mode="json")
+    missing = [path for path in _paths(plain) if not _has(said, path)]
+    assert missing == [], "templates read values.yaml, so every default has to be there"
+
+
+def _paths(value: dict[str, Any], above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for key, inner in value.items():
+        path = (*above, key)
+        if isinstance(inner, dict) and inner:
+            found += _paths(inner, path)
+        # What is not set is left out; how much a part gets of what is its own matter.
+        elif inner not in (None, {}) and "resources" not in path and key not in ("replicas", "safeToShowValues"):
+            found.append(path)
+    return found
+
+
+def _has(value: Any, path: tuple[str, ...]) -> bool:
+    for key in path:
+        if not isinstance(value, dict) or key not in value:
+            return False
+        value = value[key]
+    return True
+
+
+def test_every_value_has_a_description() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    bare = [
+        f"{name}.{key}"
+        for name, model in {"": schema, **schema["definitions"]}.items()
+        for key, said in model.get("properties", {}).items()
+        # What is described with its own model is not described again beside it.
+        if not said.get("description") and not schema["definitions"][said["$ref"].split("/")[-1]]["description"]
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize("name", dependencies())
+def test_the_other_charts_know_what_they_are_handed(name: str, rendered: Rendered) -> None:
+    schema = schema_of(name)
+    if schema is None:
+        pytest.skip(f"the schema of {name} is not on this machine; ROMANHUB_SCHEMAS names its folder")
+    jsonschema.validate(rendered.reached(name), schema)
+    # The check would find a mistake.
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**rendered.reached(name), "hubb": {}}, schema)
+
+
+def test_the_hub_is_told_where_everything_is(rendered: Rendered) -> None:
+    hub = rendered.reached("jupyterhub")["hub"]
+    assert hub["existingSecret"] == "romanhub-hub"
+    assert "extraConfig" not in hub, "no Python in YAML"
+    maps = {one["configMap"]["name"] for one in hub["extraVolumes"] if "configMap" in one}
+    assert maps <= set(rendered.kind("ConfigMap"))
+    assert rendered.reached("jupyterhub")["cull"]["enabled"] is False
+    assert rendered.reached("jupyterhub")["singleuser"]["cloudMetadata"]["blockWithIptables"] is False
+
+
+def test_settings_arrive_as_they_were_given(chart: Path) -> None:
+    storage = {"endpoint": "http://storage:9000", "region": "eu-1", "scratchBucket": "mine"}
+    given = {"global": {"romanhub": {"storage": storage, "homes": {"shared": {"claim": "teams"}}}}}
+    rendered = render(chart, with_values(given))
+    text = rendered.kind("ConfigMap")["romanhub-settings"]["data"]["settings.yaml"]
+    settings = Settings.model_validate(yaml.safe_load(text))
+    assert settings.storage.region == "eu-1"
+    assert settings.homes.shared.claim == "teams"
+    broker = _environment(rendered, "romanhub-broker")
+    assert broker["ROMANHUB_STORAGE_ENDPOINT"] == "http://storage:9000"
+    assert broker["ROMANHUB_SCRATCH_BUCKET"] == "mine"
+
+
+def test_the_tiers_file_is_the_same_as_on_one_machine(rendered: Rendered) -> None:
+    assert yaml.safe_load(rendered.kind("ConfigMap")["romanhub-files"]["data"]["tiers.yaml"]) == yaml.safe_load(
+        TIERS.read_text()
+    )
+
+
+def test_a_service_has_its_own_token_and_no_other(rendered: Rendered) -> None:
+    services = {
+        "portal": "portal",
+        "broker": "broker",
+        "search": "archive",
+        "watch": "watch",
+        "gateway": "dask-gateway",
+    }
+    for part, service in services.items():
+        spec = rendered.kind("Deployment")[f"romanhub-{part}"]["spec"]["template"]["spec"]
+        keys = [
+            one["valueFrom"]["secretKeyRef"]["key"]
+            for container in spec["containers"]
+            for one in container["env"]
+            if one.get("valueFrom", {}).get("secretKeyRef", {}).get("name") == "romanhub-hub"
+        ]
+        assert keys == [service]
+        if service in SERVED:
+            assert (
+                _environment(rendered, f"romanhub-{part}")["JUPYTERHUB_SERVICE_PREFIX"] == f"/services/{service}/"
+            )
+
+
+def test_secrets_that_pods_read_are_in_the_list(rendered: Rendered) -> None:
+    declared = yaml.safe_load((CHART / "files" / "secrets.yaml").read_text())
+    for where, template in pods(rendered.ours()).items():
+        for container in template["spec"]["containers"]:
+            for one in container.get("env", []):
+                asked = one.get("valueFrom", {}).get("secretKeyRef")
+                if asked:
+                    assert asked["key"] in declared[asked["name"]]["keys"], f"{where}: {asked}"
+
+
+def test_only_the_broker_carries_a_cloud_role(chart: Path) -> None:
+    role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/romanhub-broker"}
+    rendered = render(chart, with_values({"broker": {"serviceAccount": {"annotations": role}}}))
+    with_role = [name for name, one in rendered.kind("ServiceAccount").items() if "annotations" in one["metadata"]]
+    assert with_role == ["romanhub-broker"]
+
+
+def test_migrations_come_before_installs_upgrades_and_rollbacks(rendered: Rendered) -> None:
+    hook = rendered.kind("Job")["romanhub-migrations"]["metadata"]["annotations"]
+    assert set(hook["helm.sh/hook"].split(",")) == {"pre-install", "pre-upgrade", "pre-rollback"}
+    # What it reads is made before it.
+    files = rendered.kind("ConfigMap")["romanhub-migrations"]["metadata"]["annotations"]
+    assert int(files["helm.sh/hook-weight"]) < int(hook["helm.sh/hook-weight"])
+
+
+def test_parts_of_which_there_is_one_are_never_two(rendered: Rendered) -> None:
+    for part in ("watch", "controller", "search"):
+        spec = rendered.kind("Deployment")[f"romanhub-{part}"]["spec"]
+        assert (spec["replicas"], spec["strategy"]["type"]) == (1, "Recreate")
+
+
+def test_a_change_of_settings_starts_parts_again_and_one_of_tiers_does_not(chart: Path) -> None:
+    def annotation(values: dict[str, Any]) -> str:
+        template = render(chart, values).kind("Deployment")["romanhub-portal"]["spec"]["template"]
+        return str(template["metadata"]["annotations"]["romanhub.org/settings"])
+
+    before = annotation(VALUES)
+    assert annotation(with_values({"tiers": VALUES["tiers"] + "# a remark\n"})) == before
+    assert annotation(with_values({"global": {"romanhub": {"url": "https://other.example.org"}}})) != before
+
+
+def test_pieces_can_be_left_out(chart: Path) -> None:
+    less = {"search": {"enabled": False}, "probe": {"enabled": False}, "network": {"enabled": False}}
+    rendered = render(chart, with_values(less, {"quota": {"enabled": False}}))
+    assert "romanhub-search" not in rendered.kind("Deployment")
+    assert rendered.kind("CronJob") == {}
+    assert rendered.kind("NetworkPolicy") == {}
+    assert rendered.kind("ResourceQuota") == {}
+    assert "ROMANHUB_SEARCH_URL" not in _environment(rendered, "romanhub-portal")
+
+
+def test_workers_have_a_limit_in_all_and_give_way(rendered: Rendered) -> None:
+    classes = rendered.kind("PriorityClass")
+    worker = classes[f"{NAMESPACE}-dask-worker"]
+    assert (
+        worker["value"] < classes[f"{NAMESPACE}-dask-scheduler"]["value"] < classes[f"{NAMESPACE}-core"]["value"]
+    )
+    assert worker["preemptionPolicy"] == "Never"
+    scope = rendered.kind("ResourceQuota")["romanhub-workers"]["spec"]["scopeSelector"]["matchExpressions"][0]
+    assert scope["values"] == [f"{NAMESPACE}-dask-worker"]
+
+
+def test_with_the_real_charts(real_chart: Path) -> None:
+    rendered = render(real_chart, VALUES)
+    hub = rendered.kind("Deployment")["hub"]["spec"]["template"]["spec"]["containers"][0]
+    assert hub["args"][:3] == ["python", "-m", "romanhub.chart.hub"]
+    # Its Service finds our gateway's pods.
+    wanted = rendered.kind("Service")["api-dask-gateway"]["spec"]["selector"]
+    labels = rendered.kind("Deployment")["romanhub-gateway"]["spec"]["template"]["metadata"]["labels"]
+    assert wanted.items() <= labels.items()
+    assert rendered.kind("Deployment")["api-dask-gateway"]["spec"]["replicas"] == 0
+
+
+def _environment(rendered: Rendered, deployment: str) -> dict[str, str]:
+    container = rendered.kind("Deployment")[deployment]["spec"]["template"]["spec"]["containers"][0]
+    return {one["name"]: one["value"] for one in container["env"] if "value" in one}
+
+
+def test_alerts_and_dashboard_ask_for_what_is_measured(chart: Path) -> None:
+    rendered = render(chart, with_values({"monitoring": {"rules": True, "dashboards": True}}))
+    rules = rendered.kind("PrometheusRule")["romanhub"]["spec"]["groups"][0]["rules"]
+    panels = json.loads(rendered.kind("ConfigMap")["romanhub-dashboard"]["data"]["romanhub.json"])["panels"]
+    asked = [rule["expr"] for rule in rules] + [one["expr"] for panel in panels for one in panel["targets"]]
+    source = "".join(
+        path.read_text()
+        for folder in ("quota/hubquota", "platform/romanhub/probe")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    for name in set(re.findall(r"\b(?:hubquota|romanhub)_[a-z_]+", " ".join(asked))):
+        assert f'"{re.sub("_(total|bucket)$", "", name)}"' in source, f"nothing measures {name}"
+    assert all(rule["annotations"]["action"] for rule in rules)
