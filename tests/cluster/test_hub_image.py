@@ -104,6 +104,7 @@ def answers(hub: ClusterHub) -> bool:
         return False
 
 
+@pytest.mark.skip(reason="written, and not yet seen to pass on a cluster")
 def test_the_hubs_image_starts_a_users_pod_and_charges_for_it(cluster: Cluster, pod_hub: ClusterHub) -> None:
     pod_hub.ready("pia", size="small")
     pod = pod_of(cluster, "pia", "platform")
