@@ -12,7 +12,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from hubquota.models.admissions import Admission
+from hubquota.models.ledger import Lease
+from hubquota.services.granting import Grant
+from hubquota.services.leases import Closing
 from hubquota.services.ledger import Ledger
+from hubquota.services.opening import FirstAllocation
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
 
@@ -23,8 +28,9 @@ from tests.bench.rows import Row
 #: How many allocations are due in one sweep, and how many seconds of CPU it may take.
 DUE, SWEEP_GOAL = 100_000, 60.0
 
-#: How many accounts live a year, and how many terms with a session each they have in it.
-ACCOUNTS, TERMS = 10_000, 4
+#: How many accounts live a year, and how many terms with a session each they have in it; and how many of them do
+#: a thing at one moment, and share a transaction.
+ACCOUNTS, TERMS, CROWD = 10_000, 4, 100
 
 RATE, SESSION, BUDGET = 40_000, 1_200, 10**9
 
@@ -82,22 +88,28 @@ def year() -> list[Row]:
 def _live(ledger: Ledger, now: list[datetime]) -> None:
     began = now[0]
     names = [f"user-{index:05}" for index in range(ACCOUNTS)]
-    for name in names:
-        ledger.open_account(name, "explorer", 0, actor="benchmark")
+    crowds = [names[first : first + CROWD] for first in range(0, ACCOUNTS, CROWD)]
+    for crowd in crowds:
+        nothing = FirstAllocation(tier="explorer", units=0)
+        ledger.open_accounts(dict.fromkeys(crowd, nothing), actor="benchmark")
     for term in range(TERMS):
         now[0] = began + timedelta(days=91 * term)
         end = now[0] + timedelta(days=90)
-        for name in names:
-            ledger.grant(name, BUDGET, actor="benchmark", reason="A term.", key=f"{name}-{term}", end=end)
-        leases = [
-            ledger.admit(name, kind="server", key=f"server:{name}/", label="Small server", rate=RATE).id
-            for name in names
-        ]
-        for lease in leases:
-            ledger.begin(lease)
+        for crowd in crowds:
+            grants = [Grant(name, BUDGET, "A term.", f"{name}-{term}", end=end) for name in crowd]
+            ledger.grant_many(grants, actor="benchmark")
+        leases: list[list[int]] = []
+        for crowd in crowds:
+            wanted = [
+                Admission(account=name, kind="server", key=f"server:{name}/", label="Small server", rate=RATE)
+                for name in crowd
+            ]
+            leases.append([one.id for one in ledger.admit_many(wanted) if isinstance(one, Lease)])
+        for numbers in leases:
+            ledger.begin_many(dict.fromkeys(numbers))
         now[0] += timedelta(seconds=SESSION)
-        for lease in leases:
-            ledger.close(lease, reason="The server was stopped.")
+        for numbers in leases:
+            ledger.close_many([Closing(number, "The server was stopped.") for number in numbers])
         now[0] = end
         assert ledger.sweep().lapsed == ACCOUNTS
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import cache
@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hubquota.hub import metrics
 from hubquota.hub.together import LedgerDownError, Together, failed, no_answer
+from hubquota.models.ledger import Lease
 from hubquota.services.ledger import Ledger, utc_now
 from hubquota.services.starts import Start, Started
 from hubquota.storage.engine import make_engine
@@ -68,6 +69,9 @@ class LedgerDesk:
             deadline=deadline,
             late=self._nobody_waited,
         )
+        self._begins: Together[tuple[int, datetime], Lease] = Together(
+            self._begin_many, threads=self._threads, deadline=deadline, late=lambda _: None
+        )
         self._owed: deque[tuple[str, Callable[[Ledger], object]]] = deque()
         self._sightings: dict[str, datetime] = {}
         self._writer: asyncio.Task[None] | None = None
@@ -111,6 +115,29 @@ class LedgerDesk:
             started.admission.key,
             lambda ledger: ledger.cancel(started.lease_id, "Nobody waited for the admission.", "failed"),
         )
+
+    async def begin(self, key: str, lease_id: int, at: datetime) -> None:
+        """Write since when a lease runs: now, with others that begin at the same moment, or as soon as it works.
+
+        Args:
+            key: the lease's key; as for `settle`.
+            lease_id: the lease's number.
+            at: since when it runs.
+        """
+        if any(owed == key for owed, _ in self._owed):
+            self.owe(key, lambda ledger: ledger.begin(lease_id, at))
+            return
+        try:
+            await self._begins.ask((lease_id, at))
+        except LedgerDownError:
+            self.owe(key, lambda ledger: ledger.begin(lease_id, at))
+        except asyncio.CancelledError:
+            self.owe(key, lambda ledger: ledger.begin(lease_id, at))
+            raise
+
+    def _begin_many(self, begun: Sequence[tuple[int, datetime]]) -> list[Lease]:
+        found = {lease.id: lease for lease in self._ledger.begin_many(dict(begun))}
+        return [found[lease_id] for lease_id, _ in begun]
 
     async def settle(self, key: str, act: Callable[[Ledger], object]) -> None:
         """Write something about a lease: now, or if that fails, as soon as it works.

@@ -114,8 +114,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
                 self._desk.owe(self._key, lambda ledger: ledger.close(lease_id, reason=NOT_STARTED, kind="failed"))
         if lease_id is not None:
             self._alive_at = self._desk.now()
-            began = self.began_at() or self._alive_at
-            await self._desk.settle(self._key, lambda ledger: ledger.begin(lease_id, at=began))
+            await self._desk.begin(self._key, lease_id, self.began_at() or self._alive_at)
         elif self._allowed is not None:
             self._alive_at = self._desk.now()
             await self._allowance.begin(self._allowed.id, self._alive_at)

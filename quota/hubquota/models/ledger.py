@@ -141,7 +141,8 @@ class Segment:
     charged: int
 
 
-@dataclass(frozen=True, slots=True)
+# Nothing changes one. Python takes several times as long to make what is frozen, and every decision makes these.
+@dataclass(slots=True, unsafe_hash=True)
 class Lease:
     """The right to run one thing, from its admission to its end. Its rate may change while it runs."""
 

@@ -138,7 +138,7 @@ class Adoption(Service):
         )
         charged_from = begin if priced else min(max(begin, known_since), until)
         free = rate > 0 and charged_from > begin
-        leases.begin(connection, number, rate=0 if free else rate, at=begin, covered=begin, expiry=begin)
+        leases.begin_many(connection, [(number, 0 if free else rate, begin, begin, begin)])
         if free:
             leases.settle(connection, number, at=charged_from, cost=0)
             leases.change_rate(connection, number, rate=rate, at=charged_from)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from hubquota.models import letters
@@ -20,8 +20,9 @@ from hubquota.services.allocation_checks import (
     owner_of,
     same_act,
 )
-from hubquota.services.base import Service, tell
+from hubquota.services.base import Service, tell, unknown
 from hubquota.services.book import Book
+from hubquota.services.granting import Grant, Granting
 from hubquota.storage import accounts, allocations, journal
 from hubquota.storage.engine import decision
 from hubquota.storage.times import moment, seconds
@@ -67,36 +68,37 @@ class Allocations(Service):
             ValueError: the amount is not above zero, or the end is not after the start.
             ImpossibleError: the end is past.
         """
-        if units <= 0:
+        wanted = Grant(name, units, reason, key, tier=tier, start=start, end=end, renewable=renewable)
+        return self.grant_many([wanted], actor=actor)[0]
+
+    def grant_many(self, wanted: Sequence[Grant], *, actor: str) -> list[Allocation]:
+        """Open many allocations in one transaction, as `grant` opens each: all of them, or where one fails none.
+
+        Args:
+            wanted: the grants.
+            actor: who grants them.
+
+        Returns:
+            The allocations, in the order of the grants.
+
+        Raises:
+            UnknownAccountError: there is no account of one of the names.
+            ConflictingKeyError: a key stands for another grant already.
+            ValueError: an amount is not above zero, or an end is not after its start.
+            ImpossibleError: an end is past.
+        """
+        if any(one.units <= 0 for one in wanted):
             raise ValueError("A grant is above zero; post a correction to take something back.")
+        if not wanted:
+            return []
         with decision(self._engine) as connection:
-            book = self._book(connection, name)
-            found = same_act(connection, f"grant:{key}", name, units)
-            if found is not None:
-                return known_allocation(connection, found.allocation_id, book.now)
-            begins = book.now if start is None else seconds(start)
-            ends = None if end is None else seconds(end)
-            if ends is not None and ends <= begins:
-                raise ValueError("An allocation ends after it starts.")
-            if ends is not None and ends <= book.now:
-                raise ImpossibleError("The end of that allocation is past already.")
-            if tier is None:
-                tier = accounts.view(connection, book.owner, book.now).tiers[-1]
-            # What has run so far is charged to what could pay for it then.
-            book.settle_all(actor=actor)
-            number = book.grant(
-                tier=tier,
-                units=units,
-                start=begins,
-                end=ends,
-                renewable=renewable,
-                actor=actor,
-                reason=reason,
-                key=f"grant:{key}",
-            )
-            done = f"was granted: {format_credits(units)} credits of the tier {tier}, {_term(begins, ends)}"
-            self._tell(book, "granted", key, number, done=done, by=actor, reason=reason)
-            return known_allocation(connection, number, book.now)
+            owners = accounts.lock_names(connection, {one.name for one in wanted})
+            # Only now: whoever waited for the locks decides by the time at which it got them.
+            now = self._now()
+            books = {owner.name: Book(connection, owner, now) for owner in owners.values()}
+            if lost := {one.name for one in wanted} - books.keys():
+                raise unknown(min(lost))
+            return Granting(connection, books, now, actor).grant(wanted)
 
     def supplement(self, allocation_id: int, units: int, *, actor: str, reason: str, key: str) -> Allocation:
         """Add credits to an allocation.
@@ -316,8 +318,3 @@ class Allocations(Service):
             book.settle_all(actor="hubquota")
             act(book, allocation)
             return known_allocation(connection, allocation_id, book.now)
-
-
-def _term(start: int, end: int | None) -> str:
-    until = "without an end" if end is None else f"until {letters.time_text(moment(end))}"
-    return f"from {letters.time_text(moment(start))} on, {until}"

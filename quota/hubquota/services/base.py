@@ -15,6 +15,9 @@ from hubquota.storage import accounts, notices
 from hubquota.storage.accounts import Owner
 from hubquota.storage.times import seconds
 
+#: How many milliseconds a transaction for many who wait waits for an account that somebody else has locked.
+PATIENCE = 100
+
 
 def utc_now() -> datetime:
     """Return the time now, in UTC."""

@@ -240,10 +240,13 @@ class Book:
 
     def end(self, lease: Lease, *, at: int, reason: str, actor: str, kind: EndKind | None = None) -> None:
         """End a lease, charged up to its end, and let go of what is held for it."""
+        cost: int | None = None
         if lease.settled_at is not None:
-            at = max(at, seconds(lease.settled_at))
-            self.settle(lease, at, actor=actor)
-        leases.end(self.connection, lease.id, at=at, reason=reason, kind=kind)
+            since = seconds(lease.settled_at)
+            at = max(at, since)
+            if cost := lease.rate * (at - since):
+                self._charge(lease, since, at, actor=actor)
+        leases.end(self.connection, lease.id, at=at, reason=reason, kind=kind, cost=cost)
         self.changed()
 
     def _charge(self, lease: Lease, since: int, until: int, *, actor: str) -> None:

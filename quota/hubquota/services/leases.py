@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from hubquota.models.admissions import MINIMUM_SECONDS
 from hubquota.models.ledger import (
@@ -14,6 +15,7 @@ from hubquota.models.ledger import (
 )
 from hubquota.models.stops import EndKind
 from hubquota.services.admission import capped_text, short_of
+from hubquota.services.base import PATIENCE
 from hubquota.services.book import HOLD_GRACE, START_LIMIT, Book
 from hubquota.services.leaselocks import LockedLeases, known_lease
 from hubquota.storage import holds, leases
@@ -24,6 +26,16 @@ from hubquota.storage.times import seconds
 SLICE_SECONDS = 3600
 #: A lease whose hold ends within so many seconds gets its next slice.
 EXTEND_WITHIN = 600
+
+
+class Closing(NamedTuple):
+    """The end of a lease, as `Leases.close` is told of it."""
+
+    lease_id: int
+    reason: str
+    kind: EndKind | None = None
+    at: datetime | None = None
+    actor: str = "hubquota"
 
 
 class Leases(LockedLeases):
@@ -42,20 +54,33 @@ class Leases(LockedLeases):
         Raises:
             UnknownLeaseError: there is no such lease.
         """
-        with decision(self._engine) as connection:
-            book, lease = self._locked(connection, lease_id)
-            if lease.started_at is None and lease.ended_at is None:
-                started = book.between(lease.admitted_at, at)
-                covered = started + (lease.held // lease.rate if lease.rate else 0)
-                leases.begin(
-                    connection,
-                    lease_id,
-                    rate=lease.rate,
-                    at=started,
-                    covered=covered,
-                    expiry=covered + HOLD_GRACE,
-                )
-            return known_lease(book, lease_id)
+        return self.begin_many({lease_id: at})[0]
+
+    def begin_many(self, begun: Mapping[int, datetime | None]) -> list[Lease]:
+        """Note in one transaction what `begin` notes of each lease: its number, and since when it runs.
+
+        Of many, nothing is noted where an account stays locked by somebody else: tell of each by itself then.
+
+        Returns:
+            The leases, in the order in which they were given.
+
+        Raises:
+            UnknownLeaseError: there is no lease of one of the numbers. Nothing is noted then.
+        """
+        if not begun:
+            return []
+        # Who shares a transaction does not wait for an account that only one of them needs.
+        with decision(self._engine, patience=PATIENCE if len(begun) > 1 else None) as connection:
+            locked = self._locked_many(connection, begun)
+            rows: list[tuple[int, int, int, int, int]] = []
+            for number, (book, lease) in locked.items():
+                if lease.started_at is None and lease.ended_at is None:
+                    started = book.between(lease.admitted_at, begun[number])
+                    covered = started + (lease.held // lease.rate if lease.rate else 0)
+                    rows.append((number, lease.rate, started, covered, covered + HOLD_GRACE))
+            leases.begin_many(connection, rows)
+            found = leases.find_many(connection, begun, next(iter(locked.values()))[0].now)
+            return [found[number][0] for number in begun]
 
     def extend(self, lease_id: int, *, ahead: int = SLICE_SECONDS) -> Extension:
         """Charge a lease for what it ran, and hold what it costs from there to some seconds ahead.
@@ -170,14 +195,36 @@ class Leases(LockedLeases):
         Raises:
             UnknownLeaseError: there is no such lease.
         """
+        return self.close_many([Closing(lease_id, reason, kind, at, actor)])[0]
+
+    def close_many(self, closing: Sequence[Closing]) -> list[Lease]:
+        """End leases in one transaction as `close` ends each, in their order.
+
+        Returns:
+            The leases, in the order in which they were given.
+
+        Raises:
+            UnknownLeaseError: there is no lease of one of the numbers. Nothing is ended then.
+        """
+        if not closing:
+            return []
         with decision(self._engine) as connection:
-            book, lease = self._locked(connection, lease_id)
-            if lease.is_open:
-                until = book.between(lease.started_at or lease.admitted_at, at)
+            numbers = list(dict.fromkeys(one.lease_id for one in closing))
+            locked = self._locked_many(connection, numbers)
+            now = next(iter(locked.values()))[0].now
+            waiting = dict(locked)
+            for one in closing:
+                # Told of twice, it ends as it was told of first.
+                book, lease = waiting.pop(one.lease_id, (None, None))
+                if book is None or lease is None or not lease.is_open:
+                    continue
+                until = book.between(lease.started_at or lease.admitted_at, one.at)
+                reason, kind = one.reason, one.kind
                 if lease.reason is not None:
                     reason, kind = lease.reason, lease.end_kind
-                book.end(lease, at=until, reason=reason, kind=kind, actor=actor)
-            return known_lease(book, lease_id)
+                book.end(lease, at=until, reason=reason, kind=kind, actor=one.actor)
+            found = leases.find_many(connection, numbers, now)
+            return [found[one.lease_id][0] for one in closing]
 
     def cancel(self, lease_id: int, reason: str, kind: EndKind | None = None) -> Lease:
         """End a lease that never began, without a charge. A lease that has ended stays as it is.

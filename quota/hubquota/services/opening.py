@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 
 from hubquota.models.ledger import Account, ConflictingAccountError, ImpossibleError, Refused, Role
 from hubquota.models.tiers import Tiers
 from hubquota.services.base import Service
-from hubquota.services.book import Book
 from hubquota.services.membership import change_role
-from hubquota.storage import accounts
+from hubquota.storage import accounts, allocations, journal
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.times import DAY
 
@@ -51,22 +52,46 @@ def first_allocation(tiers: Tiers, tier: str) -> FirstAllocation:
     )
 
 
-def open_user(connection: Connection, name: str, first: FirstAllocation, now: int, *, actor: str) -> None:
-    """Open a user's account with its first allocation, if there is no account of that name."""
-    if not accounts.add(connection, name=name, kind="user", tier=first.tier, now=now) or not first.units:
-        return
-    owner = accounts.lock(connection, name)
-    assert owner is not None
-    Book(connection, owner, now).grant(
-        tier=first.tier,
-        units=first.units,
-        start=now,
-        end=None if first.term_days is None else now + first.term_days * DAY,
-        renewable=first.renewable,
-        actor=actor,
-        reason=f"Budget of the tier {first.tier}, granted when the account was opened.",
-        key=f"opening:{owner.id}",
-    )
+def open_users(connection: Connection, new: Mapping[str, FirstAllocation], now: int, *, actor: str) -> None:
+    """Open users' accounts with their first allocations, of those of whose names there is none.
+
+    Args:
+        connection: a decision's.
+        new: what each is opened with, by their names.
+        now: the time.
+        actor: who opens them.
+    """
+    owners = accounts.add_users(connection, {name: first.tier for name, first in new.items()}, now)
+    granted = [(owner, first) for owner in owners if (first := new[owner.name]).units]
+    rows: list[dict[str, Any]] = []
+    for owner, first in granted:
+        rows.append(
+            {
+                "account_id": owner.id,
+                "tier": first.tier,
+                "start_at": now,
+                "end_at": None if first.term_days is None else now + first.term_days * DAY,
+                "renewable": first.renewable,
+                "reason": f"Budget of the tier {first.tier}, granted when the account was opened.",
+                "granted_by": actor,
+            }
+        )
+    numbers = allocations.add_many(connection, rows, now=now)
+    lines = [
+        journal.Line(
+            owner=owner,
+            allocation_id=number,
+            allocation_after=first.units,
+            kind="grant",
+            amount=first.units,
+            actor=actor,
+            reason=row["reason"],
+            key=f"opening:{owner.id}",
+            end=row["end_at"],
+        )
+        for (owner, first), number, row in zip(granted, numbers, rows, strict=True)
+    ]
+    journal.add_lines(connection, lines, at=now)
 
 
 def of_project(name: str) -> Refused:
@@ -113,10 +138,27 @@ class Opening(Service):
                 return accounts.view(connection, owner, self._now())
         if owner is not None:
             raise of_project(name)
+        return self.open_accounts({name: first}, actor=actor)[0]
+
+    def open_accounts(self, wanted: Mapping[str, FirstAllocation], *, actor: str) -> list[Account]:
+        """Return the accounts of many users; those that there are not are opened, in one transaction.
+
+        Args:
+            wanted: what each is opened with, by their names on the hub.
+            actor: who opens them.
+
+        Raises:
+            Refused: one of the names is a project's. None is opened then.
+        """
+        if not wanted:
+            return []
         with decision(self._engine) as connection:
-            open_user(connection, name, first, self._now(), actor=actor)
-            book = self._book(connection, name)
-            return accounts.view(connection, book.owner, book.now)
+            open_users(connection, wanted, self._now(), actor=actor)
+            owners = {owner.name: owner for owner in accounts.lock_names(connection, wanted).values()}
+            for name in wanted:
+                if owners[name].kind != "user":
+                    raise of_project(name)
+            return accounts.views(connection, [owners[name] for name in wanted], self._now())
 
     def open_project(self, name: str, tier_name: str, *, pi: str, actor: str) -> Account:
         """Return the account of that project; if there is none, open one without credits.

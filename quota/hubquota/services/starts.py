@@ -18,16 +18,14 @@ from hubquota.models.kinds import SERVER
 from hubquota.models.ledger import Refused
 from hubquota.models.tiers import Size, Tiers
 from hubquota.services.admitting import Admissions, Batch
+from hubquota.services.base import PATIENCE
 from hubquota.services.entitled import Entitled
 from hubquota.services.groups import GroupProjects
-from hubquota.services.opening import first_allocation, of_project, open_user
+from hubquota.services.opening import FirstAllocation, first_allocation, of_project, open_users
 from hubquota.services.tiersfile import TiersFile
 from hubquota.storage import accounts
 from hubquota.storage.accounts import Owner
 from hubquota.storage.engine import decision
-
-#: How many milliseconds a transaction of many starts waits for an account that somebody else has locked.
-_PATIENCE = 100
 
 
 # Nothing changes one; see `Admission`.
@@ -79,7 +77,7 @@ class Starts(Admissions, GroupProjects):
         for one in wanted:
             self.sync_groups(says[one.tiers], one.person, one.groups)
         # Who shares a transaction does not wait for an account that only one of them needs.
-        with decision(self._engine, patience=_PATIENCE if len(wanted) > 1 else None) as connection:
+        with decision(self._engine, patience=PATIENCE if len(wanted) > 1 else None) as connection:
             owners = self._owners(connection, wanted, says)
             payers = {
                 one.payer if isinstance(one.payer, str) and one.payer in owners else one.person for one in wanted
@@ -113,12 +111,12 @@ class Starts(Admissions, GroupProjects):
         names = {one.person for one in wanted} | {one.payer for one in wanted if isinstance(one.payer, str)}
         owners = {owner.name: owner for owner in accounts.find_all(connection, names)}
         new = {one.person: one for one in wanted if one.person not in owners}
-        # In the order of their names, so that no two who open the same ones wait for each other.
-        for name, one in sorted(new.items()):
-            tiers = says[one.tiers]
-            first = first_allocation(tiers, tiers.tier_for(set(one.groups), one.claims))
-            open_user(connection, name, first, self._now(), actor="first start")
         if new:
+            firsts: dict[str, FirstAllocation] = {}
+            for name, one in new.items():
+                tiers = says[one.tiers]
+                firsts[name] = first_allocation(tiers, tiers.tier_for(set(one.groups), one.claims))
+            open_users(connection, firsts, self._now(), actor="first start")
             owners |= {owner.name: owner for owner in accounts.find_all(connection, new)}
         return owners
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,7 @@ _add = {
     )
     for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
 }
+_insert = Prepared(insert(account), columns=("name", "kind", "tier", "balance", "created_at"))
 _by_names = Prepared(_accounts.where(among(account.c.name, "names")).order_by(account.c.id))
 _by_names_locked = Prepared(
     _accounts.where(among(account.c.name, "names")).order_by(account.c.id).with_for_update()
@@ -101,8 +102,30 @@ def add(connection: Connection, *, name: str, kind: AccountKind, tier: str, now:
     added = _add[connection.dialect.name].first(connection, **values)
     if added is None:
         return False
-    add_parts(connection, added.id, name)
+    add_parts(connection, [(added.id, name)])
     return True
+
+
+def add_users(connection: Connection, users: Mapping[str, str], now: int) -> list[Owner]:
+    """Add users' accounts with nothing on them, in the order of their names; return those that were not there.
+
+    Args:
+        connection: a decision's.
+        users: the tier that each is opened on, by their names.
+        now: the time.
+    """
+    # In one order, so that no two who open the same ones wait for each other.
+    names = sorted(users)
+    if connection.dialect.name == "postgresql":
+        # Others may be opening them: which are ours is what each insert says.
+        added = [name for name in names if add(connection, name=name, kind="user", tier=users[name], now=now)]
+        return list(lock_names(connection, added).values())
+    there = {owner.name for owner in find_all(connection, names)}
+    new = [name for name in names if name not in there]
+    _insert.add(connection, [(name, "user", users[name], 0, now) for name in new])
+    owners = find_all(connection, new)
+    add_parts(connection, [(owner.id, owner.name) for owner in owners])
+    return owners
 
 
 def view(connection: Connection, owner: Owner, now: int) -> Account:

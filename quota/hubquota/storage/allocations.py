@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -67,21 +68,22 @@ _open_pools = Prepared(
     .where(among(allocation.c.account_id, "ids"), _is_open)
     .order_by(*_in_order)
 )
+_views_by_ids = Prepared(_bare_views.where(among(allocation.c.id, "ids")))
 _view_by_id = Prepared(_bare_views.where(allocation.c.id == bindparam("number")))
-_add = Prepared(
-    insert(allocation).returning(allocation.c.id),
-    columns=(
-        "account_id",
-        "tier",
-        "renewable",
-        "reason",
-        "granted_by",
-        "granted_at",
-        "start_at",
-        "end_at",
-        "balance",
-    ),
+_new = (
+    "account_id",
+    "tier",
+    "renewable",
+    "reason",
+    "granted_by",
+    "granted_at",
+    "start_at",
+    "end_at",
+    "balance",
 )
+_add = Prepared(insert(allocation).returning(allocation.c.id), columns=_new)
+_add_numbered = Prepared(insert(allocation), columns=("id", *_new))
+_last_number = Prepared(select(func.max(allocation.c.id).label("number")))
 
 
 @dataclass(slots=True)
@@ -181,6 +183,11 @@ def find(connection: Connection, allocation_id: int, now: int) -> Allocation | N
     return None if row is None else view(row)
 
 
+def find_many(connection: Connection, numbers: Collection[int], now: int) -> dict[int, Allocation]:
+    """Return by its number each of these allocations."""
+    return {row.id: view(row) for row in _views_by_ids.all(connection, ids=list(numbers), now=now)}
+
+
 def of_account(connection: Connection, account_id: int, now: int, *, lapsed: bool) -> list[Allocation]:
     """Return an account's allocations in the order in which they are spent; with `lapsed`, all."""
     if not lapsed:
@@ -271,9 +278,14 @@ def add_many(connection: Connection, rows: Sequence[dict[str, Any]], *, now: int
     """
     if not rows:
         return []
-    statement = insert(allocation).returning(allocation.c.id, sort_by_parameter_order=True)
-    values = [{**row, "granted_at": now, "balance": 0} for row in rows]
-    return list(connection.execute(statement, values).scalars())
+    pick = itemgetter(*_new)
+    values = [pick({**row, "granted_at": now, "balance": 0}) for row in rows]
+    if connection.dialect.name == "postgresql":
+        return [int(row.id) for row in _add.add_returning(connection, values)]
+    # Nobody else can write meanwhile, and allocations are never deleted: so these numbers are the next ones.
+    first = (_last_number.first(connection).number or 0) + 1
+    _add_numbered.add(connection, [(number, *row) for number, row in enumerate(values, first)])
+    return list(range(first, first + len(rows)))
 
 
 def close(connection: Connection, numbers: Sequence[int], *, at: int) -> None:

@@ -68,6 +68,11 @@ def move(connection: Connection, lease_id: int, *, covered: int, expiry: int) ->
     _move_holds.run(connection, owner=lease_id, covered=covered, expiry=expiry)
 
 
+def move_many(connection: Connection, rows: Sequence[tuple[int, int, int]]) -> None:
+    """As `move`, for many: of each the lease, the time that is covered, and the expiry."""
+    _move_holds.run_many(connection, [{"owner": one, "covered": at, "expiry": by} for one, at, by in rows])
+
+
 def shrink(connection: Connection, hold_id: int, amount: int) -> None:
     """Leave an amount of a hold; with zero, nothing."""
     if amount:

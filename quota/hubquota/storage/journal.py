@@ -10,29 +10,29 @@ from sqlalchemy import Connection, Select, bindparam, case, func, insert, select
 
 from hubquota.models.ledger import Entry, EntryKind
 from hubquota.storage.accounts import Owner
-from hubquota.storage.prepared import Prepared
+from hubquota.storage.prepared import Prepared, among
 from hubquota.storage.tables import account, allocation, entry
 from hubquota.storage.times import moment
 
 _entries = select(entry, account.c.name.label("account")).join_from(entry, account)
 _by_key = Prepared(_entries.where(entry.c.idempotency_key == bindparam("key")))
-_move_any = (
+_by_keys = Prepared(_entries.where(among(entry.c.idempotency_key, "keys")))
+_move_account = Prepared(
     update(account)
     .where(account.c.id == bindparam("owner"))
     .values(balance=account.c.balance + bindparam("change"))
 )
-_move_account = Prepared(_move_any)
 _move_allocation = Prepared(
     update(allocation)
     .where(allocation.c.id == bindparam("number"))
     .values(balance=allocation.c.balance + bindparam("change"))
     .returning(allocation.c.balance)
 )
-_set_allocation = (
+_set_allocation = Prepared(
     update(allocation).where(allocation.c.id == bindparam("number")).values(balance=bindparam("after"))
 )
 _add = Prepared(
-    insert(entry).returning(entry.c.id),
+    insert(entry),
     columns=(
         "account_id",
         "allocation_id",
@@ -63,41 +63,27 @@ def add(
     key: str,
     lease_id: int | None = None,
     end: int | None = None,
-) -> Entry:
+) -> None:
     """Add a line to the journal and move the balances with it. The account has to be locked."""
     after = _move_allocation.first(connection, number=allocation_id, change=amount).balance
     if amount:
         _move_account.run(connection, owner=owner.id, change=amount)
         owner.balance += amount
-    added = _add.first(
-        connection,
-        account_id=owner.id,
-        allocation_id=allocation_id,
-        at=at,
-        kind=kind,
-        amount=amount,
-        balance_after=owner.balance,
-        allocation_after=after,
-        end_at=end,
-        lease_id=lease_id,
-        actor=actor,
-        reason=reason,
-        idempotency_key=key,
+    row = (
+        owner.id,
+        allocation_id,
+        at,
+        kind,
+        amount,
+        owner.balance,
+        after,
+        end,
+        lease_id,
+        actor,
+        reason,
+        key,
     )
-    return Entry(
-        id=added.id,
-        account=owner.name,
-        allocation_id=allocation_id,
-        at=moment(at),
-        kind=kind,
-        amount=amount,
-        balance_after=owner.balance,
-        allocation_after=after,
-        end=moment(end),
-        lease_id=lease_id,
-        actor=actor,
-        reason=reason,
-    )
+    _add.add(connection, [row])
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,39 +103,43 @@ class Line:
 
 def add_lines(connection: Connection, lines: Sequence[Line], *, at: int) -> None:
     """Add lines to the journals of many accounts, and move the balances with them."""
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     for line in lines:
-        line.owner.balance += line.amount
+        owner = line.owner
+        owner.balance += line.amount
         rows.append(
-            {
-                "account_id": line.owner.id,
-                "allocation_id": line.allocation_id,
-                "at": at,
-                "kind": line.kind,
-                "amount": line.amount,
-                "balance_after": line.owner.balance,
-                "allocation_after": line.allocation_after,
-                "end_at": line.end,
-                "lease_id": None,
-                "actor": line.actor,
-                "reason": line.reason,
-                "idempotency_key": line.key,
-            }
+            (
+                owner.id,
+                line.allocation_id,
+                at,
+                line.kind,
+                line.amount,
+                owner.balance,
+                line.allocation_after,
+                line.end,
+                None,
+                line.actor,
+                line.reason,
+                line.key,
+            )
         )
     moved = [line for line in lines if line.amount]
-    if moved:
-        connection.execute(
-            _set_allocation, [{"number": line.allocation_id, "after": line.allocation_after} for line in moved]
-        )
-        connection.execute(_move_any, [{"owner": line.owner.id, "change": line.amount} for line in moved])
-    if rows:
-        connection.execute(insert(entry), rows)
+    _set_allocation.run_many(
+        connection, [{"number": line.allocation_id, "after": line.allocation_after} for line in moved]
+    )
+    _move_account.run_many(connection, [{"owner": line.owner.id, "change": line.amount} for line in moved])
+    _add.add(connection, rows)
 
 
 def find(connection: Connection, key: str) -> Entry | None:
     """Return the line with that idempotency key."""
     row = _by_key.first(connection, key=key)
     return None if row is None else view(row)
+
+
+def find_many(connection: Connection, keys: Collection[str]) -> dict[str, Entry]:
+    """Return by its idempotency key each line that has one of these."""
+    return {row.idempotency_key: view(row) for row in _by_keys.all(connection, keys=list(keys))}
 
 
 def page(connection: Connection, account_id: int, *, limit: int, before: int | None) -> list[Entry]:

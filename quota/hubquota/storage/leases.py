@@ -55,12 +55,17 @@ _its_last_segment = and_(segment.c.lease_id == bindparam("owner"), segment.c.unt
 
 _by_id = Prepared(_leases.where(_of_lease))
 _by_id_locked = Prepared(_leases.where(_of_lease).with_for_update(of=lease))
+_by_ids = Prepared(_leases.where(among(lease.c.id, "ids")))
+_by_ids_locked = Prepared(_leases.where(among(lease.c.id, "ids")).order_by(lease.c.id).with_for_update(of=lease))
 _owner_by_id = Prepared(select(lease.c.account_id).where(_of_lease))
 _open_by_key = Prepared(_leases.where(lease.c.key == bindparam("key"), _open))
 _running_of = Prepared(
     _leases.where(lease.c.account_id == bindparam("account_id"), _open, lease.c.started_at.is_not(None))
     .order_by(lease.c.id)
     .with_for_update(of=lease)
+)
+_running_on = Prepared(
+    select(lease.c.account_id).where(among(lease.c.account_id, "ids"), _open, lease.c.started_at.is_not(None))
 )
 _open_by_keys = Prepared(_leases.where(among(lease.c.key, "keys"), _open))
 _new = ("account_id", "person", "kind", "key", "label", "rate", "admitted_at", "charged")
@@ -76,11 +81,17 @@ _set_rate = Prepared(update(lease).where(_of_lease).values(rate=bindparam("new_r
 _charge_segment = Prepared(
     update(segment).where(_its_last_segment).values(charged=segment.c.charged + bindparam("cost"))
 )
-_end_segment = Prepared(update(segment).where(_its_last_segment).values(until_at=bindparam("at")))
-_end = Prepared(
+_end_segment = Prepared(
+    update(segment)
+    .where(_its_last_segment)
+    .values(until_at=bindparam("at"), charged=segment.c.charged + bindparam("cost"))
+)
+_ended: dict[str, Any] = {"ended_at": bindparam("at"), "reason": bindparam("why"), "end_kind": bindparam("word")}
+_end = Prepared(update(lease).where(_of_lease).values(_ended))
+_end_charged = Prepared(
     update(lease)
     .where(_of_lease)
-    .values(ended_at=bindparam("at"), reason=bindparam("why"), end_kind=bindparam("word"))
+    .values(_ended | {"settled_at": bindparam("at"), "charged": lease.c.charged + bindparam("cost")})
 )
 
 
@@ -139,6 +150,16 @@ def find(connection: Connection, lease_id: int, now: int, *, lock: bool = False)
     return None if row is None else _view(row)
 
 
+def find_many(
+    connection: Connection, lease_ids: Collection[int], now: int, *, lock: bool = False
+) -> dict[int, tuple[Lease, int]]:
+    """Return by its number each of these leases, with the number of its account."""
+    statement = _by_ids_locked if lock else _by_ids
+    return {
+        row.id: (_view(row), row.account_id) for row in statement.all(connection, ids=list(lease_ids), now=now)
+    }
+
+
 def find_open(connection: Connection, key: str, now: int) -> tuple[Lease, int] | None:
     """Return the open lease that has the key, with the number of its account."""
     row = _open_by_key.first(connection, key=key, now=now)
@@ -155,6 +176,11 @@ def open_by_keys(connection: Connection, keys: Collection[str], now: int) -> dic
 def open_of(connection: Connection, account_id: int, now: int) -> list[Lease]:
     """Return an account's open leases that run, locked, in the order of their admission."""
     return [_view(row) for row in _running_of.all(connection, account_id=account_id, now=now)]
+
+
+def running_on(connection: Connection, account_ids: Collection[int]) -> set[int]:
+    """Return which of some accounts have an open lease that runs."""
+    return {number for (number,) in _running_on.tuples(connection, ids=list(account_ids))}
 
 
 def list_open(
@@ -219,11 +245,16 @@ def count_waiting(connection: Connection, before: int) -> int:
     return int(connection.execute(select(func.count()).select_from(lease).where(*waiting)).scalar_one())
 
 
-def begin(connection: Connection, lease_id: int, *, rate: int, at: int, covered: int, expiry: int) -> None:
-    """Note when a lease began, and what its holds cover from there."""
-    _begin.run(connection, lease_id=lease_id, at=at)
-    holds.move(connection, lease_id, covered=covered, expiry=expiry)
-    add_segment(connection, lease_id, rate=rate, at=at)
+def begin_many(connection: Connection, rows: Sequence[tuple[int, int, int, int, int]]) -> None:
+    """Note when leases began, and what their holds cover from there.
+
+    Args:
+        connection: a decision's.
+        rows: of each lease its number, its rate, when it began, until when its holds cover it, and their expiry.
+    """
+    _begin.run_many(connection, [{"lease_id": number, "at": at} for number, _, at, _, _ in rows])
+    holds.move_many(connection, [(number, covered, expiry) for number, _, _, covered, expiry in rows])
+    _add_segment.add(connection, [(number, rate, at, 0) for number, rate, at, _, _ in rows])
 
 
 def add_segment(connection: Connection, lease_id: int, *, rate: int, at: int) -> None:
@@ -242,14 +273,28 @@ def change_rate(connection: Connection, lease_id: int, *, rate: int, at: int | N
     """Change what a lease costs; from a time on, if it runs."""
     _set_rate.run(connection, lease_id=lease_id, new_rate=rate)
     if at is not None:
-        _end_segment.run(connection, owner=lease_id, at=at)
+        _end_segment.run(connection, owner=lease_id, at=at, cost=0)
         add_segment(connection, lease_id, rate=rate, at=at)
 
 
-def end(connection: Connection, lease_id: int, *, at: int, reason: str, kind: EndKind | None) -> None:
-    """End a lease that is charged up to its end, and let go of what is held for it."""
-    _end.run(connection, lease_id=lease_id, at=at, why=reason, word=kind)
-    _end_segment.run(connection, owner=lease_id, at=at)
+def end(
+    connection: Connection, lease_id: int, *, at: int, reason: str, kind: EndKind | None, cost: int | None
+) -> None:
+    """End a lease, and let go of what is held for it.
+
+    Args:
+        connection: a decision's.
+        lease_id: the lease's number.
+        at: when it ended.
+        reason: why.
+        kind: the same as a word for programs.
+        cost: what it is charged for up to its end; None if it never began.
+    """
+    if cost is None:
+        _end.run(connection, lease_id=lease_id, at=at, why=reason, word=kind)
+    else:
+        _end_charged.run(connection, lease_id=lease_id, at=at, why=reason, word=kind, cost=cost)
+        _end_segment.run(connection, owner=lease_id, at=at, cost=cost)
     holds.drop_all(connection, lease_id)
 
 

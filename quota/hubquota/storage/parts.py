@@ -10,6 +10,8 @@ rows as a name has letters, written once, when the account is opened.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection, insert
 
 from hubquota.storage.prepared import Prepared
@@ -27,6 +29,11 @@ def parts_of(name: str) -> list[str]:
     return list(dict.fromkeys(folded[start : start + PART_LETTERS] for start in range(len(folded))))
 
 
-def add_parts(connection: Connection, account_id: int, name: str) -> None:
-    """Note the parts of a new account's name."""
-    _add.run_many(connection, [{"part": part, "account_id": account_id} for part in parts_of(name)])
+def add_parts(connection: Connection, accounts: Iterable[tuple[int, str]]) -> None:
+    """Note the parts of new accounts' names.
+
+    Args:
+        connection: the transaction's.
+        accounts: the number and the name of each.
+    """
+    _add.add(connection, [(part, number) for number, name in accounts for part in parts_of(name)])
