@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from email.parser import BytesParser
@@ -12,6 +13,8 @@ from starlette.requests import Request
 
 #: No request names more parameters.
 _MOST = 2_000
+
+_BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
 
 
 class UsageError(Exception):
@@ -96,12 +99,19 @@ async def _body(request: Request, most: int) -> bytes:
 
 
 def _parts(content_type: str, body: bytes) -> Sequence[tuple[str, bytes, str | None]]:
-    head = content_type.encode("latin-1", "replace").replace(b"\r", b"").replace(b"\n", b"")
-    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + head + b"\r\n\r\n" + body)
+    """Return the parts of a form (RFC 7578): each one's name, content and file name.
+
+    The boundary is taken as it stands: Python's own parser takes angle brackets off, which TOPCAT's has around it.
+    """
+    said = _BOUNDARY.search(content_type)
+    if said is None:
+        raise UsageError("A form that is sent as multipart/form-data has to name its boundary.")
+    line = b"\r\n--" + (said[1] or said[2]).encode("latin-1", "replace")
     found = []
-    for part in message.iter_parts() if message.is_multipart() else ():
-        name = part.get_param("name", header="content-disposition")
-        content = part.get_payload(decode=True)
-        if isinstance(name, str) and isinstance(content, bytes):
-            found.append((name, content, part.get_filename()))
+    for part in (b"\r\n" + body).split(line)[1:-1]:
+        head, _, content = part.partition(b"\r\n\r\n")
+        headers = BytesParser(policy=HTTP).parsebytes(head.lstrip() + b"\r\n\r\n", headersonly=True)
+        name = headers.get_param("name", header="content-disposition")
+        if isinstance(name, str):
+            found.append((name, content, headers.get_filename()))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -75,7 +75,7 @@ _TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
         ),
     ),
     "keys": (
-        "Joins between tables; none are declared.",
+        "Joins between tables: those of this schema.",
         (
             _text("key_id", "The join."),
             _text("from_table", "The table that it goes from."),
@@ -85,7 +85,7 @@ _TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
         ),
     ),
     "key_columns": (
-        "Columns of joins; none are declared.",
+        "Columns of joins.",
         (
             _text("key_id", "The join."),
             _text("from_column", "The column that it goes from."),
@@ -93,6 +93,33 @@ _TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
         ),
     ),
 }
+
+
+class Key(NamedTuple):
+    """A join from a column of one table to a column of another."""
+
+    from_table: str
+    from_column: str
+    target_table: str
+    target_column: str
+
+    @property
+    def id(self) -> str:
+        """What TAP_SCHEMA calls the join."""
+        return f"{self.from_table}.{self.from_column}"
+
+
+#: The joins of TAP_SCHEMA's own tables, which the standard wants declared. Others are not.
+KEYS = tuple(
+    Key(f"tap_schema.{table}", column, f"tap_schema.{target}", there)
+    for table, column, target, there in (
+        ("tables", "schema_name", "schemas", "schema_name"),
+        ("columns", "table_name", "tables", "table_name"),
+        ("keys", "from_table", "tables", "table_name"),
+        ("keys", "target_table", "tables", "table_name"),
+        ("key_columns", "key_id", "keys", "key_id"),
+    )
+)
 
 #: The tables of TAP_SCHEMA themselves. They are made for each query that reads them.
 ENTRIES: tuple[Entry, ...] = tuple(
@@ -133,8 +160,8 @@ def rows(entries: Iterable[Entry]) -> Mapping[str, pa.Table]:
         "tap_schema_schemas": _table("schemas", schemas),
         "tap_schema_tables": _table("tables", tables),
         "tap_schema_columns": _table("columns", columns),
-        "tap_schema_keys": _table("keys", []),
-        "tap_schema_key_columns": _table("key_columns", []),
+        "tap_schema_keys": _table("keys", [{"key_id": key.id, **key._asdict()} for key in KEYS]),
+        "tap_schema_key_columns": _table("key_columns", [{"key_id": key.id, **key._asdict()} for key in KEYS]),
     }
 
 

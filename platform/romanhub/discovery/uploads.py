@@ -70,6 +70,7 @@ def _table(name: str, content: bytes, most_rows: int) -> tuple[Entry, pa.Table]:
                 kind=kind,
                 unit=str(getattr(said, "unit", None) or ""),
                 ucd=str(getattr(said, "ucd", None) or ""),
+                xtype=str(getattr(said, "xtype", None) or ""),
             )
         )
         arrays.append(array)

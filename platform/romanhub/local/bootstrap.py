@@ -148,6 +148,7 @@ def main() -> None:
                 for package, names in (
                     ("chromium", ("chromium", "chromium-browser", "google-chrome")),
                     ("postgresql", ("/usr/lib/postgresql/15/bin/postgres", "postgres")),
+                    ("stilts", ("stilts",)),
                 ):
                     if not debian(package, *names):
                         print(f"  – no {package} here and no root to install it: its tests are skipped")

@@ -24,7 +24,7 @@ from romanhub.sample.partitioned import make_catalogs
 from romanhub.sample.plan import Exposure, SamplePlan, Scene, sample_plan
 from romanhub.sample.references import work_offline
 from romanhub.sample.rounding import round_model
-from romanhub.sample.scene import make_scene
+from romanhub.sample.scene import make_scene, scene_at
 from romanhub.sample.simulate import simulate
 
 #: Notes what an unfinished archive is being made of. It goes when the index is written.
@@ -88,7 +88,7 @@ def make_exposure(plan: SamplePlan, exposure: Exposure, root: Path, settings: Se
     _quiet()
     work_offline()
     elements = tuple(sorted({each.optical_element for each in plan.exposures}))
-    sources = _scene(plan.scene, elements, plan.seed)
+    sources = scene_at(_scene(plan.scene, elements, plan.seed), plan.scene, exposure.middle)
     model = simulate(exposure, sources, seed=plan.exposure_seed(exposure), size=plan.size)
     _save(model, root / exposure.key, settings)
     return exposure.key

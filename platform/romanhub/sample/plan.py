@@ -73,8 +73,49 @@ PLACED_STARS = (
 
 
 @dataclass(frozen=True)
+class VariableStar:
+    """A star whose AB magnitude, the same in every filter, follows a sine."""
+
+    east: float  # arcseconds from the scene's centre
+    north: float
+    magnitude: float  # the mean
+    amplitude: float  # magnitudes, from the mean to an extreme
+    period: float  # days
+
+    def at(self, days: float) -> PlacedStar:
+        """Return the star as it is some days after the epoch, when it brightens through its mean."""
+        shift = self.amplitude * math.sin(2 * math.pi * days / self.period)
+        return PlacedStar(self.east, self.north, self.magnitude - shift)
+
+
+@dataclass(frozen=True)
+class MovingSource:
+    """A point that moves evenly over the scene, of one AB magnitude in every filter."""
+
+    east: float  # arcseconds from the scene's centre, at the scene's epoch
+    north: float
+    rate_east: float  # arcseconds a day
+    rate_north: float
+    magnitude: float
+
+    def at(self, days: float) -> PlacedStar:
+        """Return the source where it is some days after the scene's epoch."""
+        return PlacedStar(self.east + self.rate_east * days, self.north + self.rate_north * days, self.magnitude)
+
+
+#: A star that is brighter in some epochs than in others by half a magnitude, away from its neighbours.
+VARIABLE_STAR = VariableStar(10.5, 4.5, magnitude=20.3, amplitude=0.5, period=4.0)
+
+#: Something as far away as the Kuiper belt, near where its motion turns: 18 arcseconds in the six days of the
+#: field's exposures, and six thousandths of an arcsecond in one of them.
+MOVING_SOURCE = MovingSource(-12.0, -2.0, rate_east=3.0, rate_north=0.2, magnitude=21.2)
+
+_FIRST_VISIT = datetime(2027, 6, 1, 3, 20, 0, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
 class Scene:
-    """The sources on the sky that every exposure sees.
+    """The sources on the sky that every exposure sees, and two that are not the same in each.
 
     Galaxies have the counts, colours and sizes of the COSMOS2020 catalogue that romanisim carries.
     """
@@ -90,6 +131,17 @@ class Scene:
     faintest_star: float = 23.5  # AB magnitude before the scatter between filters
     star_count_slope: float = 0.25  # d log10(number) / d magnitude
     placed_stars: tuple[PlacedStar, ...] = PLACED_STARS
+    changing: tuple[VariableStar | MovingSource, ...] = (VARIABLE_STAR, MOVING_SOURCE)
+    epoch: datetime = _FIRST_VISIT
+
+    def changed(self, moment: datetime) -> tuple[PlacedStar, ...]:
+        """Return the changing sources as they are at a moment."""
+        days = (moment - self.epoch) / timedelta(days=1)
+        return tuple(source.at(days) for source in self.changing)
+
+
+#: How long an exposure with `Exposure.ma_table` takes: 44 reads of 3.16247 seconds.
+_EXPOSURE = timedelta(seconds=139.1487)
 
 
 @dataclass(frozen=True)
@@ -112,6 +164,11 @@ class Exposure:
     observation: int = 1
     detector: str = "WFI01"
     ma_table: int = 4  # 44 reads in 9 resultants, 139 s: that of the wide imaging survey
+
+    @property
+    def middle(self) -> datetime:
+        """When the exposure is half over."""
+        return self.start + _EXPOSURE / 2
 
     @property
     def visit_id(self) -> str:
@@ -193,8 +250,6 @@ FIELD_CENTER = Position(270.0, 66.0)
 #: than half a whole detector's diagonal (318 arcseconds), so that at any position angle the neighbour
 #: does not cover the field's centre and a search by position tells them apart.
 NEIGHBOR_OFFSET = (330.0, 420.0)
-
-_FIRST_VISIT = datetime(2027, 6, 1, 3, 20, 0, tzinfo=UTC)
 
 #: Time from the start of one exposure to the start of the next in a visit: the exposure and a small slew.
 _CADENCE = timedelta(seconds=221)

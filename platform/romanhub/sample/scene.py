@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from romanhub.sample.plan import Scene
+from romanhub.sample.plan import PlacedStar, Scene
 
 
-def _placed(scene: Scene, bands: list[str]) -> Any:
-    """Return the rows of the stars that the plan places itself."""
+def _placed(scene: Scene, stars: Sequence[PlacedStar], bands: list[str]) -> Any:
+    """Return the rows of stars that the plan places itself."""
     from astropy.table import Table
 
     rows = []
-    for star in scene.placed_stars:
+    for star in stars:
         place = scene.center.offset(star.east, star.north)
         flux = 10 ** (-star.magnitude / 2.5)
         shape: dict[str, Any] = {"type": "PSF", "n": -1.0, "half_light_radius": 0.0, "pa": 0.0, "ba": 1.0}
@@ -52,6 +54,14 @@ def make_scene(scene: Scene, optical_elements: list[str], seed: int) -> Any:
         bandpasses=bands,
         rng=rng,
     )
-    table = vstack([_placed(scene, bands), galaxies[keep], stars])
+    table = vstack([_placed(scene, scene.placed_stars, bands), galaxies[keep], stars])
     table["ra"] = np.asarray(table["ra"]) % 360
     return table
+
+
+def scene_at(table: Any, scene: Scene, moment: datetime) -> Any:
+    """Return what `make_scene` returned, and behind it the scene's changing sources as they are at a moment."""
+    from astropy.table import vstack
+
+    bands = [name for name in table.colnames if name.startswith("F")]
+    return vstack([table, _placed(scene, scene.changed(moment), bands)])

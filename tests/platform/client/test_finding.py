@@ -21,7 +21,7 @@ from romanhub.client.errors import ArchiveUnavailableError, NotInArchiveError
 from romanhub.client.regions import as_region
 from romanhub.client.sky import Footprint, unit_vectors
 from romanhub.models.archive import ArchiveIndex
-from romanhub.sample.plan import FIELD_CENTER, PLACED_STARS
+from romanhub.sample.plan import FIELD_CENTER, MOVING_SOURCE, PLACED_STARS, VARIABLE_STAR, sample_plan
 
 CENTER = (FIELD_CENTER.ra, FIELD_CENTER.dec)
 STARS = [FIELD_CENTER.offset(star.east, star.north) for star in PLACED_STARS]
@@ -152,6 +152,40 @@ def test_a_star_that_does_not_vary_has_a_flat_light_curve(finder) -> None:
     assert len(finder.light_curve((STARS[0].ra, STARS[0].dec), 0.2 * u.arcsec, filter="F106")) == 4
     assert curve.time.scale == "utc"
     assert str(curve.time[0].isot).startswith("2027-06-01T03:21:09")
+
+
+def test_a_star_that_varies_has_the_light_curve_that_was_put_there(finder) -> None:
+    plan = sample_plan(size=512, seed=42)
+    place = FIELD_CENTER.offset(VARIABLE_STAR.east, VARIABLE_STAR.north)
+
+    curve = finder.light_curve((place.ra, place.dec), 0.2 * u.arcsec)
+
+    days = [(each.middle - plan.scene.epoch).total_seconds() / 86400 for each in plan.exposures[:8]]
+    expected = np.array([VARIABLE_STAR.at(one).magnitude for one in days])
+    measured = -2.5 * np.log10(curve["flux"].to_value(u.uJy)) + 23.9
+    # The aperture holds about five sixths of a star's light.
+    assert np.all(np.abs(measured - expected - 0.17) < 0.08)
+    assert np.ptp(measured) > 0.4
+
+
+def test_what_moves_is_found_once_in_every_exposure_along_its_ephemeris(finder) -> None:
+    plan = sample_plan(size=512, seed=42)
+    begin, end = MOVING_SOURCE.at(0), MOVING_SOURCE.at(7)
+    places = [FIELD_CENTER.offset(one.east, one.north) for one in (begin, end)]
+    epoch = Time(plan.scene.epoch)
+    ephemeris = Table(
+        {"time": epoch + [0, 7] * u.day, "ra": [one.ra for one in places], "dec": [one.dec for one in places]}
+    )
+
+    found = finder.detections(ephemeris, 0.2 * u.arcsec)
+
+    assert list(found["exposure"]) == [each.name for each in plan.exposures[:8]]
+    moved = SkyCoord(found["ra"][0], found["dec"][0], unit="deg").separation(
+        SkyCoord(found["ra"][-1], found["dec"][-1], unit="deg")
+    )
+    assert 18 < moved.arcsec < 19
+    # Who looks in one place sees it in one visit alone.
+    assert len(finder.light_curve((places[0].ra, places[0].dec), 0.2 * u.arcsec)) == 2
 
 
 def test_nothing_at_a_place_is_an_empty_light_curve(finder) -> None:

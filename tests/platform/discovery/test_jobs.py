@@ -96,7 +96,7 @@ def test_a_job_can_be_changed_until_it_is_started(service: Service) -> None:
     session.post(f"{url}/executionduration", data={"EXECUTIONDURATION": "7"})
     session.post(f"{url}/destruction", data={"DESTRUCTION": "2027-07-02T00:00:00Z"})
     assert state(f"{url}/executionduration", service).text == "7"
-    assert state(f"{url}/destruction", service).text == "2027-07-02T00:00:00Z"
+    assert state(f"{url}/destruction", service).text == "2027-07-02T00:00:00.000Z"
     # More than is allowed becomes what is allowed.
     session.post(f"{url}/executionduration", data={"EXECUTIONDURATION": "99999"})
     assert state(f"{url}/executionduration", service).text == "120"

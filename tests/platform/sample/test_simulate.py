@@ -14,7 +14,7 @@ from roman_datamodels import datamodels
 from romanhub.sample.plan import SamplePlan, sample_plan
 from romanhub.sample.references import distortion, work_offline
 from romanhub.sample.rounding import round_model
-from romanhub.sample.scene import make_scene
+from romanhub.sample.scene import make_scene, scene_at
 from romanhub.sample.simulate import simulate
 
 pytestmark = pytest.mark.full_image
@@ -42,7 +42,8 @@ def test_the_same_seed_gives_the_same_pixels_and_another_does_not(plan: SamplePl
 
 def test_the_committed_exposure_is_what_the_simulation_makes(plan: SamplePlan, scene: Any, archive: Path) -> None:
     exposure = plan.exposures[0]
-    made = simulate(exposure, scene, seed=plan.exposure_seed(exposure), size=512)
+    seen = scene_at(scene, plan.scene, exposure.middle)
+    made = simulate(exposure, seen, seed=plan.exposure_seed(exposure), size=512)
     round_model(made)
     with datamodels.open(archive / exposure.key) as committed:
         # Another processor's Fourier transforms may differ in a last digit, and so a pixel in a draw.

@@ -178,7 +178,7 @@ def routes(doorkeeper: Doorkeeper, search: Search, jobs: Jobs, runner: Runner, *
         texts = {
             "phase": job.phase,
             "executionduration": str(job.seconds),
-            "destruction": job.destruction.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "destruction": documents.utc(job.destruction) or "",
             "quote": "",
             "owner": job.owner.partition(":")[2],
         }

@@ -17,7 +17,7 @@ from vo_models.uws.models import (
     Results,
     ShortJobDescription,
 )
-from vo_models.uws.types import ErrorType, ExecutionPhase
+from vo_models.uws.types import ErrorType, ExecutionPhase, UWSVersion
 
 from romanhub.discovery.jobs import Job
 
@@ -33,7 +33,8 @@ class TapParameters(Parameters):
     upload: MultiValuedParameter | None = None
 
 
-def _utc(moment: datetime | None) -> str | None:
+def utc(moment: datetime | None) -> str | None:
+    """Return a moment as UWS writes it."""
     return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
@@ -45,17 +46,19 @@ def job_document(job: Job, url: str) -> bytes:
     """Return a job as a document; `url` is the job's own address."""
     said: dict[str, Any] = {
         "job_id": job.id,
-        "run_id": job.run_id,
         "owner_id": _owner(job),
         "phase": ExecutionPhase(job.phase),
-        "creation_time": _utc(job.created),
-        "start_time": _utc(job.started),
-        "end_time": _utc(job.ended),
+        "creation_time": utc(job.created),
+        "start_time": utc(job.started),
+        "end_time": utc(job.ended),
         "execution_duration": job.seconds,
-        "destruction": _utc(job.destruction),
+        "destruction": utc(job.destruction),
         "parameters": parameters(job),
         "results": results(job, url),
+        "version": UWSVersion.V1_1,
     }
+    if job.run_id is not None:
+        said["run_id"] = job.run_id
     if job.error is not None:
         said["error_summary"] = ErrorSummary(message=job.error, type=ErrorType.FATAL, has_detail=True)
     return _xml(JobSummary[TapParameters](**said))
@@ -101,7 +104,7 @@ def list_document(jobs: Iterable[Job], url: str) -> bytes:
                     phase=ExecutionPhase(job.phase),
                     run_id=job.run_id,
                     owner_id=_owner(job),
-                    creation_time=_utc(job.created),  # type: ignore[arg-type]
+                    creation_time=utc(job.created),  # type: ignore[arg-type]
                     href=f"{url}/{job.id}",
                 )
                 for job in jobs
@@ -111,5 +114,6 @@ def list_document(jobs: Iterable[Job], url: str) -> bytes:
 
 
 def _xml(model: Any) -> bytes:
-    found: str | bytes = model.to_xml(skip_empty=True)
+    # What is set and is nothing is said to be nothing: a job has a start and an end even before it has begun.
+    found: str | bytes = model.to_xml(exclude_unset=True)
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + (found.encode() if isinstance(found, str) else found)

@@ -27,9 +27,8 @@ def understand(params: Params, limits: QuerySettings, *, seconds: float) -> TapR
     asked = params.one("REQUEST")
     if asked is not None and asked != "doQuery":
         raise UsageError(f"REQUEST can be doQuery only; it was {asked!r}.")
-    language = params.one("LANG")
-    if language is None:
-        raise UsageError("LANG is missing; send LANG=ADQL.")
+    # The standard wants it sent; clients that know one language leave it out, STILTS among them.
+    language = params.one("LANG") or LANGUAGES[0]
     if language.upper() not in LANGUAGES:
         raise UsageError(f"LANG can be {' or '.join(LANGUAGES)}; it was {language!r}.")
     text = params.one("QUERY")

@@ -90,10 +90,10 @@ _EXAMPLES = """<!DOCTYPE html>
 <body vocab="http://www.ivoa.net/rdf/examples#">
 <div id="covering" resource="#covering" typeof="example"><h2 property="name">Images that cover a position</h2>
 <pre property="query">SELECT name, optical_element, start FROM roman.images
-WHERE 1 = CONTAINS(POINT(270.0, 66.0), s_region) ORDER BY t_start</pre></div>
+WHERE 1 = CONTAINS(POINT('ICRS', 270.0, 66.0), s_region) ORDER BY t_start</pre></div>
 <div id="overlapping" resource="#overlapping" typeof="example">
 <h2 property="name">Images that touch a circle, in a filter</h2>
 <pre property="query">SELECT * FROM ivoa.obscore
-WHERE 1 = INTERSECTS(CIRCLE(270.0, 66.0, 0.05), s_region) AND optical_element = 'F158'</pre></div>
+WHERE 1 = INTERSECTS(CIRCLE('ICRS', 270.0, 66.0, 0.05), s_region) AND optical_element = 'F158'</pre></div>
 </body></html>
 """

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from lxml import etree  # type: ignore[import-untyped]
 from pydantic import AnyUrl
 from vo_models.tapregext import models as tr
 from vo_models.vodataservice import models as vs
@@ -16,7 +17,7 @@ from vo_models.vosi.tables.models import VOSITable, VOSITableSet
 
 from romanhub.discovery.adql.expressions import FUNCTIONS, GEOMETRY
 from romanhub.discovery.formats import FORMATS
-from romanhub.discovery.schema import VOTABLE_TYPES, quoted
+from romanhub.discovery.schema import KEYS, VOTABLE_TYPES, quoted
 from romanhub.discovery.settings import QuerySettings
 from romanhub.discovery.tables import SCHEMAS, Column, Entry
 
@@ -24,6 +25,7 @@ XML = "application/xml"
 
 _VOSI = "ivo://ivoa.net/std/VOSI#"
 _GEOMETRY_FEATURES = "ivo://ivoa.net/std/TAPRegExt#features-adqlgeo"
+_EXAMPLES = "ivo://ivoa.net/std/DALI#examples"
 _DAY = 86_400
 
 
@@ -101,6 +103,7 @@ def tap_capabilities(url: str, limits: QuerySettings) -> bytes:
                 _plain(f"{_VOSI}capabilities", f"{url}/capabilities"),
                 _plain(f"{_VOSI}availability", f"{url}/availability"),
                 _plain(f"{_VOSI}tables-1.1", f"{url}/tables"),
+                _plain(_EXAMPLES, f"{url}/examples"),
             ]
         )
     )
@@ -132,7 +135,7 @@ def table_set(entries: Iterable[Entry]) -> bytes:
     schemas: dict[str, list[vs.Table]] = {}
     for entry in entries:
         schemas.setdefault(entry.db, []).append(_table(vs.Table, entry))
-    return _xml(
+    return _xml_of_tables(
         VOSITableSet(
             tableset_schema=[
                 vs.TableSchema(schema_name=name, description=SCHEMAS.get(name, ""), table=tables)
@@ -144,7 +147,7 @@ def table_set(entries: Iterable[Entry]) -> bytes:
 
 def one_table(entry: Entry) -> bytes:
     """Return one table with its columns."""
-    return _xml(_table(VOSITable, entry))
+    return _xml_of_tables(_table(VOSITable, entry))
 
 
 def _table(kind: Any, entry: Entry) -> Any:
@@ -156,6 +159,13 @@ def _table(kind: Any, entry: Entry) -> Any:
         # Of a table of which each reader sees another part, the whole number is nobody's business.
         nrows=entry.rows if entry.dataset is not None else None,
         column=[_column(column) for column in entry.columns],
+        foreign_key=[
+            vs.ForeignKey(
+                target_table=key.target_table, from_column=key.from_column, target_column=key.target_column
+            )
+            for key in KEYS
+            if key.from_table == entry.full
+        ],
     )
 
 
@@ -177,3 +187,15 @@ def _column(column: Column) -> vs.TableParam:
 def _xml(model: Any) -> bytes:
     found: str | bytes = model.to_xml(skip_empty=True)
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + (found.encode() if isinstance(found, str) else found)
+
+
+def _xml_of_tables(model: Any) -> bytes:
+    """Return a description of tables as VODataService's schema has it: a column's xtype is within its type."""
+    tree = model.to_xml_tree(skip_empty=True)
+    for column in tree.iter("column"):
+        said = column.find("xtype")
+        if said is not None:
+            column.remove(said)
+            column.find("dataType").set("extendedType", said.text)
+    found: bytes = etree.tostring(tree, encoding="UTF-8", xml_declaration=True)
+    return found
