@@ -33,6 +33,7 @@ from romanhub.portal.hub import HubClient
 from romanhub.services.datasetsfile import DatasetsFile
 from romanhub.services.scratchplaces import ScratchBucket
 
+from tests.platform.broker.access_log import AccessLog
 from tests.platform.portal.world import TIERS, HubStandIn
 from tests.support.platform import free_port
 
@@ -73,6 +74,7 @@ class Storage:
     """The running S3 server."""
 
     settings: Settings
+    log: AccessLog
 
     def client(self, keys: dict[str, str] | Keys | None = None) -> Any:
         """A client with some keys; the operator's if none are given."""
@@ -101,12 +103,13 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     state.make()
     ports = Ports(**{name: free_port() for name in Ports.model_fields})
     settings = Settings(state, ports, secrets.make(state.private / "secrets.json"))
-    part = parts.archive(settings)
+    part, access_log = parts.archive(settings), AccessLog()
+    command = [*part.command, f"-s3.auditLogConfig={access_log.configure(state.private / 'access-log.json')}"]
     log = (state.logs / "archive.log").open("wb")
     process = subprocess.Popen(
-        part.command, env={**os.environ, **part.environment}, stdout=log, stderr=subprocess.STDOUT
+        command, env={**os.environ, **part.environment}, stdout=log, stderr=subprocess.STDOUT
     )
-    found = Storage(settings)
+    found = Storage(settings, access_log)
     try:
         operator = found.client()
         for bucket in (BUCKET, SCRATCH_BUCKET):
@@ -122,6 +125,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
             process.kill()
             process.wait()
         log.close()
+        access_log.close()
 
 
 def _until(attempt: Any, process: subprocess.Popen[bytes]) -> None:

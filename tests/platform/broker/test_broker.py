@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hmac
 import json
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 from hubquota.models.scratch import GIB
 from hubquota.services.scratch import ScratchSpaces
+from romanhub.asdf_blocks import Keys, S3Source
 from romanhub.broker.minter import session_name
 from romanhub.local.settings import BUCKET, SCRATCH_BUCKET
 
@@ -241,6 +243,30 @@ async def test_the_server_refuses_keys_past_their_end(storage: Storage, world: W
         assert readable(storage.client(keys | {"session_token": aged})) == read
 
 
+async def test_a_key_that_ends_in_the_middle_of_a_read_is_renewed(storage: Storage, world: World) -> None:
+    # The reader is not told when its key ends, so it finds out as it does where the storage's clock is ahead.
+    given = await world.keys(world.add("ada"))
+    signing, end = storage.settings.secrets.archive_signing, int(world.now().timestamp()) + 3
+    ending = given | {"session_token": signed_again(given["session_token"], signing, exp=end)}
+    asked: list[bool] = []
+
+    def keys(refused: bool) -> Keys:
+        asked.append(refused)
+        now = given if refused else ending
+        opens = {name: now[name] for name in ("access_key", "secret_key", "session_token")}
+        return Keys(BUCKET, endpoint=storage.settings.archive_endpoint, region="us-east-1", **opens)
+
+    source = S3Source(keys)
+    [first] = source.read_ranges("level2/a.asdf", [(0, 6)])
+    deadline = time.monotonic() + 60
+    while readable(storage.client(ending)):
+        assert time.monotonic() < deadline, "the server goes on taking a key that has ended"
+        await asyncio.sleep(0.2)
+    [second] = source.read_ranges("level2/a.asdf", [(6, 13)])
+    assert bytes(first) + bytes(second) == b"level2/a.asdf"
+    assert asked == [False, True]
+
+
 @pytest.mark.parametrize("person", ["ada", "a", "ada@example.org", "ada lovelace", "Ádá", "x" * 200, "a=b"])
 def test_the_storages_log_names_the_person(storage: Storage, world: World, person: str) -> None:
     name = session_name(person)
@@ -250,3 +276,6 @@ def test_the_storages_log_names_the_person(storage: Storage, world: World, perso
         {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
     )
     assert not readable(storage.client(world.minter.mint(person, policy)))
+    arn = f"arn:aws:sts::000000000000:assumed-role/romanhub-data/{name}"
+    line = storage.log.wait_for(lambda line: line["requester_arn"] == arn and line["status"] == 403)
+    assert (line["bucket"], line["error_code"]) == (BUCKET, "AccessDenied")

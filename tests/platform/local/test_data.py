@@ -71,6 +71,25 @@ client = botocore.session.get_session().create_client("s3")
 print("botocore", client.get_object(Bucket="roman-archive", Key="index.json")["ContentLength"] > 1000)
 """
 
+BY_BOTO3 = f"""
+import boto3
+scratch = boto3.resource("s3").Bucket("{SCRATCH_BUCKET}")
+scratch.put_object(Key="scratch/dora/work/boto3", Body=b"by boto3")
+for one in scratch.objects.filter(Prefix="scratch/dora/work/boto3"):
+    print(one.get()["Body"].read())
+"""
+
+# As one types it in a terminal of Lab.
+BY_COMMAND_LINE = f"""
+import subprocess
+def aws(*words):
+    done = subprocess.run(["aws", *words], capture_output=True, text=True)
+    print(done.returncode, done.stdout, done.stderr)
+aws("s3", "ls", "s3://roman-archive/level3/")
+aws("s3", "cp", "s3://{SCRATCH_BUCKET}/scratch/dora/work/boto3", "-")
+aws("s3", "ls", "s3://{SCRATCH_BUCKET}/scratch/eva/")
+"""
+
 BY_OBSTORE = f"""
 import os, obstore
 from obstore.store import S3Store
@@ -112,6 +131,9 @@ async def test_every_library_reads_and_writes_without_a_key_in_sight(platform: P
     said = await says(BY_S3FS)
     assert "s3fs True" in said and "dora's" in said and said.count("refused") == 2
     assert "botocore True" in await says(BY_BOTOCORE)
+    assert "by boto3" in await says(BY_BOTO3)
+    said = await says(BY_COMMAND_LINE)
+    assert ".asdf" in said and "by boto3" in said and "AccessDenied" in said
     assert "dora's" in await says(BY_OBSTORE)
     said = await says(BY_WORKERS)
     assert "worker (['ROMANHUB_BROKER_TOKEN']" in said and "handle WFI" in said
