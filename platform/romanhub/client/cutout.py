@@ -28,6 +28,9 @@ DO_NOT_USE = np.uint32(1)
 #: A cutout may be so many times as wide as the image: enough for any stack, and not for a slip of the pen.
 LARGEST = 4
 
+#: A corner of an image's footprint is on its edge, and rounding may have it outside by less than this, in pixels.
+EDGE = 1e-3
+
 #: Uncertainties, and data quality bits where there are any.
 QualityArrays = tuple[NDArray[np.float32], NDArray[np.uint32] | None]
 
@@ -148,7 +151,8 @@ def cut(
     rows, columns = model.data.shape
     sky = sky or ImageSky(model.meta.wcs, (rows, columns))
     x, y = (float(value) for value in sky.pixels(position.ra.deg, position.dec.deg))
-    if not (-0.5 <= x <= columns - 0.5 and -0.5 <= y <= rows - 0.5):
+    edge = 0.5 + EDGE
+    if not (-edge <= x <= columns - 1 + edge and -edge <= y <= rows - 1 + edge):
         raise NotCoveredError(
             f"The image {record.name} does not cover the position {position.to_string('decimal')}. "
             "`archive.exposures(position=…)` finds the images that do."

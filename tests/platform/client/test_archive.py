@@ -235,6 +235,12 @@ def test_beyond_the_edge_a_cutout_is_empty_and_says_so(archive, sample, index) -
     assert not cutout.bad.all()
 
 
+def test_a_footprints_corners_are_covered(archive) -> None:
+    for exposure in archive.exposures():
+        for corner in exposure.footprint:
+            assert exposure.cutout(corner, 4).shape == (4, 4)
+
+
 def test_flagged_pixels_are_bad(archive, center) -> None:
     cutout = archive.exposures(center)[0].cutout(center, 30)
     assert not cutout.bad[4, 5]
