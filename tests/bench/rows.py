@@ -96,26 +96,56 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """The rows as a table in Markdown, with when and on what they were measured."""
-    lines = [_HEAD, ("---",) * len(_HEAD), *(_cells(row) for row in rows)]
-    days = sorted({f"{row.measured:%Y-%m-%d}" for row in rows})
-    machines = sorted({row.machine for row in rows})
+def markdown(rows: Sequence[Row], page: str = "") -> str:
+    """The rows as a table in Markdown, with when and on what they were measured.
+
+    Args:
+        rows: what was measured.
+        page: a table that is there already; the lines of other benchmarks stay in it, with their days.
+    """
+    news = {
+        _benchmark(row.name): [one for one in rows if _benchmark(one.name) == _benchmark(row.name)] for row in rows
+    }
+    days, machines = {f"{row.measured:%Y-%m-%d}" for row in rows}, {row.machine for row in rows}
+    lines, put = [], set()
+    for line in page.splitlines():
+        if said := _MEASURED.fullmatch(line):
+            days |= set(said[1].split(", "))
+            machines |= set(said[2].split(" and "))
+        elif line.startswith("| ") and not line.startswith(("| ---", f"| {_HEAD[0]} |")):
+            name = _benchmark(line.removeprefix("| ").partition(" | ")[0])
+            if name not in news:
+                lines.append(line)
+            elif name not in put:
+                put.add(name)
+                lines += map(_line, news[name])
+    lines += [_line(row) for name, found in news.items() if name not in put for row in found]
     return (
-        f"Measured on {', '.join(days)}, on {' and '.join(machines)}.\n\n"
-        + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        f"Measured on {', '.join(sorted(days))}, on {' and '.join(sorted(machines))}.\n\n"
+        + "\n".join([f"| {' | '.join(_HEAD)} |", f"| {' | '.join(['---'] * len(_HEAD))} |", *lines])
         + "\n"
     )
 
 
+def _benchmark(name: str) -> str:
+    """The benchmark that a row is of."""
+    return name.partition(":")[0]
+
+
+def _line(row: Row) -> str:
+    return f"| {' | '.join(_cells(row))} |"
+
+
 def write_page(rows: Sequence[Row]) -> None:
-    """Put the rows' table into the documentation, in the place of the one that is there."""
+    """Put the rows into the documentation's table, in the place of those of the same benchmarks."""
     before, found, rest = PAGE.read_text().partition(BEGIN)
-    _, ended, after = rest.partition(END)
+    there, ended, after = rest.partition(END)
     if not found or not ended:
         raise SystemExit(f"{PAGE.name} has no lines {BEGIN} and {END} for the table to stand between.")
-    PAGE.write_text(f"{before}{BEGIN}\n{markdown(rows)}{END}{after}")
+    PAGE.write_text(f"{before}{BEGIN}\n{markdown(rows, there)}{END}{after}")
 
+
+_MEASURED = re.compile(r"Measured on ([\d, -]+), on (.+)\.")
 
 _HEAD = ("row", "ours", "compared with", "theirs", "ratio", "goal", "met", "runs")
 
