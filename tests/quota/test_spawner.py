@@ -426,7 +426,9 @@ async def test_a_clean_up_server_on_kubernetes_cannot_write_into_its_volumes(
 ) -> None:
     # KubeSpawner makes a pod's manifest without asking a cluster; it only wants to read where one would be.
     (tmp_path / "kubeconfig").write_text(KUBECONFIG)
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    # Its client reads the variable KUBECONFIG once in a process, which another test may have had it do.
+    where = "kubernetes_asyncio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+    monkeypatch.setattr(where, str(tmp_path / "kubeconfig"))
     from hubquota.hub.kubernetes import QuotaKubeSpawner
 
     in_grace(database)
