@@ -71,10 +71,10 @@ def keep(rows: Sequence[Row], order: Sequence[str]) -> None:
     order
         The benchmarks' names, in the order of the file. What is no longer a benchmark is left out.
     """
-    new = {_benchmark(row) for row in rows}
-    others = [row for row in kept() if _benchmark(row) not in new and _benchmark(row) in order]
+    new = {_benchmark(row.name) for row in rows}
+    others = [row for row in kept() if _benchmark(row.name) not in new and _benchmark(row.name) in order]
     KEPT.parent.mkdir(exist_ok=True)
-    whole = sorted([*others, *rows], key=lambda row: order.index(_benchmark(row)))
+    whole = sorted([*others, *rows], key=lambda row: order.index(_benchmark(row.name)))
     KEPT.write_bytes(_ROWS.dump_json(whole, indent=2) + b"\n")
 
 
@@ -83,9 +83,9 @@ def kept() -> list[Row]:
     return _ROWS.validate_json(KEPT.read_bytes()) if KEPT.exists() else []
 
 
-def _benchmark(row: Row) -> str:
-    """The name of the benchmark that a row is of."""
-    return row.name.partition(":")[0]
+def _benchmark(name: str) -> str:
+    """The name of the benchmark that a row of that name is of."""
+    return name.partition(":")[0]
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -125,11 +125,6 @@ def markdown(rows: Sequence[Row], page: str = "") -> str:
         + "\n".join([f"| {' | '.join(_HEAD)} |", f"| {' | '.join(['---'] * len(_HEAD))} |", *lines])
         + "\n"
     )
-
-
-def _benchmark(name: str) -> str:
-    """The benchmark that a row is of."""
-    return name.partition(":")[0]
 
 
 def _line(row: Row) -> str:
