@@ -51,13 +51,7 @@ class Conditions:
 
         :raises ValueError: for a condition that cannot be understood.
         """
-        if level not in (2, 3, None):
-            raise ValueError(
-                f"The archive holds no Level {level}. Ask for level=2 (exposures), level=3 (mosaics) or "
-                "level=None (both)."
-            )
-        if position is None and radius is not None:
-            raise ValueError("A radius needs a position to be around: give both, or only a position.")
+        check_asked(level, position, radius)
         return cls(
             position=None if position is None else as_position(position),
             radius=None if radius is None else as_angle(radius, "radius"),
@@ -111,6 +105,20 @@ class Records:
         around = radians(radius) if radius is not None else 0.0
         near = np.flatnonzero(separation(self._centers, point) <= self._reaches + around + 1e-6)
         return [int(place) for place in near if self._footprints[place].touches(point, around)]
+
+
+def check_asked(level: int | None, position: Any, radius: Any) -> None:
+    """Turn down a search for images at a level that there is not, or with a radius around nothing.
+
+    :raises ValueError: it is one.
+    """
+    if level not in (2, 3, None):
+        raise ValueError(
+            f"The archive holds no Level {level} images. Ask for level=2 (exposures), level=3 (mosaics) or "
+            "level=None (both)."
+        )
+    if position is None and radius is not None:
+        raise ValueError("A radius needs a position to be around: give both, or only a position.")
 
 
 def as_filters(wanted: str | Iterable[str]) -> frozenset[str]:

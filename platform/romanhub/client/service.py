@@ -14,7 +14,7 @@ from astropy.time import Time
 from romanhub.client.connection import TOKEN_VARIABLE
 from romanhub.client.errors import ArchiveUnavailableError, NotAllowedError, OutsidePlatformError
 from romanhub.client.regions import Region, as_region
-from romanhub.client.search import TimeLike, as_filters, as_moment
+from romanhub.client.search import TimeLike, as_filters, as_moment, check_asked
 from romanhub.client.sky import Footprint, as_angle, as_position
 
 if TYPE_CHECKING:
@@ -101,13 +101,7 @@ def image_query(
 
     :raises ValueError: for a condition that cannot be understood.
     """
-    if level not in (2, 3, None):
-        raise ValueError(
-            f"The archive holds no Level {level} images. Ask for level=2 (exposures), level=3 (mosaics) or "
-            "level=None (both)."
-        )
-    if radius is not None and position is None:
-        raise ValueError("A radius needs a position to be around: give both, or only a position.")
+    check_asked(level, position, radius)
     conditions = []
     if position is not None:
         place = as_position(position)
