@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,8 +64,14 @@ export default {
 """
 
 
-#: The viewer itself, where the environments that the tests use have it.
-VIEWER = Path(os.environ.get("ROMANHUB_ENVIRONMENTS", "/nowhere")) / "sky/node_modules/aladin-lite/dist/aladin.js"
+#: Installs the viewer itself, and says where it is.
+INSTALL_VIEWER = """
+from romanhub.local.layout import State, default_state
+from romanhub.local.node_packages import ensure_viewer, viewer_file
+from romanhub.local.screen import Screen
+ensure_viewer(State(default_state()), screen=Screen())
+print(viewer_file(State(default_state())))
+"""
 
 
 @dataclass
@@ -247,9 +254,16 @@ def to_the_right(shape: float) -> float:
     return float((ra - west) * np.cos(dec) / across)
 
 
-@pytest.mark.skipif(not VIEWER.is_file(), reason="the viewer of the sky is not installed: start the platform once")
-def test_the_viewer_draws_the_footprints_and_asks_nobody_for_anything(tmp_path: Path, browser) -> None:
-    with running_site(tmp_path, VIEWER) as site:
+@pytest.fixture(scope="module")
+def viewer() -> Path:
+    """The viewer itself, from its lock, installed by the environment that serves it."""
+    hub = Path(os.environ["ROMANHUB_TEST_HUB_BIN"]) / "python"
+    done = subprocess.run([hub, "-c", INSTALL_VIEWER], check=True, capture_output=True, text=True)
+    return Path(done.stdout.splitlines()[-1])
+
+
+def test_the_viewer_draws_the_footprints_and_asks_nobody(tmp_path: Path, viewer: Path, browser) -> None:
+    with running_site(tmp_path, viewer) as site:
         page, seen = opened(browser, site, SEARCH)
         page.set_viewport_size({"width": 1280, "height": 1000})
         page.locator("#sky[data-ready]").wait_for(timeout=120_000)
