@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hubquota.hub.allowance import allowance_for
 from hubquota.hub.spawner import QuotaSpawnerMixin
 from hubquota.models.money import to_units
 from hubquota.models.overrides import Overridden
@@ -357,7 +361,7 @@ def in_grace(database: str) -> Ledger:
 
 @pytest.fixture
 def clean_up(tmp_path: Path) -> Path:
-    return extended(tmp_path, "clean_up: {size: small}")
+    return extended(tmp_path, "clean_up: {size: small}\nwhen_down: {starts: 9, minutes: 5}")
 
 
 async def test_a_clean_up_server_is_held_to_reading_and_deleting(
@@ -467,3 +471,117 @@ contexts: [{name: none, context: {cluster: none, user: none}}]
 users: [{name: none, user: {}}]
 current-context: none
 """
+
+
+# What the ledger said last, while it cannot be asked ---------------------------------------------------
+
+
+@contextmanager
+def locked(database: str) -> Iterator[None]:
+    """Keep everybody else from writing to the ledger, so that it does not answer in time."""
+    connection = sqlite3.connect(database.removeprefix("sqlite:///"), isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def allowing(database: str, clean_up: Path, tmp_path: Path) -> Callable[..., Any]:
+    """Makes spawners that may start a little without the ledger; each one is of a hub that has just started."""
+
+    def spawner(**options: str) -> Any:
+        allowance_for.cache_clear()
+        file = str(tmp_path / "allowance.sqlite")
+        made = make(
+            database,
+            tiers=clean_up,
+            quota_when_down="allowance",
+            quota_allowance_file=file,
+            quota_deadline=0.5,
+            quota_clean_up_home="writable",
+        )
+        made.user_options = options
+        return made
+
+    return spawner
+
+
+async def refused_start(spawner: Any) -> HTTPError:
+    with pytest.raises(HTTPError) as refused:
+        await spawner.run_pre_spawn_hook()
+    return refused.value
+
+
+async def test_who_is_suspended_starts_nothing_while_the_ledger_is_down(
+    database: str, allowing: Callable[..., Any]
+) -> None:
+    ledger = Ledger(make_engine(database))
+    ledger.open_account("ada", "explorer", to_units(81), actor="test")
+    one = ledger.allocations("ada")[0].id
+    ledger.suspend(one, actor="admin", reason="Mining coins.", key="1")
+    assert (await refused_start(allowing())).reason == "quota-suspended"
+    with locked(database):
+        refused = await refused_start(allowing())
+    assert (refused.status_code, refused.reason) == (403, "quota-suspended")
+    assert "The accounts cannot be read at the moment. When they could be read last" in refused.jupyterhub_message
+    assert "Mining coins." in refused.jupyterhub_message
+    # With the next start that the ledger admits, it is over.
+    ledger.resume(one, actor="admin", reason="x", key="2")
+    spawner = allowing()
+    await spawner.run_pre_spawn_hook()
+    await spawner.run_post_stop_hook()
+    with locked(database):
+        await allowing(size="medium").run_pre_spawn_hook()
+
+
+async def test_who_is_in_grace_gets_the_clean_up_server_while_the_ledger_is_down(
+    database: str, allowing: Callable[..., Any]
+) -> None:
+    in_grace(database)
+    # The form is enough to know it.
+    await allowing().get_options_form()
+    with locked(database):
+        refused = await refused_start(allowing(size="medium"))
+        assert "The last term of ada is over" in refused.jupyterhub_message
+        spawner = allowing()
+        await spawner.run_pre_spawn_hook()
+        assert (spawner.cpu_limit, spawner._allowed.label, spawner._allowed.rate) == (1.0, "Clean-up server", 0)
+    # A size that is none of a clean-up server's says no more than was known, nor does such a server.
+    assert (await refused_start(allowing(size="medium"))).reason == "quota-grace"
+    spawner = allowing()
+    await spawner.run_pre_spawn_hook()
+    await spawner.run_post_stop_hook()
+    with locked(database):
+        assert (await refused_start(allowing(size="medium"))).reason == "quota-grace"
+
+
+async def test_who_had_no_credits_gets_none_while_the_ledger_is_down(
+    database: str, allowing: Callable[..., Any]
+) -> None:
+    ledger = Ledger(make_engine(database))
+    ledger.open_account("ada", "explorer", 1, actor="test")
+    assert (await refused_start(allowing())).reason == "quota-budget"
+    # The form says nothing of the balance; and what was wrong with a start says nothing of the account.
+    await allowing().get_options_form()
+    assert (await refused_start(allowing(size="huge"))).reason == "quota-size"
+    with locked(database):
+        assert (await refused_start(allowing())).reason == "quota-budget"
+    ledger.grant("ada", to_units(5), actor="admin", reason="x", key="2")
+    spawner = allowing()
+    await spawner.run_pre_spawn_hook()
+    await spawner.run_post_stop_hook()
+    assert (await refused_start(allowing(size="huge"))).reason == "quota-size"
+    with locked(database):
+        await allowing().run_pre_spawn_hook()
+
+
+async def test_where_it_cannot_be_read_what_the_ledger_said_nothing_starts(
+    database: str, allowing: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "allowance.sqlite").write_text("This is no database, but long enough to look like one." * 99)
+    with locked(database):
+        refused = await refused_start(allowing())
+    assert refused.status_code == 503
+    assert "the hub cannot note what it starts" in refused.jupyterhub_message

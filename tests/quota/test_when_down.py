@@ -15,6 +15,7 @@ import psutil
 import pytest
 from hubquota.hub.keys import server_key
 from hubquota.models.ledger import Lease
+from hubquota.models.money import to_units
 from hubquota.services.ledger import Ledger
 from hubquota.storage.allowance import AllowanceFile
 from hubquota.storage.engine import make_engine
@@ -29,10 +30,14 @@ TIERS = (HERE / "hub_tiers.yaml").read_text()
 def down_hub(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[Hub]:
     """A hub on PostgreSQL that may start two servers a user without it, for a minute each."""
     folder = tmp_path_factory.mktemp("hub")
-    (folder / "tiers.yaml").write_text(TIERS + "when_down: {starts: 2, minutes: 1}\n")
-    (folder / "more.json").write_text(
-        json.dumps({"Spawner": {"quota_when_down": "allowance", "quota_deadline": 1.5}})
-    )
+    (folder / "tiers.yaml").write_text(TIERS + "when_down: {starts: 2, minutes: 1}\nclean_up: {size: small}\n")
+    settings = {
+        "quota_when_down": "allowance",
+        "quota_deadline": 1.5,
+        # The tests' server says by a file that it saved.
+        "quota_clean_up_home": "writable",
+    }
+    (folder / "more.json").write_text(json.dumps({"Spawner": settings}))
     postgres.new_database("down")
     engine = make_engine(postgres.url("down"))
     migrate(engine)
@@ -197,6 +202,31 @@ def test_a_start_that_fails_without_the_ledger_costs_nothing_and_does_not_count(
     eventually(lambda: not hub.ledger.open_leases("server", "unlucky"), "the end of what nobody waited for")
     if hub.ledger.account("unlucky") is not None:
         assert [lease.charged for lease in hub.ledger.statement("unlucky").ended if lease.charged] == []
+    assert hub.ledger.verify() == []
+
+
+def test_nobody_gets_more_than_the_ledger_said_last(down_hub: Hub, postgres: Postgres) -> None:
+    hub = down_hub
+    for user in ("mallory", "gina"):
+        hub.api().post(f"users/{user}")
+        hub.ledger.open_account(user, "explorer", to_units(81), actor="test")
+    hub.ledger.suspend(
+        hub.ledger.allocations("mallory")[0].id, actor="admin", reason="Mining coins.", key="suspended"
+    )
+    hub.ledger.revoke(hub.ledger.allocations("gina")[0].id, actor="admin", reason="Left.", key="revoked")
+    assert asked(hub, "mallory", size="small").status_code == 403
+    # The form says it too.
+    hub.browser("gina").get("/hub/spawn").raise_for_status()
+    hub.kill()
+    hub.start()
+    with hanging(postgres):
+        refused = asked(hub, "mallory", size="small")
+        assert refused.status_code == 403
+        assert "Mining coins." in refused.json()["message"]
+        assert asked(hub, "gina", size="medium").status_code == 403
+        run_once(hub, "gina")
+    (lease,) = ended(hub, "gina", 1)
+    assert (lease.label, lease.charged) == ("Clean-up server", 0)
     assert hub.ledger.verify() == []
 
 

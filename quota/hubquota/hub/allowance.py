@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cache, partial
 
 from hubquota.hub.accounts import open_account_of
 from hubquota.hub.desk import PAUSE, LedgerDesk, LedgerDownError, desk_for
 from hubquota.models.kinds import SERVER
-from hubquota.models.ledger import Refused
+from hubquota.models.ledger import Limit, Refusal, Refused
 from hubquota.models.stops import NOT_STARTED, EndKind
 from hubquota.models.tiers import Size, Tiers
 from hubquota.models.words import number_text
@@ -29,6 +31,10 @@ _UNWRITABLE = (
     "The accounts cannot be read at the moment, and the hub cannot note what it starts, so no server can be "
     "started. Please try again in a few minutes."
 )
+#: What is refused for one of these is refused because of where the account is, and not of what was asked for.
+_OF_THE_ACCOUNT: frozenset[Limit] = frozenset({"budget", "grace", "suspended", "tier"})
+#: That of whoever was given a clean-up server.
+_CLEANING_UP = Refusal("grace", "The last term of your account is over; a clean-up server can be started.", True)
 
 
 class AllowanceDesk:
@@ -48,10 +54,69 @@ class AllowanceDesk:
         self._tiers_path = tiers_path
         self._pause = pause
         self._poster: asyncio.Task[None] | None = None
-        #: Whether anything was ever allowed. On nearly every hub nothing was: then no start looks on the disk.
+        #: Whether anything was allowed that the ledger may not know of. On nearly every hub nothing was: then no
+        #: start looks on the disk.
         self.used = file.path.exists()
+        #: What the ledger said last of those who may not start as anybody; None until it was read from the file.
+        self._said: dict[str, Refusal] | None = None
+        self._reading = asyncio.Lock()
 
-    async def allow(self, tiers: Tiers, *, person: str, key: str, tier: str, size: Size) -> Allowed | None:
+    # What the ledger said ----------------------------------------------------------------------------
+
+    async def said(self, person: str) -> Refusal | None:
+        """Return why the ledger last said that somebody may not start as anybody; None if it did not.
+
+        Raises:
+            Refused: it cannot be read what it said.
+        """
+        with self._needed():
+            return (await self._all_said()).get(person)
+
+    async def refused(self, person: str, refusal: Refusal) -> None:
+        """Note that a start on somebody's own account was refused."""
+        if refusal.limit in _OF_THE_ACCOUNT:
+            await self._note(person, refusal)
+
+    async def admitted(self, person: str, *, clean_up: bool) -> None:
+        """Note that a start on somebody's own account was admitted."""
+        # Nearly always there is nothing to note, and every start comes by here.
+        if clean_up or self._said is None or person in self._said:
+            await self._note(person, _CLEANING_UP if clean_up else None)
+
+    async def offered(self, person: str, refusal: Refusal | None) -> None:
+        """Note what the form says of somebody's own account. It says nothing of the balance."""
+        await self._note(person, refusal, keep="budget" if refusal is None else None)
+
+    async def _note(self, person: str, refusal: Refusal | None, keep: Limit | None = None) -> None:
+        """Note what the ledger said, unless it is known, or what is known is to be kept."""
+        try:
+            said = await self._all_said()
+            known = said.get(person)
+            if known == refusal or (known is not None and known.limit == keep):
+                return
+            if known is not None and known.clean_up and refusal is _CLEANING_UP:
+                return
+            # It holds in this process even where it cannot be written.
+            if refusal is None:
+                del said[person]
+            else:
+                said[person] = refusal
+            await asyncio.to_thread(self._file.note, person, refusal)
+        except sqlite3.Error as error:
+            log.error("%s cannot be written: %s", self._file.path, error)
+
+    async def _all_said(self) -> dict[str, Refusal]:
+        async with self._reading:
+            if self._said is None:
+                self._said = await asyncio.to_thread(self._file.refusals)
+                self.used = bool(await asyncio.to_thread(self._file.waiting))
+        return self._said
+
+    # What is allowed ---------------------------------------------------------------------------------
+
+    async def allow(
+        self, tiers: Tiers, *, person: str, key: str, tier: str, size: Size, label: str
+    ) -> Allowed | None:
         """Allow a start without the ledger. Return None where a tier has no allowance.
 
         Raises:
@@ -61,21 +126,18 @@ class AllowanceDesk:
         if limits is None:
             return None
         now, self.used = self._desk.now(), True
-        try:
+        with self._needed():
             allowed = await asyncio.to_thread(
                 self._file.allow,
                 person=person,
                 key=key,
                 tier=tier,
-                label=f"{size.title} server",
+                label=label,
                 rate=size.rate,
                 starts=limits.starts,
                 now=now,
                 stop_at=now + timedelta(minutes=limits.minutes),
             )
-        except sqlite3.Error as error:
-            log.error("%s cannot be written: %s", self._file.path, error)
-            raise Refused(limit="unavailable", message=_UNWRITABLE) from error
         if allowed is None:
             text = _ENOUGH.format(number=number_text(limits.starts, "start"))
             raise Refused(limit="unavailable", message=text)
@@ -108,11 +170,14 @@ class AllowanceDesk:
 
         Raises:
             LedgerDownError: the ledger still does not answer.
+            Refused: the file cannot be read.
         """
         done = True
         if not self.used:
             return done
-        for allowed in await asyncio.to_thread(self._file.waiting, person=person):
+        with self._needed():
+            waiting = await asyncio.to_thread(self._file.waiting, person=person)
+        for allowed in waiting:
             if allowed.started_at is None:
                 done = await self._forget(allowed) and done
                 continue
@@ -145,9 +210,18 @@ class AllowanceDesk:
             try:
                 if await self.post():
                     return
-            except (LedgerDownError, sqlite3.Error) as error:
+            except (LedgerDownError, Refused, sqlite3.Error) as error:
                 log.warning("What ran without the ledger is still to be written: %s", error)
             await asyncio.sleep(self._pause)
+
+    @contextmanager
+    def _needed(self) -> Iterator[None]:
+        """Turn an error of the file into a refusal: nothing starts that cannot be noted."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            log.error("%s cannot be read or written: %s", self._file.path, error)
+            raise Refused(limit="unavailable", message=_UNWRITABLE) from error
 
     def _adopt(self, allowed: Allowed, ledger: Ledger) -> None:
         if allowed.started_at is None:

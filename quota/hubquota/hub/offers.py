@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hubquota.hub.form import Payer
 from hubquota.hub.options import size_asked_for
 from hubquota.models.entitlement import CLEAN_UP, Offer
-from hubquota.models.ledger import Refused
+from hubquota.models.ledger import Refusal, Refused
 from hubquota.models.tiers import Size, Tiers
 from hubquota.services.ledger import Ledger
 
+_LAST_SAID = "The accounts cannot be read at the moment. When they could be read last, the answer was: {message}"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Offers:
     """The accounts that somebody may draw on."""
 
@@ -22,6 +24,8 @@ class Offers:
     payers: list[Payer]
     #: By the name of each other one, why nothing can.
     closed: dict[str, str]
+    #: Why nothing that is paid for can be started on their own; None where something can.
+    own: Refusal | None = None
 
 
 def offers_for(
@@ -44,7 +48,11 @@ def offers_for(
             entitlement = ledger.entitlement(tiers, name, person)
         except Refused as refused:
             found.closed[name] = refused.message
+            if name == person:
+                found.own = refused.refusal
             continue
+        if name == person:
+            found.own = entitlement.refusal
         sizes, why = entitlement.sizes(tiers), entitlement.refusal.message if entitlement.refusal else ""
         if entitlement.clean_up is not None:
             why = f"{why} {clean_up}".strip()
@@ -67,5 +75,26 @@ def machine_of(tiers: Tiers, offer: Offer, options: Mapping[str, Any]) -> tuple[
         if offer.refusal is None:
             raise
         # What speaks against every size is said before what speaks against this one.
-        raise Refused(limit=offer.refusal.limit, message=offer.refusal.message) from None
+        raise Refused.by(offer.refusal) from None
     return size, CLEAN_UP if offer.clean_up else f"{size.title} server"
+
+
+def offer_without_ledger(tiers: Tiers, tier: str, said: Refusal | None) -> Offer:
+    """Return what somebody can start while the ledger cannot be asked: no more than it said last.
+
+    Args:
+        tiers: what the tiers file says.
+        tier: the tier that its rules say for the person.
+        said: why the ledger last said that they may not start as anybody; None where it did not.
+
+    Raises:
+        Refused: nothing.
+    """
+    limits = tiers.tiers[tier]
+    if said is None:
+        return Offer(limits, tiers.sizes_of(tier), clean_up=False, refusal=None)
+    refusal = replace(said, message=_LAST_SAID.format(message=said.message))
+    clean_up = tiers.clean_up_limits(limits) if said.clean_up else None
+    if clean_up is None:
+        raise Refused.by(refusal)
+    return Offer(clean_up, tiers.clean_up_sizes(clean_up), clean_up=True, refusal=refusal)

@@ -22,8 +22,8 @@ from hubquota.hub.endings import Ending, pod_ending, pod_of
 from hubquota.hub.form import ACCOUNT, SIZE
 from hubquota.hub.keys import server_key
 from hubquota.hub.metrics import admission
-from hubquota.hub.offers import machine_of
-from hubquota.hub.options import check_options, size_asked_for
+from hubquota.hub.offers import machine_of, offer_without_ledger
+from hubquota.hub.options import check_options
 from hubquota.hub.refusal import refusal_error
 from hubquota.hub.spawner_base import finished
 from hubquota.hub.spawner_pages import LEDGER_DOWN, QuotaPages
@@ -214,16 +214,24 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
     async def _admit_or_allow(self) -> tuple[Size, bool]:
         """Return the size that may start, and whether it is a clean-up server."""
         start = self._start()
+        # Of what the ledger says of the account, a hub that may start something without it remembers the last.
+        noted = self.quota_when_down == "allowance" and start.payer == start.person
         try:
             # What ran without the ledger comes first: it has to be known before anything else is held.
             if self._allowance.used and not await self._allowance.post(self.user.name):
                 log.warning("Something of what %s ran without the ledger is still unwritten.", self.user.name)
             started = await self._desk.admit(start)
         except LedgerDownError:
-            size, self._allowed = await self._allow()
-            return size, False
+            return await self._allow()
+        except Refused as refused:
+            if noted:
+                await self._allowance.refused(start.person, refused.refusal)
+            raise
         self._lease_id = started.lease_id
-        return started.size, started.admission.label == CLEAN_UP
+        clean_up = started.admission.label == CLEAN_UP
+        if noted:
+            await self._allowance.admitted(start.person, clean_up=clean_up)
+        return started.size, clean_up
 
     def _start(self) -> Start:
         """Return what the ledger is asked about.
@@ -243,8 +251,11 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             choose=lambda tiers, offer: machine_of(tiers, offer, options),
         )
 
-    async def _allow(self) -> tuple[Size, Allowed]:
-        """Allow a start without the ledger, within what the tiers file says of that.
+    async def _allow(self) -> tuple[Size, bool]:
+        """Allow a start without the ledger, within what the tiers file says of that and what the ledger said last.
+
+        Returns:
+            The size that may start, and whether it is a clean-up server.
 
         Raises:
             Refused: nothing is allowed, or no more than was started already.
@@ -252,16 +263,19 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         down = Refused(limit="unavailable", message=LEDGER_DOWN)
         if self.quota_when_down != "allowance":
             raise down
-        tiers, options = self._tiers(), self.user_options or {}
+        name, tiers, options = self.user.name, self._tiers(), self.user_options or {}
         # Nobody can say now which other accounts or tiers are theirs.
-        if options.get(ACCOUNT, self.user.name) != self.user.name:
+        if options.get(ACCOUNT, name) != name:
             raise down
         tier = tiers.tier_for(self._groups(), self._claims)
-        size = size_asked_for(tiers.sizes_of(tier), tiers.tiers[tier], options, tiers.ask)
-        allowed = await self._allowance.allow(tiers, person=self.user.name, key=self._key, tier=tier, size=size)
-        if allowed is None:
+        offer = offer_without_ledger(tiers, tier, await self._allowance.said(name))
+        size, label = machine_of(tiers, offer, options)
+        self._allowed = await self._allowance.allow(
+            tiers, person=name, key=self._key, tier=tier, size=size, label=label
+        )
+        if self._allowed is None:
             raise down
-        return size, allowed
+        return size, offer.clean_up
 
     async def _allowance_is_over(self) -> bool:
         """Return whether the server has run for as long as it may without the ledger."""

@@ -56,6 +56,8 @@ class QuotaPages(QuotaGrace):
             return trouble_form(refused.message)
         except LedgerDownError:
             return trouble_form(LEDGER_DOWN)
+        if self.quota_when_down == "allowance":
+            await self._allowance.offered(name, offers.own)
         payers = offers.payers
         if name not in {*offers.closed, *(payer.name for payer in payers)}:
             # The account is opened by the first start; until then, what it will be opened with.

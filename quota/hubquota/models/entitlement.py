@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from hubquota.models.ledger import Account, Allocation, Refusal, Refused
 from hubquota.models.overrides import Override, effective
@@ -82,9 +81,7 @@ class Entitlement:
         In grace it is the clean-up server's, which costs nothing. Empty where nothing can be started.
         """
         if self.clean_up is not None:
-            return {
-                name: tiers.sizes[name].model_copy(update={"price": Decimal(0)}) for name in self.clean_up.sizes
-            }
+            return tiers.clean_up_sizes(self.clean_up)
         if self.refusal is not None:
             return {}
         return {name: tiers.sizes[name] for name in self.tier.sizes}
@@ -96,7 +93,7 @@ class Entitlement:
             Refused: the account is suspended, or its last term is over.
         """
         if self.refusal is not None:
-            raise Refused(limit=self.refusal.limit, message=self.refusal.message)
+            raise Refused.by(self.refusal)
 
     def limits_of(self, label: str) -> Tier:
         """Return the limits of something that runs, by its lease's label."""
@@ -214,7 +211,7 @@ def _over(tiers: Tiers, account: Account, allocation: Allocation, clean_up: Tier
             f"{number_text(size.cores, 'core')}, {size.memory_gib} GB), free of charge and for {longest} at "
             "most, to fetch or clear up what is in your home."
         )
-    return Refusal("grace", f"{text} {tiers.ask}")
+    return Refusal("grace", f"{text} {tiers.ask}", clean_up is not None)
 
 
 def _away(tiers: Tiers, account: Account, allocation: Allocation) -> Refusal:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, Self
 
 from hubquota.models.stops import EndKind
 
@@ -318,14 +318,21 @@ class Refusal:
     limit: Limit
     #: Whole sentences: the limit, the balance where it matters, and how to ask for more.
     message: str
+    #: Whether a clean-up server can be started all the same.
+    clean_up: bool = False
 
 
 class Refused(Exception):  # noqa: N818  (an answer, not an error)
     """A decision not to allow something. `str()` is the message for people."""
 
-    def __init__(self, *, limit: Limit, message: str) -> None:
+    def __init__(self, *, limit: Limit, message: str, clean_up: bool = False) -> None:
         super().__init__(message)
-        self.refusal = Refusal(limit=limit, message=message)
+        self.refusal = Refusal(limit, message, clean_up)
+
+    @classmethod
+    def by(cls, refusal: Refusal) -> Self:
+        """Return a refusal as what can be raised."""
+        return cls(limit=refusal.limit, message=refusal.message, clean_up=refusal.clean_up)
 
     @property
     def limit(self) -> Limit:

@@ -247,6 +247,10 @@ class Tiers(Strict):
             self._clean_ups[id(tier)] = found
         return found
 
+    def clean_up_sizes(self, limits: Tier) -> dict[str, Size]:
+        """Return the sizes of a clean-up server by its limits, which cost nothing."""
+        return {name: self.sizes[name].model_copy(update={"price": Decimal(0)}) for name in limits.sizes}
+
     def allowance(self, tier: str) -> WhenDown | None:
         """Return what users of a tier may start while the ledger does not answer; None for nothing.
 

@@ -1,7 +1,8 @@
-"""The hub's own notes of what it started while the ledger's database did not answer: a file beside the hub.
+"""The hub's own notes for while the ledger's database does not answer: a file beside the hub.
 
-It is a SQLite database that is synchronised with the disk at every note, so that what a user was allowed is
-known after any crash of the hub, and so is what has still to be written to the ledger.
+It has what the hub started then, and of whom the ledger said last that they may start nothing, or no more than a
+clean-up server. It is a SQLite database that is synchronised with the disk at every note, so that what a user was
+allowed is known after any crash of the hub, and so is what has still to be written to the ledger.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
+from hubquota.models.ledger import Refusal
 from hubquota.models.stops import EndKind
 from hubquota.storage.times import moment, seconds
 
-_TABLE = """
+_TABLES = (
+    """
 CREATE TABLE IF NOT EXISTS allowed (
     id TEXT PRIMARY KEY,
     person TEXT NOT NULL,
@@ -33,7 +36,16 @@ CREATE TABLE IF NOT EXISTS allowed (
     end_kind TEXT,
     posted_at INTEGER
 )
-"""
+""",
+    """
+CREATE TABLE IF NOT EXISTS refusal (
+    person TEXT PRIMARY KEY,
+    "limit" TEXT NOT NULL,
+    message TEXT NOT NULL,
+    clean_up INTEGER NOT NULL
+)
+""",
+)
 _WAITING = """
 SELECT id, person, key, tier, label, rate, stop_at, started_at, ended_at, reason, end_kind
 FROM allowed
@@ -129,13 +141,38 @@ class AllowanceFile:
             ).rowcount
         return changed == 1
 
+    def refusals(self) -> dict[str, Refusal]:
+        """Return what the ledger said last of those who may not start as anybody, by their names.
+
+        Raises:
+            sqlite3.Error: the file cannot be read.
+        """
+        if not self.path.exists():
+            return {}
+        with self._open() as connection:
+            rows = connection.execute('SELECT person, "limit", message, clean_up FROM refusal').fetchall()
+        return {person: Refusal(limit, message, bool(clean_up)) for person, limit, message, clean_up in rows}
+
+    def note(self, person: str, refusal: Refusal | None) -> None:
+        """Note what the ledger said of somebody; None that they may start as anybody.
+
+        Raises:
+            sqlite3.Error: the file cannot be written.
+        """
+        with self._open() as connection:
+            connection.execute("DELETE FROM refusal WHERE person = ?", (person,))
+            if refusal is not None:
+                values = (person, refusal.limit, refusal.message, refusal.clean_up)
+                connection.execute("INSERT INTO refusal VALUES (?, ?, ?, ?)", values)
+
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         connection = sqlite3.connect(self.path, timeout=5, isolation_level=None)
         try:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute(_TABLE)
+            for table in _TABLES:
+                connection.execute(table)
             yield connection
             connection.execute("COMMIT")
         finally:
