@@ -26,7 +26,8 @@ from jupyterhub.spawner import Spawner
 from tornado.web import HTTPError
 from traitlets.config import Config
 
-from tests.quota.support import HERE, eventually
+from tests.quota.purge_support import ROOT, fill, make_purge, make_settings
+from tests.quota.support import HERE, Clock, eventually
 
 
 class OldSpawner(Spawner):  # type: ignore[misc]
@@ -471,6 +472,43 @@ contexts: [{name: none, context: {cluster: none, user: none}}]
 users: [{name: none, user: {}}]
 current-context: none
 """
+
+
+async def test_a_home_that_a_project_keeps_is_written_in_its_servers_and_not_purged(
+    database: str, clean_up: Path, tmp_path: Path
+) -> None:
+    clock = Clock()
+    clock.now = datetime.now(UTC) - timedelta(days=60)
+    engine = make_engine(database)
+    ledger = Ledger(engine, clock)
+    ledger.open_account("ada", "explorer", to_units(81), actor="test")
+    ledger.open_project("survey", "explorer", pi="ada", actor="test")
+    survey = ledger.grant("survey", to_units(81), actor="test", reason="x", key="x", tier="explorer").id
+    ledger.revoke(ledger.allocations("ada")[0].id, actor="admin", reason="Over.", key="1")
+    ledger.sweep()
+    clock.turn(60 * 86_400)
+    fill(tmp_path / "homes" / "ada")
+    purge = make_purge(engine, clock, make_settings(tmp_path))
+
+    async def command(account: str) -> list[str]:
+        spawner = make(database, tiers=clean_up, cmd=["notebook"])
+        spawner.user_options = {"account": account}
+        await spawner.run_pre_spawn_hook()
+        found: list[str] = spawner.cmd
+        await spawner.run_post_stop_hook()
+        return found
+
+    # Their own account is long past its grace. The project's server starts as ever, beside the clean-up server.
+    assert await command("survey") == ["notebook"]
+    assert len(await command("ada")) > 1
+    assert not purge.plan(by=ROOT).found
+    # It was the project alone that kept the home.
+    ledger.revoke(survey, actor="admin", reason="Over.", key="2")
+    ledger.sweep()
+    clock.turn(31 * 86_400)
+    assert [found.account for found in purge.plan(by=ROOT).found] == ["ada"]
+    with pytest.raises(HTTPError):
+        await command("survey")
 
 
 # What the ledger said last, while it cannot be asked ---------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from hubquota.models.ledger import AccountKind
 from hubquota.models.money import format_credits
 from hubquota.models.notices import LONGEST_SUBJECT
 from hubquota.models.words import number_text
@@ -116,7 +117,13 @@ def expired(number: int, account: str, title: str, end: datetime, lapsed: int) -
     )
 
 
-def grace_begun(number: int, account: str, end: datetime, until: datetime) -> Letter:
+#: What a person's home has beside their own allocations; see `hubquota.storage.purge_keep.reason_to_keep`.
+_BY_PROJECT = (
+    " While a project that you belong to has an allocation, they stay, too: servers that it pays start as ever."
+)
+
+
+def grace_begun(number: int, account: str, kind: AccountKind, end: datetime, until: datetime) -> Letter:
     """The last allocation of an account has ended: how long its files are kept."""
     return letter(
         "grace-begun",
@@ -124,7 +131,7 @@ def grace_begun(number: int, account: str, end: datetime, until: datetime) -> Le
         f"The files of {account} are kept until {_day(until)}",
         f"The last allocation of {account} ended on {_time(end)}. Its files are kept until {_time(until)} "
         "to be read, downloaded and deleted: copy what you want to keep, and clear up. With another "
-        "allocation before then, everything stays.",
+        f"allocation before then, everything stays.{_BY_PROJECT if kind == 'user' else ''}",
     )
 
 

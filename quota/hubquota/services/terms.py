@@ -145,14 +145,15 @@ class _Work:
         grace: list[tuple[int, int | None]] = []
         for term in found:
             tier, end = tiers.tiers.get(term.tier), moment(term.end_at)
-            name = self._owners[term.account_id].name
+            owner = self._owners[term.account_id]
+            name = owner.name
             if not term.revoked and term.following is None:
                 title = term.tier if tier is None else tier.title
                 self._tell(term, letters.expired(term.id, name, title, end, term.lapsed))
             until = None
             if tier is not None and not term.covered and term.following is None:
                 until = term.end_at + tier.grace_days * DAY
-                self._tell(term, letters.grace_begun(term.id, name, end, moment(until)))
+                self._tell(term, letters.grace_begun(term.id, name, owner.kind, end, moment(until)))
             grace.append((term.id, until))
         terms.set_told(self.connection, grace, at=self.now)
 
