@@ -7,6 +7,7 @@ import click
 from hubquota import __version__
 from hubquota.commands.accounts import account
 from hubquota.commands.allocations import allocation
+from hubquota.commands.audit import audit
 from hubquota.commands.door import Door
 from hubquota.commands.export import export
 from hubquota.commands.leases import lease
@@ -41,6 +42,7 @@ main.add_command(override)
 main.add_command(lease)
 main.add_command(scratch)
 main.add_command(tiers)
+main.add_command(audit)
 main.add_command(export)
 main.add_command(what_if)
 main.add_command(sweep)

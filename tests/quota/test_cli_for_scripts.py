@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import shutil
@@ -240,3 +242,31 @@ def test_bars_are_for_terminals(database: str, ledger: Ledger) -> None:
     finally:
         os.close(terminal)
         os.close(its_end)
+
+
+def test_what_was_decided_is_read_page_by_page_and_written_out(database: str, ledger: Ledger) -> None:
+    read(database, "allocation", "grant", "ada", "5", *WHY)
+    more = ("--workers", "9", "--until", "2099-01-01", "--reason", "=A()", "--key", "2")
+    read(database, "override", "give", "ada", *more)
+    pages = [read(database, "audit", "--limit", "2")]
+    while pages[-1]["next"]:
+        pages.append(read(database, "audit", "--limit", "2", "--after", pages[-1]["next"]))
+    lines = [line for page in pages for line in page["items"]]
+    assert sorted(line["kind"] for line in lines) == ["grant", "grant", "override"]
+    (override,) = read(database, "audit", "--kind", "override")["items"]
+    assert (override["text"], override["account"]) == (
+        "Override 1 until 2099-01-01: Dask workers at once: 9",
+        "ada",
+    )
+    told = run(database, "audit").stdout
+    assert given in told
+    assert "Grant, allocation 2" in told
+    written = json.loads(run(database, "export", "audit", "--format", "json").stdout)
+    assert sorted(row["what"] for row in written) == sorted(
+        line.get("text") or f"Grant, allocation {line['allocation_id']}" for line in lines
+    )
+    (row,) = csv.DictReader(io.StringIO(run(database, "export", "audit", "--kind", "override").stdout))
+    assert (row["reason"], row["credits"]) == ("'=A()", "")
+    wrong = run(database, "audit", "--after", "here")
+    assert wrong.exit_code == 2
+    assert "That page does not go on from there." in wrong.stderr

@@ -95,7 +95,7 @@ def test_any_range_of_any_history_adds_up_to_what_the_journal_says(new_url: Call
             length = max(2, int((now - begun).total_seconds()))
             cuts = sorted({0, length, *(dice.randint(0, length) for _ in range(3))})
             parts = [
-                list(export.usage(begun + timedelta(seconds=first), begun + timedelta(seconds=after)))
+                list(export.usage(since=begun + timedelta(seconds=first), until=begun + timedelta(seconds=after)))
                 for first, after in pairwise(cuts)
             ]
             assert sum(row.amount for part in parts for row in part) == sum(row.amount for row in rows)
@@ -146,7 +146,7 @@ def test_filters_choose_rows(ledger: Ledger, engine: Engine, clock: Clock, quart
     ]
     (bob,) = export.usage(tier="poor")
     assert (bob.account, bob.tiers) == ("bob", ("poor",))
-    (half,) = export.usage(quarter[0] + timedelta(hours=1), quarter[1], person="ada")
+    (half,) = export.usage(since=quarter[0] + timedelta(hours=1), until=quarter[1], person="ada")
     assert (half.seconds, half.amount) == (3600, rate_of("0.15") * 3600)
     assert list(export.usage(kind="dask-worker")) == []
     assert [row.entry.kind for row in export.journal(account="ada")] == ["grant", "charge"]
@@ -155,13 +155,13 @@ def test_filters_choose_rows(ledger: Ledger, engine: Engine, clock: Clock, quart
     assert list(export.journal(until=quarter[0])) == []
     found = {row.allocation.account: (row.state.value, row.charged) for row in export.allocations()}
     assert found == {"ada": ("active", to_units("0.3")), "bob": ("active", 0)}
-    assert list(export.allocations(quarter[0] + timedelta(days=90), account="ada")) == []
+    assert list(export.allocations(since=quarter[0] + timedelta(days=90), account="ada")) == []
     for what, number in (("usage", 2), ("journal", 3), ("allocations", 2)):
-        assert export.count(what, quarter[0], quarter[2]) == number  # type: ignore[arg-type]
+        assert export.count(what, since=quarter[0], until=quarter[2]) == number  # type: ignore[arg-type]
     with pytest.raises(UnknownAccountError):
         list(export.usage(account="nobody"))
     with pytest.raises(ValueError, match="ends after it begins"):
-        export.usage(quarter[1], quarter[0])
+        export.usage(since=quarter[1], until=quarter[0])
 
 
 def test_both_forms_say_the_same_and_no_cell_is_a_formula(

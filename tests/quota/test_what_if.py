@@ -127,7 +127,7 @@ def test_the_same_file_says_exactly_what_was_charged(new_url: Callable[[], str])
             first = dice.choice([0, dice.randint(0, length - 1)])
             since = begun + timedelta(seconds=first)
             until = dice.choice([clock.now, begun + timedelta(seconds=dice.randint(first + 1, length))])
-            used = list(Export(engine, clock).usage(since, until))
+            used = list(Export(engine, clock).usage(since=since, until=until))
             for budgets in ("unlimited", "granted", "tier"):
                 report = whatif(engine, clock, since, budgets=budgets, until=until)  # type: ignore[arg-type]
                 total = report.total

@@ -8,7 +8,7 @@ from hubquota.models.burndown import BurnDown
 from hubquota.models.entitlement import state_in
 from hubquota.models.ledger import Allocation, Entry, EntryKind, Explanation, Lease, Role
 from hubquota.models.money import price_of
-from hubquota.models.reading import AccountState, MemberUse, Session
+from hubquota.models.reading import AccountState, AuditPage, Deed, DeedKind, MemberUse, Session
 from hubquota.models.requests import Decision, Request
 from hubquota.models.states import State
 from hubquota.models.tiers import Tiers
@@ -138,6 +138,24 @@ class JournalModel(Answer):
 
     lines: tuple[JournalLineModel, ...]
     next_before: int | None = Field(description="Ask again with this as `before` for what is further back.")
+
+
+class DeedModel(Answer):
+    """What somebody decided that is no line of the journal."""
+
+    kind: DeedKind
+    at: datetime
+    account: str | None = Field(description="Whose account; null where it is about several.")
+    text: str = Field(description="What was done, in words.")
+    actor: str = Field(description="Who did it; empty where that was not noted then.")
+    reason: str = Field(description="Why; empty where none was asked for.")
+
+
+class AuditModel(Answer):
+    """What was decided on all accounts, newest first: lines of the journal, and what is kept beside it."""
+
+    lines: tuple[JournalLineModel | DeedModel, ...]
+    next_before: str | None = Field(description="Ask again with this as `before` for what is further back.")
 
 
 class RequestModel(Answer):
@@ -303,6 +321,17 @@ def journal_model(entry: Entry) -> JournalLineModel:
         session=entry.lease_id,
         actor=entry.actor,
         reason=entry.reason,
+    )
+
+
+def audit_model(page: AuditPage) -> AuditModel:
+    """Return a page of an audit as the API says it."""
+    return AuditModel(
+        lines=tuple(
+            DeedModel.model_validate(one, from_attributes=True) if isinstance(one, Deed) else journal_model(one)
+            for one in page.lines
+        ),
+        next_before=None if page.next_before is None else page.next_before.text,
     )
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from hubquota.models.money import UNITS_PER_CREDIT, format_credits, format_price, price_of
+from hubquota.models.reading import act_text
 from hubquota.models.words import bytes_text, number_text
 from hubquota.services.describe import dask_together, linked
 from markupsafe import Markup
@@ -117,6 +118,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "with_sign": with_sign,
     "exact": credits_text,
     "fine": fine,
+    "act_text": act_text,
     "day": day,
     "hourly": lambda rate: format_price(price_of(rate)),
     "thinned": thinned,

@@ -9,7 +9,10 @@ from typing import Annotated, Literal
 from fastapi import Header, Query
 from hubquota.models.ledger import Role
 from hubquota.models.money import to_units
+from hubquota.models.reading import Place
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from romanhub.portal.problems import invalid
 
 #: The most credits that one act can move. The ledger's whole numbers hold some two hundred times as many.
 MOST_CREDITS = 10_000_000
@@ -61,6 +64,7 @@ Number = Annotated[int, Field(ge=1, lt=2**63)]
 Lines = Annotated[int, Query(ge=1, le=500, description="How many lines to answer with.")]
 Rows = Annotated[int, Query(ge=1, le=200, description="How many rows to answer with.")]
 Before = Annotated[int | None, Query(ge=1, lt=2**63, description="Only lines from before this one.")]
+PlaceText = Annotated[str, Query(max_length=60, description="`next_before` of the page before.")]
 AccountName = Annotated[
     Text | None,
     Query(max_length=255, description="Whose account or which project; the caller's own if not given."),
@@ -75,6 +79,14 @@ IdempotencyKey = Annotated[
         "the same content, it is not done again and the answer is the same; with another content it is refused.",
     ),
 ]
+
+
+def place_of(text: str) -> Place | None:
+    """Return the place in an audit that a text names, None for no text; raises PortalError where it is none."""
+    try:
+        return Place.of(text) if text else None
+    except ValueError as error:
+        raise invalid(str(error)) from None
 
 
 class Input(BaseModel):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hubquota.models.burndown import BurnDown
 from hubquota.models.ledger import Allocation, Explanation, Lease, UnknownAccountError
-from hubquota.models.reading import AuditPage, History, MemberUse
+from hubquota.models.reading import ChargesPage, History, MemberUse
 from hubquota.models.requests import Request
 
 from romanhub.portal.auth import NotAllowedError, Visitor
@@ -85,7 +85,7 @@ class Reading:
             await self.account(visitor, found.account)
         return found
 
-    async def charges(self, number: int, *, limit: int, before: int | None) -> AuditPage:
+    async def charges(self, number: int, *, limit: int, before: int | None) -> ChargesPage:
         """Return a session's charges, newest first."""
         return await self._desk.ask(lambda: self._desk.histories.charges(number, limit=limit, before=before))
 

@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 import click
 
 from hubquota.commands import options
-from hubquota.commands.options import LONG, TIME, Command, engine_of
+from hubquota.commands.options import LONG, Command, engine_of
 from hubquota.commands.output import bar
-from hubquota.models.export import ALLOCATIONS, JOURNAL, USAGE, Columns, totals
-from hubquota.services.export import Export, Group, added_up
+from hubquota.models.export import ALLOCATIONS, AUDIT, JOURNAL, USAGE, Columns, totals
+from hubquota.models.reading import AuditQuery
+from hubquota.services.export import Export, Group, Only, Range, added_up
 from hubquota.services.exportform import Form, written
+
+_FORMAT = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "json"]),
+    default="csv",
+    show_default=True,
+    help="CSV with a line of heads, or a JSON list with an object a line.",
+)
 
 
 def _of_range(command: Command) -> Command:
     for option in reversed(
         (
-            click.option(
-                "--from", "since", type=TIME, help="The first day or time, in UTC; the beginning if not given."
-            ),
-            click.option("--until", type=TIME, help="The first day or time after the range; now if not given."),
+            options.since,
+            options.until,
             click.option("--account", help="Only what is of this account."),
             click.option("--tier", help="Only what is of, or paid by, allocations of this tier."),
-            click.option(
-                "--format",
-                "form",
-                type=click.Choice(["csv", "json"]),
-                default="csv",
-                show_default=True,
-                help="CSV with a line of heads, or a JSON list with an object a line.",
-            ),
+            _FORMAT,
             options.database,
         )
     ):
@@ -55,21 +55,10 @@ def export() -> None:
     help="Add up what has this in common; can be given several times.",
 )
 @_of_range
-def usage(
-    since: datetime | None,
-    until: datetime | None,
-    account: str | None,
-    tier: str | None,
-    person: str | None,
-    kind: str | None,
-    by: tuple[Group, ...],
-    form: Form,
-    database_url: str,
-) -> None:
+def usage(by: tuple[Group, ...], form: Form, database_url: str, **wanted: Unpack[Only]) -> None:
     """Write out what ran in a range of time, cut at its bounds, to the second and to the unit."""
     reader = _export(database_url)
-    wanted = {"account": account, "person": person, "kind": kind, "tier": tier}
-    rows = _shown(reader.usage(since, until, **wanted), reader.count("usage", since, until, **wanted))
+    rows = _shown(reader.usage(**wanted), reader.count("usage", **wanted))
     if by:
         _write(form, totals(by), added_up(rows, by))
     else:
@@ -80,37 +69,27 @@ def usage(
 @click.option("--person", help="Only charges for what this person ran.")
 @click.option("--kind", help="Only lines of this kind, such as charge or grant.")
 @_of_range
-def journal(
-    since: datetime | None,
-    until: datetime | None,
-    account: str | None,
-    tier: str | None,
-    person: str | None,
-    kind: str | None,
-    form: Form,
-    database_url: str,
-) -> None:
+def journal(form: Form, database_url: str, **wanted: Unpack[Only]) -> None:
     """Write out the journal's lines of a range of time."""
     reader = _export(database_url)
-    wanted = {"account": account, "person": person, "kind": kind, "tier": tier}
-    rows = _shown(reader.journal(since, until, **wanted), reader.count("journal", since, until, **wanted))
-    _write(form, JOURNAL, rows)
+    _write(form, JOURNAL, _shown(reader.journal(**wanted), reader.count("journal", **wanted)))
+
+
+@export.command()
+@options.audited
+@_FORMAT
+@options.database
+def audit(form: Form, database_url: str, **asked: Any) -> None:
+    """Write out what was decided, the oldest first: the journal's acts, and limits, holds, purges and members."""
+    _write(form, AUDIT, _export(database_url).audit(AuditQuery(**asked)))
 
 
 @export.command()
 @_of_range
-def allocations(
-    since: datetime | None,
-    until: datetime | None,
-    account: str | None,
-    tier: str | None,
-    form: Form,
-    database_url: str,
-) -> None:
+def allocations(form: Form, database_url: str, **wanted: Unpack[Range]) -> None:
     """Write out the allocations whose terms touch a range of time, as they are now."""
     reader = _export(database_url)
-    number = reader.count("allocations", since, until, account=account, tier=tier)
-    _write(form, ALLOCATIONS, _shown(reader.allocations(since, until, account=account, tier=tier), number))
+    _write(form, ALLOCATIONS, _shown(reader.allocations(**wanted), reader.count("allocations", **wanted)))
 
 
 def _export(database_url: str) -> Export:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from hubquota.models.ledger import EntryKind
 from hubquota.models.money import InexactAmountError, to_units
+from hubquota.models.reading import DeedKind
 from hubquota.models.requests import Actor
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
@@ -85,6 +87,30 @@ class _Credits(click.ParamType):  # type: ignore[type-arg]  # no generic type be
 
 
 TIME = _Time()
+since = click.option(
+    "--from", "since", type=TIME, help="The first day or time, in UTC; the beginning if not given."
+)
+until = click.option("--until", type=TIME, help="The first day or time after the range; now if not given.")
+
+
+def audited(command: Command) -> Command:
+    """Add the options that say what of an audit is wanted: the fields of an `AuditQuery`."""
+    kinds = ("acts", *get_args(EntryKind), *get_args(DeedKind))
+    for option in (
+        until,
+        since,
+        click.option("--actor", help="Only what somebody did."),
+        click.option(
+            "--kind",
+            type=click.Choice(kinds),
+            default="acts",
+            show_default=True,
+            metavar="KIND",
+            help=f"What it is about. 'acts' is everything that somebody decided; one of: {', '.join(kinds)}.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def credits_above_zero(what: str) -> _Credits:

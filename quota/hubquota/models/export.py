@@ -14,6 +14,7 @@ from typing import Any
 from hubquota.models.entitlement import facts_of
 from hubquota.models.ledger import AccountKind, Allocation, Entry
 from hubquota.models.money import exact_credits, format_price, price_of
+from hubquota.models.reading import AuditKind, Deed, act_text
 from hubquota.models.states import State, state_of
 
 #: What a column says of a row.
@@ -76,6 +77,30 @@ class JournalRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditRow:
+    """Something that somebody decided, or a charge."""
+
+    at: datetime
+    #: Whose account; None where it is about several.
+    account: str | None
+    kind: AuditKind
+    #: What was done, in words.
+    what: str
+    actor: str
+    reason: str
+    #: The line of the journal; None for what is kept beside it.
+    line: JournalRow | None = None
+
+
+def audit_row(one: JournalRow | Deed) -> AuditRow:
+    """Return a line of the journal, or what is kept beside it, as a row of an audit."""
+    if isinstance(one, Deed):
+        return AuditRow(one.at, one.account, one.kind, one.text, one.actor, one.reason)
+    entry = one.entry
+    return AuditRow(entry.at, entry.account, entry.kind, act_text(entry), entry.actor, entry.reason, one)
+
+
+@dataclass(frozen=True, slots=True)
 class AllocationRow:
     """An allocation, with what it was granted and what it has paid."""
 
@@ -127,6 +152,21 @@ JOURNAL: Columns = {
     "actor": lambda row: row.entry.actor,
     "reason": lambda row: row.entry.reason,
     "key": lambda row: row.key,
+}
+
+AUDIT: Columns = {
+    "at": lambda row: iso(row.at),
+    "account": lambda row: row.account,
+    "kind": lambda row: row.kind,
+    "what": lambda row: row.what,
+    "actor": lambda row: row.actor,
+    "reason": lambda row: row.reason,
+}
+# What only a line of the journal has is empty for the others.
+AUDIT |= {
+    name: lambda row, read=read: None if row.line is None else read(row.line)  # type: ignore[misc]
+    for name, read in JOURNAL.items()
+    if name not in AUDIT
 }
 
 ALLOCATIONS: Columns = {

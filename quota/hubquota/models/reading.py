@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from hubquota.models.ledger import AccountKind, AccountSummary, Entry, EntryKind, Lease, Role
 
@@ -18,8 +18,11 @@ AccountState = Literal["active", "exhausted", "suspended", "approved", "expired"
 #: The orders in which accounts can be listed: by name, by the next end of an allocation, by posted balance.
 AccountOrder = Literal["name", "end", "balance"]
 
-#: How a line of the journal is chosen for an audit: "acts" is everything that somebody decided.
-AuditKind = Literal["acts"] | EntryKind
+#: The kinds of what people decide that is no line of the journal.
+DeedKind = Literal["override", "cap", "cluster", "hold", "purge", "request", "member"]
+
+#: What an audit is about: "acts" is everything that somebody decided, in the journal and beside it.
+AuditKind = Literal["acts"] | EntryKind | DeedKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +96,35 @@ class LastAdded:
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
-    """Which lines of the journal of all accounts to read; what is None is not asked for."""
+    """What to read of what was decided on all accounts; what is None is not asked for."""
 
     kind: AuditKind = "acts"
     actor: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 
+    @property
+    def beside(self) -> bool:
+        """Whether only what is no line of the journal is asked for."""
+        return self.kind in get_args(DeedKind)
 
-#: The kinds of what people decide that is no line of the journal.
-DeedKind = Literal["override", "cap", "cluster", "hold", "purge", "request", "member"]
+
+def check_query(query: AuditQuery) -> None:
+    """Check that a query can be answered without reading the whole journal.
+
+    Raises:
+        ValueError: charges of one actor are asked for without a time from which on to look.
+    """
+    if query.kind == "charge" and query.actor is not None and query.since is None:
+        raise ValueError("Charges by an actor are looked for within a time: say from when on.")
+
+
+def act_text(entry: Entry) -> str:
+    """Return in words what a line of the journal says was done."""
+    text = f"{entry.kind.capitalize()}, allocation {entry.allocation_id}"
+    if entry.kind == "extension":
+        text += f", to {entry.end:%Y-%m-%d}" if entry.end else ", to no end"
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +177,8 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class ActsPage:
-    """A page of everything that somebody decided, newest first: lines of the journal, and deeds beside it."""
+class AuditPage:
+    """A page of an audit, newest first: lines of the journal, and deeds beside it."""
 
     lines: tuple[Entry | Deed, ...]
     #: Pass as `before` for the next page; None on the last.
@@ -164,8 +186,8 @@ class ActsPage:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditPage:
-    """A page of the journal of all accounts, newest first."""
+class ChargesPage:
+    """A page of what one session was charged, newest first."""
 
     entries: tuple[Entry, ...]
     #: Pass as `before` for the next page; None on the last.

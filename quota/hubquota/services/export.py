@@ -9,7 +9,8 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from sqlalchemy import Select
 
-from hubquota.models.export import AllocationRow, JournalRow, UsageRow, UsageTotal
+from hubquota.models.export import AllocationRow, AuditRow, JournalRow, UsageRow, UsageTotal
+from hubquota.models.reading import AuditQuery, check_query
 from hubquota.services.base import Service, known
 from hubquota.storage import export
 from hubquota.storage.engine import reading
@@ -22,17 +23,24 @@ What = Literal["usage", "journal", "allocations"]
 Group = Literal["account", "person", "kind"]
 
 
-class Only(TypedDict, total=False):
-    """Which rows are wanted, where not all are; None for any.
+class Range(TypedDict, total=False):
+    """Which rows are wanted, where not all are; None for any."""
 
-    The kind is that of a lease ("server") or of a line of the journal ("charge"). A lease counts for each tier
-    whose allocations pay for it; to tell exactly how much each of them paid, export the journal.
-    """
-
+    #: The first moment of the range; None for the beginning.
+    since: datetime | None
+    #: The first moment after it; None for now.
+    until: datetime | None
     account: str | None
-    person: str | None
-    kind: str | None
+    #: Of leases: each counts for each tier whose allocations pay for it. The journal tells how much each paid.
     tier: str | None
+
+
+class Only(Range, total=False):
+    """The same of what somebody ran."""
+
+    person: str | None
+    #: Of a lease ("server"), or of a line of the journal ("charge").
+    kind: str | None
 
 
 class Export(Service):
@@ -40,62 +48,39 @@ class Export(Service):
 
     A caller that stops early has to close the generator, which lets the database go.
 
-    Every method takes:
-        since: the first moment of the range; None for the beginning.
-        until: the first moment after it; None for now.
-        only: which rows; see `Only`.
-
     Raises:
         UnknownAccountError: there is no account of that name.
         ValueError: the range ends before it begins, or a time has no zone.
     """
 
-    def usage(
-        self,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        **only: Unpack[Only],
-    ) -> Iterator[UsageRow]:
+    def usage(self, **only: Unpack[Only]) -> Iterator[UsageRow]:
         """Yield what ran in a range, cut at its bounds: the rate times the whole seconds, in units."""
-        wanted = _filter(since, until, **only)
+        wanted = _filter(**only)
         return self._rows(wanted, lambda connection, now: export.usage(connection, wanted, now))
 
-    def journal(
-        self,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        *,
-        actor: str | None = None,
-        **only: Unpack[Only],
-    ) -> Iterator[JournalRow]:
-        """Yield the lines that were written in a range, in their order.
-
-        The kind may also be "acts": everything but charges. The actor is who wrote the line.
-        """
-        wanted = replace(_filter(since, until, **only), actor=actor)
+    def journal(self, **only: Unpack[Only]) -> Iterator[JournalRow]:
+        """Yield the lines that were written in a range, in their order."""
+        wanted = _filter(**only)
         return self._rows(wanted, lambda connection, _now: export.journal_rows(connection, wanted))
 
-    def allocations(
-        self,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        *,
-        account: str | None = None,
-        tier: str | None = None,
-    ) -> Iterator[AllocationRow]:
+    def audit(self, query: AuditQuery) -> Iterator[AuditRow]:
+        """Yield what `Histories.audit` finds, the oldest first.
+
+        Raises:
+            ValueError: as there.
+        """
+        check_query(query)
+        wanted = replace(_filter(since=query.since, until=query.until, kind=query.kind), actor=query.actor)
+        return self._rows(wanted, lambda connection, _now: export.audit_rows(connection, wanted, query))
+
+    def allocations(self, **only: Unpack[Range]) -> Iterator[AllocationRow]:
         """Yield the allocations whose terms touch a range, as they are now."""
-        wanted = _filter(since, until, account=account, tier=tier)
+        wanted = _filter(**only)
         return self._rows(wanted, lambda connection, now: export.allocation_rows(connection, wanted, now))
 
-    def count(
-        self,
-        what: What,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        **only: Unpack[Only],
-    ) -> int:
+    def count(self, what: What, **only: Unpack[Only]) -> int:
         """Return how many rows there are to go through."""
-        wanted, now = _filter(since, until, **only), self._now()
+        wanted, now = _filter(**only), self._now()
         statements: dict[What, Select[Any]] = {
             "usage": export.usage_statement(wanted, now),
             "journal": export.journal_statement(wanted),
@@ -129,7 +114,7 @@ def added_up(rows: Iterable[UsageRow], by: Sequence[Group]) -> list[UsageTotal]:
     return sorted(totals, key=lambda total: (-total.amount, total.group))
 
 
-def _filter(since: datetime | None, until: datetime | None, **only: Unpack[Only]) -> export.Filter:
+def _filter(since: datetime | None = None, until: datetime | None = None, **only: str | None) -> export.Filter:
     first = None if since is None else seconds(since)
     after = None if until is None else seconds(until)
     if first is not None and after is not None and after <= first:

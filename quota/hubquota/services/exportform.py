@@ -17,7 +17,7 @@ _ROWS = 200
 #: A spreadsheet takes text that begins so for a formula, and some of this text comes from users.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 #: Columns of text that users have a say in.
-_THEIRS = frozenset({"account", "person", "key", "label", "actor", "reason", "granted_by"})
+_THEIRS = frozenset({"account", "person", "key", "label", "actor", "reason", "granted_by", "what"})
 
 
 def written(form: Form, columns: Columns, rows: Iterable[object]) -> Iterator[str]:

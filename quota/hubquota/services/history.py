@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hubquota.models.burn import drain, exhausts_at
 from hubquota.models.burndown import BurnDown, Forecast, project
 from hubquota.models.ledger import Entry, Lease, UnknownLeaseError
 from hubquota.models.reading import (
-    ActsPage,
     AuditPage,
     AuditQuery,
+    ChargesPage,
     Deed,
-    DeedKind,
     History,
     LastAdded,
     Place,
     Session,
+    check_query,
 )
 from hubquota.services.base import Service, known
 from hubquota.services.outlook import pools_for_running
@@ -76,11 +74,12 @@ class Histories(Service):
             raise UnknownLeaseError(f"There is no session {lease_id}.")
         return found
 
-    def charges(self, lease_id: int, *, limit: int = 50, before: int | None = None) -> AuditPage:
+    def charges(self, lease_id: int, *, limit: int = 50, before: int | None = None) -> ChargesPage:
         """Return the charges of one session, newest first: a long one is charged slice by slice."""
         with reading(self._engine) as connection:
             found = history.of_lease(connection, lease_id, limit=limit + 1, before=before)
-        return _page(found, limit)
+        shown = tuple(found[:limit])
+        return ChargesPage(shown, shown[-1].id if len(found) > limit and shown else None)
 
     def last_added(self, name: str) -> LastAdded | None:
         """Return the last line that added credits to an account, and what went since; None if none ever did.
@@ -129,51 +128,25 @@ class Histories(Service):
             future=tuple(Forecast(moment(step.at), step.left) for step in steps),
         )
 
-    def audit(self, query: AuditQuery, *, limit: int = 100, before: int | None = None) -> AuditPage:
-        """Return lines of the journal of all accounts, newest first.
+    def audit(self, query: AuditQuery, *, limit: int = 100, before: Place | None = None) -> AuditPage:
+        """Return what was decided on all accounts, newest first: the journal's lines, and what is kept beside it.
 
         Args:
-            query: which.
-            limit: how many at most.
-            before: only lines from before the one of this number: `next_before` of the page before.
-
-        Raises:
-            ValueError: charges of one actor are asked for without a time from which on to look.
-        """
-        if query.kind == "charge" and query.actor is not None and query.since is None:
-            raise ValueError("Charges by an actor are looked for within a time: say from when on.")
-        with reading(self._engine) as connection:
-            found = history.audit(connection, query, limit=limit + 1, before=before)
-        return _page(found, limit)
-
-    def acts(
-        self, query: AuditQuery, kind: DeedKind | None = None, *, limit: int = 100, before: Place | None = None
-    ) -> ActsPage:
-        """Return everything that somebody decided, newest first: the journal's acts, and what is kept beside it.
-
-        Args:
-            query: by whom, and within which time; charges are no acts.
-            kind: only what is kept beside the journal, and of this kind; everything if None.
+            query: what of it.
             limit: how many at most.
             before: `next_before` of the page before.
+
+        Raises:
+            ValueError: the query cannot be answered; see `check_query`.
         """
+        check_query(query)
         with reading(self._engine) as connection:
             found: list[tuple[Place, Entry | Deed]] = []
-            if kind is None:
-                acts, number = replace(query, kind="acts"), None
-                if before is not None and before.rank == 0:
-                    number = before.id
-                elif before is not None:
-                    latest = moment(before.at)
-                    acts = replace(acts, until=latest if acts.until is None else min(latest, acts.until))
-                lines = history.audit(connection, acts, limit=limit + 1, before=number)
+            if not query.beside:
+                lines = history.audit(connection, query, limit=limit + 1, before=before)
                 found += [(Place(seconds(line.at), 0, line.id), line) for line in lines]
-            found += deeds.deeds(connection, query, kind, limit=limit + 1, before=before)
+            if query.beside or query.kind == "acts":
+                found += deeds.deeds(connection, query, limit=limit + 1, before=before)
         found.sort(key=lambda one: one[0].order)
         shown = found[:limit]
-        return ActsPage(tuple(line for _, line in shown), shown[-1][0] if len(found) > limit and shown else None)
-
-
-def _page(found: list[Entry], limit: int) -> AuditPage:
-    shown = tuple(found[:limit])
-    return AuditPage(shown, shown[-1].id if len(found) > limit and shown else None)
+        return AuditPage(tuple(line for _, line in shown), shown[-1][0] if len(found) > limit and shown else None)

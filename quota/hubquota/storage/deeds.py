@@ -5,8 +5,9 @@ On a connection whose transaction somebody else opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal, or_, select
@@ -158,27 +159,38 @@ _SOURCES: tuple[_Source, ...] = (
 
 
 def deeds(
-    connection: Connection, query: AuditQuery, kind: DeedKind | None, *, limit: int, before: Place | None
+    connection: Connection, query: AuditQuery, *, limit: int, before: Place | None
 ) -> list[tuple[Place, Deed]]:
     """Return deeds, newest first, each with its place.
 
     Args:
         connection: the transaction.
-        query: by whom, and within which time; its kind is of no matter.
-        kind: only those of this kind; all if None.
+        query: by whom, within which time, and of which kind; "acts" for all.
         limit: how many at most.
         before: only what comes after this place in the list.
     """
     found: list[tuple[Place, Deed]] = []
-    for rank, source in enumerate(_SOURCES, 1):
-        if kind in (None, source.kind):
-            found += _read(connection, source, rank, query, limit, before)
+    for rank, source in _wanted(query):
+        statement = _after(_statement(source, query), source, rank, before)
+        rows = connection.execute(statement.order_by(source.at.desc(), source.id.desc()).limit(limit))
+        found += [(Place(row.done_at, rank, row.id), _view(source, row)) for row in rows]
     return sorted(found, key=lambda one: one[0].order)[:limit]
 
 
-def _read(
-    connection: Connection, source: _Source, rank: int, query: AuditQuery, limit: int, before: Place | None
-) -> Sequence[tuple[Place, Deed]]:
+def every(query: AuditQuery) -> list[tuple[Select[Any], Callable[[_Row], Deed]]]:
+    """Return statements that find all deeds, each the oldest first, and what makes a deed of their rows."""
+    return [
+        (_statement(source, query).order_by(source.at, source.id), partial(_view, source))
+        for _, source in _wanted(query)
+    ]
+
+
+def _wanted(query: AuditQuery) -> list[tuple[int, _Source]]:
+    """Return the sources that a query asks for, each with its rank within a second."""
+    return [(rank, one) for rank, one in enumerate(_SOURCES, 1) if query.kind in ("acts", one.kind)]
+
+
+def _statement(source: _Source, query: AuditQuery) -> Select[Any]:
     statement = source.rows.add_columns(
         source.at.label("done_at"), source.actor.label("done_by"), source.reason.label("why")
     )
@@ -188,26 +200,26 @@ def _read(
         statement = statement.where(source.at >= seconds(query.since))
     if query.until is not None:
         statement = statement.where(source.at < seconds(query.until))
-    if before is not None:
-        same = source.at == before.at
-        if before.rank == rank:
-            statement = statement.where(or_(source.at < before.at, and_(same, source.id < before.id)))
-        else:
-            statement = statement.where(
-                or_(source.at < before.at, same) if rank > before.rank else source.at < before.at
-            )
-    rows = connection.execute(statement.order_by(source.at.desc(), source.id.desc()).limit(limit))
-    return [
-        (
-            Place(row.done_at, rank, row.id),
-            Deed(
-                kind=source.kind,
-                at=moment(row.done_at),
-                account=getattr(row, "account", None),
-                text=source.told(row),
-                actor=row.done_by,
-                reason=row.why,
-            ),
-        )
-        for row in rows
-    ]
+    return statement
+
+
+def _after(statement: Select[Any], source: _Source, rank: int, before: Place | None) -> Select[Any]:
+    """Return a statement that finds only what comes after a place in the list."""
+    if before is None:
+        return statement
+    if rank > before.rank:
+        return statement.where(source.at <= before.at)
+    if rank < before.rank:
+        return statement.where(source.at < before.at)
+    return statement.where(or_(source.at < before.at, and_(source.at == before.at, source.id < before.id)))
+
+
+def _view(source: _Source, row: _Row) -> Deed:
+    return Deed(
+        kind=source.kind,
+        at=moment(row.done_at),
+        account=getattr(row, "account", None),
+        text=source.told(row),
+        actor=row.done_by,
+        reason=row.why,
+    )

@@ -5,14 +5,16 @@ Everything here is a stream: on PostgreSQL from a cursor on the server, so that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from heapq import merge
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, or_, select, true, union
 
-from hubquota.models.export import AllocationRow, JournalRow, UsageRow, state_now
-from hubquota.storage import allocations, journal
+from hubquota.models.export import AllocationRow, AuditRow, JournalRow, UsageRow, audit_row, state_now
+from hubquota.models.reading import AuditQuery, Deed
+from hubquota.storage import allocations, deeds, journal
 from hubquota.storage.tables import account, allocation, entry, hold, lease, segment
 from hubquota.storage.times import moment
 
@@ -163,7 +165,30 @@ def _of_kind(kind: str) -> ColumnElement[bool]:
 def journal_rows(connection: Connection, wanted: Filter) -> Iterator[JournalRow]:
     """Yield the journal's lines of a range, in their order."""
     for row in stream(connection, journal_statement(wanted)):
-        yield JournalRow(journal.view(row), row.tier, row.person, row.idempotency_key)
+        yield _journal_row(row)
+
+
+def _journal_row(row: Any) -> JournalRow:
+    return JournalRow(journal.view(row), row.tier, row.person, row.idempotency_key)
+
+
+def audit_rows(connection: Connection, wanted: Filter, query: AuditQuery) -> Iterator[AuditRow]:
+    """Yield what was decided, the oldest first: the journal's lines, and what is kept beside it."""
+    parts: list[Iterator[AuditRow]] = []
+    # Of one second, what comes first in a page comes last here.
+    if query.beside or query.kind == "acts":
+        parts += [_viewed(stream(connection, statement), view) for statement, view in reversed(deeds.every(query))]
+    if not query.beside:
+        # In the order of their times, as all the rest is; charges are too many to be sorted, and stand alone.
+        lines = journal_statement(wanted)
+        if query.kind != "charge":
+            lines = lines.order_by(None).order_by(entry.c.at, entry.c.id)
+        parts.append(_viewed(stream(connection, lines), _journal_row))
+    yield from merge(*parts, key=lambda row: row.at)
+
+
+def _viewed(rows: Any, view: Callable[[Any], JournalRow | Deed]) -> Iterator[AuditRow]:
+    return (audit_row(view(row)) for row in rows)
 
 
 def allocations_statement(wanted: Filter) -> Select[Any]:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, or_, select, text,
 
 from hubquota.models.burndown import Point
 from hubquota.models.ledger import Entry
-from hubquota.models.reading import AuditQuery
+from hubquota.models.reading import AuditQuery, Place
 from hubquota.storage import journal
 from hubquota.storage.tables import entry, lease
 from hubquota.storage.times import moment, seconds
@@ -79,7 +79,7 @@ def last_added(connection: Connection, account_id: int) -> Entry | None:
     return None if row is None else journal.view(row)
 
 
-def audit(connection: Connection, query: AuditQuery, *, limit: int, before: int | None) -> list[Entry]:
+def audit(connection: Connection, query: AuditQuery, *, limit: int, before: Place | None) -> list[Entry]:
     """Return lines of the journal of all accounts, newest first."""
     statement = _lines
     if query.kind != "charge":
@@ -93,10 +93,9 @@ def audit(connection: Connection, query: AuditQuery, *, limit: int, before: int 
     if query.until is not None:
         statement = statement.where(entry.c.at < seconds(query.until))
     if before is not None:
-        at = connection.execute(select(entry.c.at).where(entry.c.id == before)).scalar_one_or_none()
-        if at is None:
-            return []
-        statement = statement.where(tuple_(entry.c.at, entry.c.id) < tuple_(at, before))
+        here = tuple_(entry.c.at, entry.c.id)
+        # Within a second, the journal's lines come before what is kept beside it.
+        statement = statement.where(here < (before.at, before.id if before.rank == 0 else 0))
     statement = statement.order_by(entry.c.at.desc(), entry.c.id.desc()).limit(limit)
     return [journal.view(row) for row in connection.execute(statement)]
 

@@ -26,6 +26,7 @@ from tests.platform.portal.world import (
     bearer,
     open_account,
     tell_more,
+    tell_of_limits,
     tell_story,
 )
 
@@ -222,6 +223,8 @@ async def test_a_list_names_its_next_page_in_the_answer_and_in_a_header(
     web: httpx.AsyncClient, hub: HubStandIn, ledger: Ledger, tiers: Tiers, clock: Clock
 ) -> None:
     tell_story(ledger, clock, tiers)
+    tell_more(ledger, clock)
+    tell_of_limits(ledger, clock)
     token = people(hub)["auditor"]
 
     for path, name in (("accounts", "accounts"), ("audit", "lines"), ("history?account=ada", "lines")):
@@ -235,6 +238,32 @@ async def test_a_list_names_its_next_page_in_the_answer_and_in_a_header(
         whole = await web.get(f"{API}{path}{'&' if '?' in path else '?'}limit=200", headers=bearer(token))
         assert seen == whole.json()[name]
         assert "next" not in whole.links
+
+
+async def test_an_audit_has_what_is_beside_the_journal_and_so_has_its_export(
+    web: httpx.AsyncClient, hub: HubStandIn, ledger: Ledger, tiers: Tiers, clock: Clock
+) -> None:
+    tell_story(ledger, clock, tiers)
+    tell_more(ledger, clock)
+    tell_of_limits(ledger, clock)
+    token = people(hub)["auditor"]
+
+    async def read(path: str, **query: str) -> httpx.Response:
+        return await web.get(f"{API}{path}", params=query, headers=bearer(token))
+
+    lines = (await read("audit", limit="500")).json()["lines"]
+    exported = (await read("exports/audit", format="json")).json()
+    assert {"override", "cap", "member", "grant"} <= {line["kind"] for line in lines}
+    said = [(line["kind"], line["account"], line["actor"], line["reason"]) for line in lines]
+    assert said[::-1] == [(row["kind"], row["account"], row["actor"], row["reason"]) for row in exported]
+    (cap,) = (await read("audit", kind="cap")).json()["lines"]
+    (row,) = csv.DictReader(io.StringIO((await read("exports/audit", kind="cap")).text))
+    assert cap["text"] == row["what"]
+    assert (cap["reason"], row["units"]) == (row["reason"], "")
+    for wrong in ({"before": "here"}, {"kind": "charge", "actor": "ada"}, {"kind": "x"}):
+        refused = await read("audit", **wrong)
+        assert refused.status_code == 422
+        assert refused.headers["content-type"] == "application/problem+json"
 
 
 async def test_an_export_is_the_same_as_csv_and_as_json_and_adds_up(

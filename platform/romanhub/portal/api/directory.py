@@ -10,12 +10,12 @@ from hubquota.models.money import to_units
 from hubquota.models.reading import AccountOrder, AccountQuery, AccountState, AuditKind, AuditQuery
 
 from romanhub.portal.accounts import Accounts
-from romanhub.portal.answers import DirectoryModel, JournalModel, journal_model
+from romanhub.portal.answers import AuditModel, DirectoryModel, audit_model
 from romanhub.portal.api.paging import link_next
 from romanhub.portal.auth import Visitor
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
-from romanhub.portal.inputs import Before, Credits, Lines, Moment, Rows, Text
+from romanhub.portal.inputs import Before, Credits, Lines, Moment, PlaceText, Rows, Text, place_of
 from romanhub.portal.models import StatementModel
 from romanhub.portal.problems import described
 
@@ -52,13 +52,14 @@ def account_query(
 
 def audit_query(
     kind: Annotated[
-        AuditKind, Query(description="One kind of line, or `acts` for everything but charges.")
+        AuditKind,
+        Query(description="One kind, in the journal or beside it, or `acts` for all but charges."),
     ] = "acts",
     actor: Annotated[Text | None, Query(max_length=255, description="Only what somebody did.")] = None,
     since: Annotated[Moment | None, Query(description="Only lines from this moment on.")] = None,
     until: Annotated[Moment | None, Query(description="Only lines from before this moment.")] = None,
 ) -> AuditQuery:
-    """Which lines of the journal are asked for."""
+    """What of an audit is asked for."""
     return AuditQuery(kind=kind, actor=actor, since=since, until=until)
 
 
@@ -102,15 +103,18 @@ def routes(gate: Gate, desk: Desk, accounts: Accounts) -> APIRouter:
         request: Request,
         response: Response,
         query: AuditQuery = audited,
-        before: Before = None,
+        before: PlaceText = "",
         limit: Lines = 100,
         _visitor: Visitor = auditor,
-    ) -> JournalModel:
-        """The journal of all accounts, newest first: who did what, when and why."""
-        found = await desk.ask(lambda: desk.histories.audit(query, limit=limit, before=before))
+    ) -> AuditModel:
+        """What was decided on all accounts, newest first: who did what, when and why.
+
+        Lines of the journal, and what is kept beside it: overrides, caps, what clusters were told, holds, plans
+        of purges, requests that were turned down, and members.
+        """
+        place = place_of(before)
+        found = audit_model(await desk.ask(lambda: desk.histories.audit(query, limit=limit, before=place)))
         link_next(request, response, before=found.next_before)
-        return JournalModel(
-            lines=tuple(journal_model(entry) for entry in found.entries), next_before=found.next_before
-        )
+        return found
 
     return router

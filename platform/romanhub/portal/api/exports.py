@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
-from hubquota.models.export import JOURNAL, USAGE, Columns, iso
+from hubquota.models.export import AUDIT, USAGE, Columns, iso
 from hubquota.models.reading import AccountQuery, AccountRow, AuditQuery
 from hubquota.services.export import Export
 from hubquota.services.exportform import written
@@ -102,7 +102,7 @@ def routes(gate: Gate, desk: Desk) -> APIRouter:
         start = since or end - timedelta(days=30)
         if end <= start:
             raise invalid("The time is to end after it begins.")
-        return await stream("usage", format, USAGE, lambda: export.usage(start, end, account=account))
+        return await stream("usage", format, USAGE, lambda: export.usage(since=start, until=end, account=account))
 
     @router.get("/exports/audit", responses={**_STREAM, **described(409)})
     async def export_audit(
@@ -110,15 +110,8 @@ def routes(gate: Gate, desk: Desk) -> APIRouter:
         format: _Format = "csv",  # noqa: A002
         _visitor: Visitor = auditor,
     ) -> StreamingResponse:
-        """The journal of all accounts, oldest first."""
-        if query.kind == "charge" and query.actor is not None and query.since is None:
-            raise invalid("Charges by an actor are looked for within a time: say from when on.")
-        return await stream(
-            "audit",
-            format,
-            JOURNAL,
-            lambda: export.journal(query.since, query.until, kind=query.kind, actor=query.actor),
-        )
+        """What was decided on all accounts, oldest first: in the journal and beside it."""
+        return await stream("audit", format, AUDIT, lambda: export.audit(query))
 
     @router.get("/exports/accounts", responses={**_STREAM, **described(409)})
     async def export_accounts(

@@ -1,20 +1,20 @@
-"""The journal of all accounts: who did what, when and why."""
+"""What was decided on all accounts: who did what, when and why."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, cast, get_args
+from typing import Annotated, get_args
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
-from hubquota.models.ledger import Entry, EntryKind
-from hubquota.models.reading import AuditKind, AuditQuery, Deed, DeedKind, Place
+from hubquota.models.ledger import EntryKind
+from hubquota.models.reading import AuditKind, AuditQuery, DeedKind
 
 from romanhub.portal.auth import Visitor
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
-from romanhub.portal.inputs import Text
+from romanhub.portal.inputs import PlaceText, Text, place_of
 from romanhub.portal.problems import invalid
 from romanhub.portal.rendering import Pages
 
@@ -29,30 +29,22 @@ def routes(gate: Gate, desk: Desk, pages: Pages) -> APIRouter:
     @router.get("/admin/audit")
     async def audit(
         request: Request,
-        kind: AuditKind | DeedKind = "acts",
+        kind: AuditKind = "acts",
         actor: Annotated[Text, Query(max_length=255)] = "",
         since: Annotated[str, Query(max_length=20)] = "",
         until: Annotated[str, Query(max_length=20)] = "",
-        before: Annotated[str, Query(max_length=60)] = "",
+        before: PlaceText = "",
         _visitor: Visitor = auditor,
     ) -> HTMLResponse:
         last = day_of(until)
         query = AuditQuery(
-            kind=kind if kind in get_args(EntryKind) else "acts",  # type: ignore[arg-type]
+            kind=kind,
             actor=actor.strip() or None,
             since=day_of(since),
             until=None if last is None else last + timedelta(days=1),
         )
-        lines: tuple[Entry | Deed, ...]
-        if query.kind == "acts":
-            place = _place(before)
-            only = cast("DeedKind", kind) if kind in get_args(DeedKind) else None
-            acts = await desk.ask(lambda: desk.histories.acts(query, only, limit=_LINES, before=place))
-            lines, following = acts.lines, acts.next_before.text if acts.next_before else None
-        else:
-            number = _number(before)
-            found = await desk.ask(lambda: desk.histories.audit(query, limit=_LINES, before=number))
-            lines, following = found.entries, str(found.next_before) if found.next_before else None
+        place = place_of(before)
+        found = await desk.ask(lambda: desk.histories.audit(query, limit=_LINES, before=place))
         given = {"kind": kind, "actor": actor, "since": since, "until": until}
         moments = {"since": query.since, "until": query.until}
         export = {"kind": query.kind} | ({"actor": query.actor} if query.actor else {})
@@ -61,32 +53,16 @@ def routes(gate: Gate, desk: Desk, pages: Pages) -> APIRouter:
             request,
             "audit.html",
             here="audit",
-            lines=lines,
+            lines=found.lines,
             kinds=["acts", *get_args(EntryKind), *get_args(DeedKind)],
-            beside=kind in get_args(DeedKind),
             given=given,
             export=urlencode(export),
             first=urlencode(given),
             before=before,
-            following=urlencode({**given, "before": following}) if following else None,
+            following=urlencode({**given, "before": found.next_before.text}) if found.next_before else None,
         )
 
     return router
-
-
-def _place(text: str) -> Place | None:
-    try:
-        return Place.of(text) if text else None
-    except ValueError as error:
-        raise invalid(str(error)) from None
-
-
-def _number(text: str) -> int | None:
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**63:
-        raise invalid("That page does not go on from there.")
-    return int(text)
 
 
 def day_of(text: str) -> datetime | None:
