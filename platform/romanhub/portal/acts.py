@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal, TypeVar
 
-from hubquota.models.ledger import Allocation, Role, UnknownAllocationError
+from hubquota.models.ledger import Allocation, Role
 from hubquota.models.reading import AccountQuery
 from hubquota.models.requests import Actor, Request
 from hubquota.services.bulk import BulkAct, BulkResult, BulkRow
+from hubquota.services.decisions import DecisionResult, DecisionRow, Verdict
 
 from romanhub.portal.auth import Visitor
 from romanhub.portal.desk import Desk
@@ -105,28 +106,45 @@ class Acts:
             terms = tiers.tiers.get(tier or request.tier)
             if terms is None:
                 raise ValueError(f"There is no tier '{tier or request.tier}' any more. Choose another one.")
-            begins = start or self._start(request)
-            ends = end or begins + timedelta(days=terms.term_days)
+            if start is None:
+                _, ends = self._desk.requests.term_of(request, terms.term_days)
+            else:
+                ends = start + timedelta(days=terms.term_days)
             return self._desk.requests.approve(
-                number, by=actor_of(visitor), reason=reason, end=ends, start=start, units=units, tier=tier,
+                number, by=actor_of(visitor), reason=reason, end=end or ends, start=start, units=units, tier=tier,
                 renewable=terms.renewable,
             )  # fmt: skip
 
         return await self._desk.act(approving)
 
-    def _start(self, request: Request) -> datetime:
-        now = self._desk.clock()
-        if request.renews is None:
-            return now
-        try:
-            last = self._desk.ledger.allocation(request.renews).end
-        except UnknownAllocationError:
-            return now
-        return now if last is None else max(now, last)
-
     async def deny(self, visitor: Visitor, number: int, *, reason: str) -> Request:
         """Turn a request down; raises what `Requests.deny` raises."""
         return await self._desk.act(lambda: self._desk.requests.deny(number, by=actor_of(visitor), reason=reason))
+
+    async def waiting(self) -> list[int]:
+        """Return the numbers of all requests that wait; raises PortalError where they are too many."""
+        found = await self._desk.ask(lambda: self._desk.requests.queue(limit=MOST_AT_ONCE + 1))
+        if len(found) > MOST_AT_ONCE:
+            raise invalid(f"More than {MOST_AT_ONCE:,} requests wait. Decide about those of a page at a time.")
+        return [one.id for one in found]
+
+    async def preview_decisions(self, numbers: Sequence[int], verdict: Verdict) -> list[DecisionRow]:
+        """Return what a decision about many requests would come to."""
+        rows: list[DecisionRow] = []
+        for some in batched(numbers):
+            rows += await self._desk.ask(partial(self._desk.decisions.preview, some, verdict, self._desk.tiers))
+        return rows
+
+    async def decide(
+        self, visitor: Visitor, plan: Sequence[tuple[int, datetime | None]], verdict: Verdict, *, reason: str
+    ) -> list[DecisionResult]:
+        """Decide as a preview showed it. Done again, it goes on where it was."""
+        by, given, results = actor_of(visitor), given_reason(reason), list[DecisionResult]()
+        for some in batched(plan):
+            results += await self._desk.act(
+                partial(self._desk.decisions.carry_out, some, verdict, self._desk.tiers, by=by, reason=given)
+            )
+        return results
 
     async def withdraw(self, visitor: Visitor, number: int, *, reason: str = "") -> Request:
         """Take a request back; raises what `Requests.withdraw` raises."""

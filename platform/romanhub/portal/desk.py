@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 from hubquota.models.tiers import Tiers
 from hubquota.services.bulk import Bulk
+from hubquota.services.decisions import Decisions
 from hubquota.services.delivery import Preferences
 from hubquota.services.history import Histories
 from hubquota.services.ledger import Ledger
@@ -56,6 +57,7 @@ class Desk:
         """
         self.ledger = ledger
         self.requests = Requests.sharing(ledger)
+        self.decisions = Decisions.sharing(ledger)
         self.histories = Histories.sharing(ledger)
         self.projects = Projects.sharing(ledger)
         self.past_clusters = PastClusters.sharing(ledger)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -196,6 +196,17 @@ class Requests(Service):
         with reading(self._engine) as connection:
             number = None if account is None else known(connection, account).id
             return requests.page(connection, account_id=number, open_only=open_only, after=after, limit=limit)
+
+    def term_of(self, request: Request, days: int) -> tuple[datetime, datetime]:
+        """Return the start and the end of what a request is granted, where nobody says otherwise.
+
+        Args:
+            request: the request.
+            days: how long its tier's term is.
+        """
+        with reading(self._engine) as connection:
+            start = moment(self._start_after(connection, request, self._now()))
+        return start, start + timedelta(days=days)
 
     # Parts of a transaction --------------------------------------------------------------------------
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+from hubquota.models.requests import Actor
 from hubquota.services.ledger import Ledger
+from hubquota.services.requests import Requests
 from hubquota.services.tiersfile import TiersFile
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
@@ -298,6 +300,62 @@ def test_a_request_is_asked_for_approved_and_read_without_javascript(browser: Br
     assert server.ledger.allocations("grace")[0].tier == "team"
     for page in (grace, edwin, nina):
         page.context.close()
+
+
+def test_an_administrator_decides_several_requests_with_one_reason(browser: Browser, server: Server) -> None:
+    requests, names = Requests.sharing(server.ledger), ("queue-1", "queue-2", "queue-3", "queue-4")
+    asked = {}
+    for name in names:
+        server.ledger.open_account(name, "explorer", 5, actor="test")
+        asked[name] = requests.ask(name, "team", 3600000000, justification="More.", by=Actor(name)).id
+    edwin = signed_in(browser, server, "edwin")
+
+    def choose(verdict: str, reason: str, *chosen: str) -> None:
+        edwin.goto(f"{server.url}admin/requests")
+        for name in chosen:
+            edwin.check(f"[form=several][value='{asked[name]}']")
+        edwin.select_option("#decision", verdict)
+        edwin.fill("#reason", reason)
+        edwin.click("#several >> text=Preview")
+
+    choose("approve", "A good plan", "queue-1", "queue-2")
+    take(edwin, "portal-decisions-preview")
+    told = edwin.locator("main").inner_text()
+    assert "2 requests would be approved, 2.00 credits together." in told
+    assert "asked by queue-1" in told
+    # Somebody else decides about one of them before this goes on.
+    requests.deny(asked["queue-2"], by=Actor("nina", admin=True), reason="Not now")
+    edwin.click("text=Approve them")
+    take(edwin, "portal-decisions-done")
+    told = edwin.locator("main").inner_text()
+    assert "1 of 2 decided; the one that was not comes first." in told
+    assert "denied by nina" in edwin.locator("tbody tr").first.inner_text()
+    edwin.reload()
+    assert "1 of 2 decided" in edwin.locator("main").inner_text(), "a form that is sent twice counts once"
+    (granted,) = [one for one in server.ledger.allocations("queue-1") if one.tier == "team"]
+    assert (granted.balance, granted.reason) == (3600000000, "A good plan")
+    assert requests.request(asked["queue-2"]).decided_by == "nina"
+
+    choose("deny", "The machine is full", "queue-3", "queue-4")
+    assert "2 requests would be denied." in edwin.locator("main").inner_text()
+    assert requests.request(asked["queue-3"]).is_open, "a preview changes nothing"
+    edwin.click("text=Deny them")
+    assert edwin.locator("td:has-text('Denied.')").count() == 2
+    assert requests.request(asked["queue-4"]).decision_reason == "The machine is full"
+    assert "The machine is full" in server.ledger.notices("queue-4")[0].text
+
+    # Those that are left, without a tick; and nothing where nothing is chosen.
+    choose("approve", "All of them")
+    assert "Choose requests first" in edwin.locator("main").inner_text()
+    edwin.goto(f"{server.url}admin/requests")
+    edwin.select_option("#which", "all")
+    edwin.fill("#reason", "All of them")
+    edwin.click("#several >> text=Preview")
+    left = {one.account for one in requests.queue()}
+    told = edwin.locator("main").inner_text()
+    assert left
+    assert all(name in told for name in left)
+    edwin.context.close()
 
 
 def test_an_administrator_acts_on_one_account_and_on_several(browser: Browser, server: Server) -> None:

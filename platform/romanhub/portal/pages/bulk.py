@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import partial
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
-from hubquota.models.ledger import Allocation
 from hubquota.services.bulk import BulkAct
 from hubquota.services.exportform import written
 
@@ -17,6 +15,7 @@ from romanhub.portal.desk import Desk
 from romanhub.portal.forms import Form
 from romanhub.portal.gate import Gate, ensure_admin, ensure_auditor
 from romanhub.portal.pages.chosen import chosen_by
+from romanhub.portal.pages.plans import seen, told
 from romanhub.portal.problems import invalid
 from romanhub.portal.rendering import Pages
 
@@ -52,12 +51,13 @@ def routes(gate: Gate, desk: Desk, acts: Acts, pages: Pages) -> APIRouter:
         if not reason:
             raise invalid("Say why: the reason is on every line that is written.")
         plan = await acts.preview(names, act)
+        found = [row.allocation for row in plan if row.allocation and not row.refusal]
         return pages.page(
             request,
             "bulk.html",
             here="admin",
             plan=plan,
-            seen=" ".join(_told(row.allocation) for row in plan if row.allocation and not row.refusal),
+            seen=" ".join(told(one.id, one.end) for one in found),
             results=None,
             act=act,
             reason=reason,
@@ -67,7 +67,7 @@ def routes(gate: Gate, desk: Desk, acts: Acts, pages: Pages) -> APIRouter:
     @router.post("/admin/bulk")
     async def apply(request: Request, sent: Form = form) -> HTMLResponse:
         visitor, act, reason = ensure_admin(sent.visitor), _act(sent), sent.text("reason", longest=2000)
-        plan = [_seen(text) for text in sent.text("seen", longest=512 * 1024).split()]
+        plan = [seen(text) for text in sent.text("seen", longest=512 * 1024).split()]
         results = await acts.apply(visitor, plan, act, reason=reason, key=sent.once)
         return pages.page(
             request,
@@ -92,15 +92,3 @@ def _act(sent: Form) -> BulkAct:
         )
     except ValueError as error:
         raise invalid(str(error)) from None
-
-
-def _told(allocation: Allocation) -> str:
-    """What the plan says of an allocation: its number, and the end that it has now."""
-    return f"{allocation.id}:{int(allocation.end.timestamp()) if allocation.end else ''}"
-
-
-def _seen(text: str) -> tuple[int, datetime | None]:
-    number, _, end = text.partition(":")
-    if not number.isdigit() or not (end.isdigit() or not end) or int(number) >= 2**63 or len(end) > 11:
-        raise invalid("The plan that was sent cannot be read. Make it again.")
-    return int(number), datetime.fromtimestamp(int(end), UTC) if end else None
