@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from html.parser import HTMLParser
 
 from hubquota.hub.form import Payer, size_form, trouble_form
@@ -90,16 +91,35 @@ def test_trouble_is_told_in_place_of_the_choice() -> None:
     assert page.all("div")[1]["role"] == "alert"
 
 
-def test_several_accounts_are_a_choice_of_their_own_and_the_first_is_made() -> None:
+def test_several_accounts_are_a_choice_of_their_own_and_one_that_can_pay_is_made() -> None:
     payers = [Payer("ada", "poor", balance("0")), Payer("survey <1>", "explorer", balance("81"))]
     page = Page(size_form(TIERS, payers))
     accounts = [radio for radio in page.all("input") if radio["name"] == "account"]
     sizes = [radio for radio in page.all("input") if radio["name"] == "size"]
-    assert [(radio["value"], "checked" in radio) for radio in accounts] == [("ada", True), ("survey <1>", False)]
+    assert [(radio["value"], "checked" in radio) for radio in accounts] == [("ada", False), ("survey <1>", True)]
     assert {radio["id"] for radio in page.all("input")} == {label["for"] for label in page.all("label")}
     assert not any("disabled" in radio for radio in sizes)
     assert "survey <1>, tier Explorer: 81.00 credits available" in page.text
     assert "0.15 credits an hour, survey <1>: about 540 hours left" in page.text
+
+
+def test_what_is_chosen_in_grace_can_be_started() -> None:
+    free = {"small": TIERS.sizes["small"].model_copy(update={"price": Decimal(0)})}
+    ada = Payer("ada", "explorer", balance("0"), free, "The last term of ada is over.")
+
+    def chosen(*payers: Payer) -> tuple[list[str | None], str]:
+        page = Page(size_form(TIERS, payers))
+        return [radio["value"] for radio in page.all("input") if "checked" in radio], page.text
+
+    (size,), text = chosen(ada)
+    assert size == "small"
+    assert "Small, 1 core, 4 GB: free of charge" in text
+    # The project is what is worked on. Of a size that costs nothing here and something there, each is said.
+    found, text = chosen(ada, Payer("survey", "explorer", balance("7")))
+    assert found == ["survey", "medium"]
+    assert "ada: clean-up, free of charge; survey: 0.04 credits an hour, about 175 hours left" in text
+    # Where the project has nothing left, the clean-up server is what can be started.
+    assert chosen(ada, Payer("survey", "explorer", balance("0")))[0] == ["ada", "small"]
 
 
 def test_one_account_is_no_choice() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 
@@ -29,7 +29,7 @@ class Payer:
     balance: Balance
     #: The sizes that can be started on it, with their prices; those of its tier if not given.
     sizes: Mapping[str, Size] | None = None
-    #: What is to be said about it, such as that it is in grace.
+    #: That it is in grace, so that these are sizes of a clean-up server; empty where it is not.
     notice: str = ""
 
 
@@ -38,8 +38,8 @@ class _Choice:
     """A size, as one or several accounts can pay for it."""
 
     size: SizeRow
-    #: What is left of it, by account where there are several.
-    left: str
+    #: What it costs and how much of it is left, by account where there are several.
+    terms: str
     #: Why nobody can pay for it; empty where somebody can.
     reason: str
 
@@ -47,8 +47,9 @@ class _Choice:
 def size_form(tiers: Tiers, payers: Sequence[Payer], *, notices: Sequence[str] = ()) -> str:
     """Return the choice of sizes as HTML: one radio card a size, those out of reach disabled.
 
-    Where the user may draw on several accounts, the first is chosen already, and the sizes of all of them
-    are shown; a start checks that the two go together.
+    Where the user may draw on several accounts, the sizes of all of them are shown; a start checks that the two
+    go together. Chosen already is what can be started: on the first account that pays for something, or else a
+    clean-up server.
 
     Args:
         tiers: what the tiers file says.
@@ -66,8 +67,11 @@ def size_form(tiers: Tiers, payers: Sequence[Payer], *, notices: Sequence[str] =
         )
         for payer in payers
     }
-    choices = _choices(tiers, rows)
+    choices = _choices(tiers, rows, {payer.name for payer in payers if payer.notice})
     first = payers[0]
+    paying = next(
+        (payer for payer in sorted(payers, key=lambda one: bool(one.notice)) if _chosen(rows[payer.name])), first
+    )
     taken = first.balance.accrued + first.balance.set_aside
     return _template().render(
         trouble=None,
@@ -77,8 +81,9 @@ def size_form(tiers: Tiers, payers: Sequence[Payer], *, notices: Sequence[str] =
             (payer.name, tiers.tiers[payer.tier].title, format_credits(payer.balance.available))
             for payer in payers
         ],
+        paying=paying.name,
         sizes=choices,
-        chosen=_chosen(choices),
+        chosen=_chosen(rows[paying.name]),
         available=format_credits(first.balance.available),
         posted=format_credits(first.balance.posted),
         taken=format_credits(taken, rounding="up") if taken else "",
@@ -92,7 +97,7 @@ def trouble_form(message: str) -> str:
     return _template().render(trouble=linked(message))
 
 
-def _choices(tiers: Tiers, rows: Mapping[str, Sequence[SizeRow]]) -> list[_Choice]:
+def _choices(tiers: Tiers, rows: Mapping[str, Sequence[SizeRow]], in_grace: Set[str]) -> list[_Choice]:
     choices: list[_Choice] = []
     for name in tiers.sizes:
         found = {payer: row for payer, sizes in rows.items() for row in sizes if row.name == name}
@@ -101,17 +106,27 @@ def _choices(tiers: Tiers, rows: Mapping[str, Sequence[SizeRow]]) -> list[_Choic
         within = {payer: row for payer, row in found.items() if row.affordable}
         size = next(iter((within or found).values()))
         if len(rows) == 1:
-            left = size.hours_text
+            terms = _joined(size.price_text, size.hours_text)
+        elif in_grace & within.keys():
+            terms = "; ".join(
+                f"{payer}: {_joined('clean-up' if payer in in_grace else '', row.price_text, row.hours_text)}"
+                for payer, row in within.items()
+            )
         else:
             left = "; ".join(f"{payer}: {row.hours_text or 'any time'}" for payer, row in within.items())
-        choices.append(_Choice(size, left, "" if within else size.reason))
+            terms = _joined(size.price_text, left)
+        choices.append(_Choice(size, terms, "" if within else size.reason))
     return choices
 
 
-def _chosen(choices: Sequence[_Choice]) -> str | None:
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _chosen(rows: Sequence[SizeRow]) -> str | None:
     """Return the size that is chosen already: the tier's default, or the first within reach."""
-    within = [choice.size for choice in choices if not choice.reason]
-    return next((size.name for size in sorted(within, key=lambda size: not size.is_default)), None)
+    within = [row for row in rows if row.affordable]
+    return next((row.name for row in sorted(within, key=lambda row: not row.is_default)), None)
 
 
 @cache

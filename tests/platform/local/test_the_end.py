@@ -193,7 +193,7 @@ async def test_in_grace_files_can_be_read_and_deleted_and_nothing_can_be_written
 
     # The form says what she can do, and no other server starts.
     form = nora.web.get("/hub/spawn").text
-    assert "In it you can read, download and delete your files. Nothing can be saved or changed." in form
+    assert "In a clean-up server you can read, download and delete files." in form
     assert nora.start_server(size="medium").status_code == 403
     assert nora.start_server(size="small").is_success
     bearer = {"Authorization": f"token {nora.token()}"}
