@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 #: What people can do in a clean-up server, by the setting.
 CAN_DO = {
-    "delete-only": "In a clean-up server you can read, download and delete files. Nothing can be saved or changed.",
-    "read-only": "In a clean-up server you can read and download files. Nothing can be saved, changed or deleted.",
+    "delete-only": "In a clean-up server you can read, download and delete files. Nothing is saved or changed.",
+    "read-only": "In a clean-up server you can read and download files. Nothing is saved, changed or deleted.",
     "writable": "",
 }
 
