@@ -22,13 +22,12 @@ from hubquota.hub.endings import Ending, pod_ending, pod_of
 from hubquota.hub.form import ACCOUNT, SIZE
 from hubquota.hub.keys import server_key
 from hubquota.hub.metrics import admission
-from hubquota.hub.offers import machine_of
-from hubquota.hub.options import check_options, size_asked_for
+from hubquota.hub.options import check_options
 from hubquota.hub.refusal import refusal_error
 from hubquota.hub.spawner_base import finished
 from hubquota.hub.spawner_pages import LEDGER_DOWN, QuotaPages
 from hubquota.hub.stoppers import why_stopped
-from hubquota.models.entitlement import CLEAN_UP
+from hubquota.models.entitlement import CLEAN_UP, size_of
 from hubquota.models.ledger import Refused
 from hubquota.models.stops import ENDED, NOT_STARTED, STOPPED, EndKind
 from hubquota.models.tiers import Size
@@ -223,7 +222,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             size, self._allowed = await self._allow()
             return size, False
         self._lease_id = started.lease_id
-        return started.size, started.admission.label == CLEAN_UP
+        return started.size, started.label == CLEAN_UP
 
     def _start(self) -> Start:
         """Return what the ledger is asked about.
@@ -231,7 +230,8 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         Raises:
             Refused: it is asked for with options that there are not, or the tiers cannot be read.
         """
-        name, options = self.user.name, self.user_options or {}
+        # Asked of the hub's own record, as `_groups` does.
+        name, options = self.user.orm_user.name, self.user_options or {}
         check_options(options, self.quota_options)
         return Start(
             person=name,
@@ -240,7 +240,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             tiers=self._tiers_file,
             groups=self._groups(),
             claims=self._claims,
-            choose=lambda tiers, offer: machine_of(tiers, offer, options),
+            size=options.get(SIZE),
         )
 
     async def _allow(self) -> tuple[Size, Allowed]:
@@ -257,7 +257,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         if options.get(ACCOUNT, self.user.name) != self.user.name:
             raise down
         tier = tiers.tier_for(self._groups(), self._claims)
-        size = size_asked_for(tiers.sizes_of(tier), tiers.tiers[tier], options, tiers.ask)
+        size = size_of(tiers.sizes_of(tier), tiers.tiers[tier], options.get(SIZE), tiers.ask)
         allowed = await self._allowance.allow(tiers, person=self.user.name, key=self._key, tier=tier, size=size)
         if allowed is None:
             raise down
