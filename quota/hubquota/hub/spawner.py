@@ -230,13 +230,12 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         Raises:
             Refused: it is asked for with options that there are not, or the tiers cannot be read.
         """
-        # Asked of the hub's own record, as `_groups` does.
-        name, options = self.user.orm_user.name, self.user_options or {}
+        name, options = self.user.name, self.user_options or {}
         check_options(options, self.quota_options)
         return Start(
             person=name,
             payer=options.get(ACCOUNT, name),
-            key=server_key(name, self.name, self.quota_hub),
+            key=server_key(name, *self._server_and_hub),
             tiers=self._tiers_file,
             groups=self._groups(),
             claims=self._claims,

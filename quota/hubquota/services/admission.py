@@ -34,10 +34,9 @@ def against(book: Book, who: str, holder: Lease | None, asked: Wanted) -> tuple[
         number = book.number(asked.kind)
         if number >= asked.limit:
             return "count", f"{owner.name} has {number} open of the kind {asked.kind}; the limit is {asked.limit}."
-    cap = book.cap(who)
-    if (cap is not None or asked.limit_each is not None) and (
-        found := _too_many(book, who, asked, cap)
-    ) is not None:
+    cap = book.cap(who) if owner.kind == "project" else None
+    limited = cap is not None or asked.limit_each is not None
+    if limited and (found := _too_many(book, who, asked, cap)) is not None:
         return found
     if cap is not None and asked.rate and (capped := capped_text(book, who, asked.rate * asked.minimum_seconds)):
         return "cap", capped

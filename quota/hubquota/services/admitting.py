@@ -233,16 +233,9 @@ def _read_members(connection: Connection, projects: Sequence[Book], people: Coll
         )
 
 
-class _New(NamedTuple):
-    """What was admitted and is not written yet."""
-
-    #: Its place among the answers.
-    place: int
-    #: The lease, as it is added.
-    lease: leases.NewLease
-    #: Who pays what is held for it, and until when that covers it.
-    parts: list[Part]
-    covered: int
+#: What was admitted and is not written yet: its place among the answers, the lease as it is added, who pays what
+#: is held for it, and until when that covers it.
+_New = tuple[int, leases.NewLease, list[Part], int]
 
 
 class Batch:
@@ -297,7 +290,7 @@ class Batch:
             return self.refuse(Refused(limit=limit, message=f"{message} {wanted.ask}".strip()))
         book.admitted(who, wanted.kind, parts)
         lease = book.owner.id, who, wanted.kind, key, wanted.label, wanted.rate, self.now, 0
-        self._new.append(_New(len(self._answers), lease, parts, self.now + wanted.minimum_seconds))
+        self._new.append((len(self._answers), lease, parts, self.now + wanted.minimum_seconds))
         self._new_keys.add(key)
         self._answers.append(None)
         return None
@@ -337,7 +330,7 @@ class Batch:
         if not new:
             return
         expiry = self.now + START_LIMIT
-        numbers = leases.add_many(self._connection, [one.lease for one in new])
+        numbers = leases.add_many(self._connection, [lease for _, lease, _, _ in new])
         rows: list[tuple[int, int, int, int, int]] = []
         for number, (place, _, parts, covered) in zip(numbers, new, strict=True):
             for pool, amount in parts:
