@@ -118,7 +118,9 @@ class Admissions(APIHandler):
         for spawner in spawners:
             spawner.noted = False
         held = [0.0]
-        watching = asyncio.create_task(_watch_loop(held))
+        # To watch the loop keeps it busy, so that is done in a burst of its own.
+        watched = self.get_query_argument("watch", "") != ""
+        watching = asyncio.create_task(_watch_loop(held) if watched else asyncio.sleep(0))
         await asyncio.sleep(10 * TICK)
         held[0], cpu, started = 0.0, time.process_time(), time.perf_counter()
         deciding = []

@@ -112,7 +112,7 @@ class LedgerDesk:
 
     def _nobody_waited(self, started: Started) -> None:
         self.owe(
-            started.admission.key,
+            started.key,
             lambda ledger: ledger.cancel(started.lease_id, "Nobody waited for the admission.", "failed"),
         )
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any
 
 from hubquota.hub.form import Payer
-from hubquota.hub.options import size_asked_for
-from hubquota.models.entitlement import CLEAN_UP, Offer
+from hubquota.models.entitlement import Offer
 from hubquota.models.ledger import Refusal, Refused
-from hubquota.models.tiers import Size, Tiers
+from hubquota.models.tiers import Tiers
 from hubquota.services.ledger import Ledger
 
 _LAST_SAID = "The accounts cannot be read at the moment. When they could be read last, the answer was: {message}"
@@ -61,22 +59,6 @@ def offers_for(
         else:
             found.closed[name] = why
     return found
-
-
-def machine_of(tiers: Tiers, offer: Offer, options: Mapping[str, Any]) -> tuple[Size, str]:
-    """Return the size that a start asks for, and the label of its lease.
-
-    Raises:
-        Refused: nothing can be started on the account, or not that size.
-    """
-    try:
-        size = size_asked_for(offer.sizes, offer.tier, options, tiers.ask)
-    except Refused:
-        if offer.refusal is None:
-            raise
-        # What speaks against every size is said before what speaks against this one.
-        raise Refused.by(offer.refusal) from None
-    return size, CLEAN_UP if offer.clean_up else f"{size.title} server"
 
 
 def offer_without_ledger(tiers: Tiers, tier: str, said: Refusal | None) -> Offer:

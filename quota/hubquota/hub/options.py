@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hubquota.hub.form import SIZE
 from hubquota.models.ledger import Refused
-from hubquota.models.tiers import Size, Tier
 
 
 def options_from_form(form: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,25 +30,3 @@ def check_options(options: Mapping[str, Any], known: frozenset[str]) -> None:
             message=f"A start has no option named {', '.join(unknown)[:80]}; "
             f"the options are: {', '.join(sorted(known))}.",
         )
-
-
-def size_asked_for(offered: Mapping[str, Size], tier: Tier, options: Mapping[str, Any], ask: str) -> Size:
-    """Return the size that a start is asked for with, or the tier's default.
-
-    Args:
-        offered: the sizes that it may have, by name.
-        tier: the tier that offers them.
-        options: what the start is asked for with.
-        ask: how to ask for more: the last sentence of a refusal.
-
-    Raises:
-        Refused: the tier does not offer it.
-    """
-    name = options.get(SIZE, tier.default_size)
-    if not isinstance(name, str) or name not in offered:
-        raise Refused(
-            limit="size",
-            message=f"The tier {tier.title} does not offer the size '{str(name)[:80]}'; "
-            f"it offers: {', '.join(offered)}. {ask}",
-        )
-    return offered[name]

@@ -22,7 +22,7 @@ from hubquota.hub.endings import Ending, pod_ending, pod_of
 from hubquota.hub.form import ACCOUNT, SIZE
 from hubquota.hub.keys import server_key
 from hubquota.hub.metrics import admission
-from hubquota.hub.offers import machine_of, offer_without_ledger
+from hubquota.hub.offers import offer_without_ledger
 from hubquota.hub.options import check_options
 from hubquota.hub.refusal import refusal_error
 from hubquota.hub.spawner_base import finished
@@ -228,7 +228,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
                 await self._allowance.refused(start.person, refused.refusal)
             raise
         self._lease_id = started.lease_id
-        clean_up = started.admission.label == CLEAN_UP
+        clean_up = started.label == CLEAN_UP
         if noted:
             await self._allowance.admitted(start.person, clean_up=clean_up)
         return started.size, clean_up
@@ -244,11 +244,11 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         return Start(
             person=name,
             payer=options.get(ACCOUNT, name),
-            key=server_key(name, self.name, self.quota_hub),
+            key=server_key(name, *self._server_and_hub),
             tiers=self._tiers_file,
             groups=self._groups(),
             claims=self._claims,
-            choose=lambda tiers, offer: machine_of(tiers, offer, options),
+            size=options.get(SIZE),
         )
 
     async def _allow(self) -> tuple[Size, bool]:
@@ -269,9 +269,9 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             raise down
         tier = tiers.tier_for(self._groups(), self._claims)
         offer = offer_without_ledger(tiers, tier, await self._allowance.said(name))
-        size, label = machine_of(tiers, offer, options)
+        size = offer.size(options.get(SIZE), tiers.ask)
         self._allowed = await self._allowance.allow(
-            tiers, person=name, key=self._key, tier=tier, size=size, label=label
+            tiers, person=name, key=self._key, tier=tier, size=size, label=offer.label(size)
         )
         if self._allowed is None:
             raise down

@@ -82,9 +82,14 @@ class QuotaBase(LoggingConfigurable):
 
     @property
     def _key(self) -> str:
-        return server_key(self.user.name, self.name, self.quota_hub)
+        # A user can be renamed.
+        return server_key(self.user.name, *self._server_and_hub)
 
-    # What a spawner was configured with stays; reading its traits anew costs as much as the rest of a start.
+    # What a spawner is for and was configured with stays; to read it anew costs as much as the rest of a start.
+    @cached_property
+    def _server_and_hub(self) -> tuple[str, str]:
+        return self.name, self.quota_hub
+
     @cached_property
     def _desk(self) -> LedgerDesk:
         return desk_for(self.quota_database_url, self.quota_deadline)

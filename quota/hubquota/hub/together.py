@@ -29,7 +29,7 @@ _LARGEST = 128
 #: While questions come in at every turn of the loop, a batch waits for them for so many seconds at most.
 _GATHER = 0.004
 #: So many answers are given in one turn of the loop: others have theirs in between.
-_A_TURN = 8
+_A_TURN = 16
 
 
 class LedgerDownError(Exception):

@@ -8,27 +8,21 @@ from dataclasses import dataclass
 MINIMUM_SECONDS = 600
 
 
-# Nothing changes one. Python takes several times as long to make what is frozen, and every decision makes these.
+# Nothing changes one of these. Python takes several times as long to make what is frozen.
 @dataclass(slots=True, kw_only=True)
-class Admission:
-    """One thing that is to start. A lease is what comes of it, or a refusal.
+class Wanted:
+    """What is to start, whoever it is for.
 
     Raises:
         ValueError: the rate or the minimum is below zero.
     """
 
-    #: The account that pays.
-    account: str
     #: What runs, such as "server".
     kind: str
-    #: Which one, such as "server:ada/". One open lease at most has a key.
-    key: str
     #: What people read, such as "Medium server".
     label: str
     #: Units a second while it runs.
     rate: int
-    #: Who runs it; the account's owner if not given. On a project, one of its members.
-    person: str | None = None
     #: How many seconds of running are held.
     minimum_seconds: int = MINIMUM_SECONDS
     #: How many open leases of this kind the account may have; None for any number.
@@ -44,6 +38,22 @@ class Admission:
     def __post_init__(self) -> None:
         if self.rate < 0 or self.minimum_seconds < 0:
             raise ValueError("Neither a rate nor a minimum can be below zero.")
+
+
+@dataclass(slots=True, kw_only=True)
+class Admission(Wanted):
+    """One thing that is to start. A lease is what comes of it, or a refusal.
+
+    Raises:
+        ValueError: as for `Wanted`.
+    """
+
+    #: The account that pays.
+    account: str
+    #: Which one, such as "server:ada/". One open lease at most has a key.
+    key: str
+    #: Who runs it; the account's owner if not given. On a project, one of its members.
+    person: str | None = None
 
     @property
     def who(self) -> str:

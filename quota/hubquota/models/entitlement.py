@@ -45,6 +45,50 @@ class Offer:
     #: Why nothing that is paid for can start, whatever its size; None where something can.
     refusal: Refusal | None
 
+    def size(self, asked: object, ask: str) -> Size:
+        """Return the size that somebody asks for.
+
+        Args:
+            asked: as for `size_of`, and so is the other.
+            ask: how to ask for more.
+
+        Raises:
+            Refused: nothing can be started on the account, or not that size.
+        """
+        try:
+            return size_of(self.sizes, self.tier, asked, ask)
+        except Refused:
+            if self.refusal is None:
+                raise
+        # What speaks against every size is said before what speaks against this one.
+        raise Refused.by(self.refusal)
+
+    def label(self, size: Size) -> str:
+        """Return what people read of a server of this size."""
+        return CLEAN_UP if self.clean_up else f"{size.title} server"
+
+
+def size_of(offered: Mapping[str, Size], tier: Tier, asked: object, ask: str) -> Size:
+    """Return the size that is asked for.
+
+    Args:
+        offered: the sizes that there are, by name.
+        tier: the tier that offers them.
+        asked: the name of one of them, or None for the tier's default. Anything may be asked for.
+        ask: how to ask for more: the last sentence of a refusal.
+
+    Raises:
+        Refused: the tier does not offer it.
+    """
+    name = tier.default_size if asked is None else asked
+    if not isinstance(name, str) or name not in offered:
+        raise Refused(
+            limit="size",
+            message=f"The tier {tier.title} does not offer the size '{str(name)[:80]}'; "
+            f"it offers: {', '.join(offered)}. {ask}",
+        )
+    return offered[name]
+
 
 @dataclass(frozen=True, slots=True)
 class Entitlement:

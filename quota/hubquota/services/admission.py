@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hubquota.models.admissions import Admission
+from hubquota.models.admissions import Wanted
 from hubquota.models.caps import Cap
 from hubquota.models.entitlement import suspended_text
 from hubquota.models.kinds import WORKER
@@ -13,15 +13,16 @@ from hubquota.services.book import Book
 from hubquota.storage import accounts, allocations, journal
 
 
-def against(book: Book, holder: Lease | None, asked: Admission) -> tuple[Limit, str] | None:
+def against(book: Book, who: str, holder: Lease | None, asked: Wanted) -> tuple[Limit, str] | None:
     """Return what speaks against an admission, or None; all but whether the balance pays for it.
 
     Args:
         book: the account that would pay, locked.
+        who: who would run it.
         holder: the open lease that has the key already.
         asked: what is to start.
     """
-    owner, who = book.owner, asked.who
+    owner = book.owner
     if owner.kind == "project":
         if book.role(who) is None:
             return "account", f"{who} is not a member of the project {owner.name}, whose credits it would use."
@@ -33,8 +34,9 @@ def against(book: Book, holder: Lease | None, asked: Admission) -> tuple[Limit, 
         number = book.number(asked.kind)
         if number >= asked.limit:
             return "count", f"{owner.name} has {number} open of the kind {asked.kind}; the limit is {asked.limit}."
-    cap = book.cap(who)
-    if (cap is not None or asked.limit_each is not None) and (found := _too_many(book, asked, cap)) is not None:
+    cap = book.cap(who) if owner.kind == "project" else None
+    limited = cap is not None or asked.limit_each is not None
+    if limited and (found := _too_many(book, who, asked, cap)) is not None:
         return found
     if cap is not None and asked.rate and (capped := capped_text(book, who, asked.rate * asked.minimum_seconds)):
         return "cap", capped
@@ -75,12 +77,12 @@ def short_of(book: Book, label: str, rate: int, minimum_seconds: int) -> str:
     return " ".join([text, *_suspended(book)])
 
 
-def _too_many(book: Book, asked: Admission, cap: Cap | None) -> tuple[Limit, str] | None:
+def _too_many(book: Book, who: str, asked: Wanted, cap: Cap | None) -> tuple[Limit, str] | None:
     """Return what speaks against one more of its kind by the same person, or None."""
     capped = cap.workers if cap is not None and asked.kind == WORKER else None
     if capped is None and asked.limit_each is None:
         return None
-    number = book.number(asked.kind, asked.who)
+    number = book.number(asked.kind, who)
     if capped is not None and number >= capped:
         text = f"Your cap on {book.owner.name} is {number_text(capped, 'worker')} at once and you run {number}."
         return "cap", f"{text} {_who_can_raise(book)}"

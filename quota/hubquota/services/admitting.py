@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from hubquota.models.admissions import MINIMUM_SECONDS, Admission
+from hubquota.models.admissions import MINIMUM_SECONDS, Admission, Wanted
 from hubquota.models.burn import Part
 from hubquota.models.ledger import Lease, Refused
 from hubquota.services.admission import against, short_of
@@ -20,6 +20,7 @@ from hubquota.services.book import START_LIMIT, Book
 from hubquota.services.leaselocks import LockedLeases, abandon, is_abandoned
 from hubquota.storage import accounts, allocations, burden, caps, holds, leases
 from hubquota.storage.accounts import Owner
+from hubquota.storage.allocations import OpenPool
 from hubquota.storage.engine import decision
 from hubquota.storage.times import moment
 
@@ -106,8 +107,11 @@ class Admissions(LockedLeases):
         with decision(self._engine) as connection:
             batch = self._batch(connection, *_asked(wanted))
             for one in wanted:
-                batch.decide(one)
-            return [batch.lease(one) if isinstance(one, Admitted) else one for one in batch.finish()]
+                batch.decide(batch.named[one.account], one.who, one.key, one)
+            return [
+                answer if isinstance(answer, Refused) else batch.lease(answer, one)
+                for one, answer in zip(wanted, batch.finish(), strict=True)
+            ]
 
     def admit_up_to(self, wanted: Sequence[Admission]) -> tuple[list[Lease], Refused | None]:
         """Admit in order, in one transaction, until the first refusal: as many of them as there is room for.
@@ -124,9 +128,11 @@ class Admissions(LockedLeases):
             batch = self._batch(connection, *_asked(wanted))
             refused: Refused | None = None
             for one in wanted:
-                if (refused := batch.decide(one)) is not None:
+                if (refused := batch.decide(batch.named[one.account], one.who, one.key, one)) is not None:
                     break
-            return [batch.lease(one) for one in batch.finish() if isinstance(one, Admitted)], refused
+            # The last answer is the refusal, if there is one.
+            answers = zip(wanted, batch.finish(), strict=False)
+            return [batch.lease(number, one) for one, number in answers if isinstance(number, int)], refused
 
     def _batch(
         self,
@@ -134,7 +140,7 @@ class Admissions(LockedLeases):
         names: Collection[str],
         keys: Collection[str],
         people: Collection[str],
-        found: Mapping[str, Owner] | None = None,
+        found: Found | None = None,
     ) -> Batch:
         """Lock some accounts, and read what there is to know for admissions on them.
 
@@ -143,32 +149,34 @@ class Admissions(LockedLeases):
             names: the accounts that are to pay.
             keys: the keys of what is to start.
             people: who runs it.
-            found: those of the accounts that there are, if the transaction has read them already.
+            found: what the transaction has read of these accounts already, on SQLite: there, a decision has
+                everything locked from its begin.
 
         Raises:
             UnknownAccountError: there is no account of one of the names.
         """
-        holders = leases.open_by_keys(connection, keys, self._now())
+        now = self._now() if found is None else found.at
+        holders = leases.open_by_keys(connection, keys, now)
         elsewhere = {number for lease, number in holders.values() if lease.account not in names}
         if elsewhere:
             # What has a key may have to be ended, on its own account. All are locked in the order of their
             # numbers, so that no two transactions wait for each other.
             here = {owner.id for owner in accounts.find_all(connection, names)}
             owners = accounts.lock_ids(connection, here | elsewhere)
-        elif found is not None and connection.dialect.name == "sqlite":
-            # There, a decision has everything locked from its begin.
-            owners = {owner.id: owner for name in names if (owner := found.get(name)) is not None}
+        elif found is not None:
+            owners = {owner.id: owner for name in names if (owner := found.owners.get(name)) is not None}
         else:
             owners = accounts.lock_names(connection, names)
-        # Only now: whoever waited for the locks decides by the time at which it got them.
-        now = self._now()
+        if found is None:
+            # Only now: whoever waited for the locks decides by the time at which it got them.
+            now = self._now()
         books = {number: Book(connection, owner, now) for number, owner in owners.items()}
         if lost := set(names) - {owner.name for owner in owners.values()}:
             raise unknown(min(lost))
         if connection.dialect.name == "postgresql":
             # Whoever had the locks may have changed it; on SQLite nobody could.
             holders = leases.open_by_keys(connection, keys, now)
-        _read_ahead(connection, books, people, now)
+        _read_ahead(connection, books, people, {} if found is None else found.pools, now)
         return Batch(connection, books, holders, now)
 
 
@@ -177,9 +185,27 @@ def _asked(wanted: Collection[Admission]) -> tuple[set[str], set[str], set[str]]
     return {one.account for one in wanted}, {one.key for one in wanted}, {one.who for one in wanted}
 
 
-def _read_ahead(connection: Connection, books: Mapping[int, Book], people: Collection[str], now: int) -> None:
+class Found(NamedTuple):
+    """What was read of some accounts that are locked."""
+
+    #: Those that there are, by name.
+    owners: dict[str, Owner]
+    #: Their allocations whose books are open, by the account's number.
+    pools: dict[int, list[OpenPool]]
+    #: When.
+    at: int
+
+
+def _read_ahead(
+    connection: Connection,
+    books: Mapping[int, Book],
+    people: Collection[str],
+    known: Mapping[int, list[OpenPool]],
+    now: int,
+) -> None:
     """Read what admissions for some people need of locked accounts, for all of these together."""
-    pools = allocations.open_pools_of(connection, books, now)
+    unread = [number for number in books if number not in known]
+    pools = {**known, **allocations.open_pools_of(connection, unread, now)} if unread else known
     running = burden.running(connection, books, now, now - START_LIMIT)
     for number, book in books.items():
         book.know(pools[number], running[number])
@@ -207,23 +233,9 @@ def _read_members(connection: Connection, projects: Sequence[Book], people: Coll
         )
 
 
-class Admitted(NamedTuple):
-    """What was admitted, as an answer of a batch; `Batch.lease` makes a lease of it."""
-
-    #: The lease's number.
-    id: int
-    admission: Admission
-
-
-class _New(NamedTuple):
-    """What was admitted and is not written yet."""
-
-    #: Its place among the answers.
-    place: int
-    admission: Admission
-    book: Book
-    #: Who pays what is held for it.
-    parts: list[Part]
+#: What was admitted and is not written yet: its place among the answers, the lease as it is added, who pays what
+#: is held for it, and until when that covers it.
+_New = tuple[int, leases.NewLease, list[Part], int]
 
 
 class Batch:
@@ -247,20 +259,26 @@ class Batch:
         self._new: list[_New] = []
         #: The keys of what was admitted here.
         self._new_keys: set[str] = set()
-        self._answers: list[Admitted | Refused | None] = []
+        self._answers: list[int | Refused | None] = []
 
-    def decide(self, wanted: Admission) -> Refused | None:
-        """Decide about the next one. Return the refusal, or None if it is admitted."""
-        key = wanted.key
+    def decide(self, book: Book, who: str, key: str, wanted: Wanted) -> Refused | None:
+        """Decide about the next one. Return the refusal, or None if it is admitted.
+
+        Args:
+            book: the account that pays, one of `named`.
+            who: who runs it.
+            key: which one it is.
+            wanted: what is to start.
+        """
         if key in self._new_keys:
             # It asks for what was admitted just now.
             self._write()
             self._new_keys.discard(key)
             self._holders |= leases.open_by_keys(self._connection, [key], self.now)
-        book, holder = self.named[wanted.account], self._holders.get(key)
+        holder = self._holders.get(key)
         if holder is not None and (is_abandoned(holder[0], self.now) or wanted.settle_leftover):
-            holder = self._settle_leftover(*holder, wanted.who)
-        refused = against(book, None if holder is None else holder[0], wanted)
+            holder = self._settle_leftover(*holder, who)
+        refused = against(book, who, None if holder is None else holder[0], wanted)
         parts: list[Part] = []
         if refused is None and wanted.rate:
             if (paid := book.afford(wanted.rate, wanted.minimum_seconds)) is not None:
@@ -270,8 +288,9 @@ class Batch:
         if refused is not None:
             limit, message = refused
             return self.refuse(Refused(limit=limit, message=f"{message} {wanted.ask}".strip()))
-        book.admitted(wanted.who, wanted.kind, parts)
-        self._new.append(_New(len(self._answers), wanted, book, parts))
+        book.admitted(who, wanted.kind, parts)
+        lease = book.owner.id, who, wanted.kind, key, wanted.label, wanted.rate, self.now, 0
+        self._new.append((len(self._answers), lease, parts, self.now + wanted.minimum_seconds))
         self._new_keys.add(key)
         self._answers.append(None)
         return None
@@ -281,16 +300,15 @@ class Batch:
         self._answers.append(refused)
         return refused
 
-    def finish(self) -> list[Admitted | Refused]:
-        """Write what was admitted; return the answers in the order of the decisions."""
+    def finish(self) -> list[int | Refused]:
+        """Write what was admitted; return the answers in the order of the decisions: a lease's number, or no."""
         self._write()
         return [answer for answer in self._answers if answer is not None]
 
-    def lease(self, admitted: Admitted) -> Lease:
+    def lease(self, number: int, wanted: Admission) -> Lease:
         """Return the lease that was made of an admission."""
-        wanted = admitted.admission
         return Lease(
-            id=admitted.id,
+            id=number,
             account=wanted.account,
             person=wanted.who,
             kind=wanted.kind,
@@ -311,15 +329,13 @@ class Batch:
         new, self._new = self._new, []
         if not new:
             return
-        now, expiry = self.now, self.now + START_LIMIT
-        numbers = leases.add_many(
-            self._connection,
-            [(book.owner.id, one.who, one.kind, one.key, one.label, one.rate, now, 0) for _, one, book, _ in new],
-        )
+        expiry = self.now + START_LIMIT
+        numbers = leases.add_many(self._connection, [lease for _, lease, _, _ in new])
         rows: list[tuple[int, int, int, int, int]] = []
-        for number, (place, one, _, parts) in zip(numbers, new, strict=True):
-            rows += [(number, pool, amount, now + one.minimum_seconds, expiry) for pool, amount in parts]
-            self._answers[place] = Admitted(number, one)
+        for number, (place, _, parts, covered) in zip(numbers, new, strict=True):
+            for pool, amount in parts:
+                rows.append((number, pool, amount, covered, expiry))
+            self._answers[place] = number
         holds.add_many(self._connection, rows)
 
     def _settle_leftover(self, leftover: Lease, number: int, who: str) -> tuple[Lease, int] | None:

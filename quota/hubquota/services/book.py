@@ -35,6 +35,9 @@ OVERRUN = "overrun"
 class Book:
     """One locked account."""
 
+    # A decision about many starts makes as many of these.
+    __slots__ = ("_caps", "_pools", "_roles", "_running", "_spent", "connection", "now", "owner")
+
     def __init__(self, connection: Connection, owner: Owner, now: int) -> None:
         self.connection = connection
         self.owner = owner
@@ -70,11 +73,10 @@ class Book:
 
     def number(self, kind: str, person: str | None = None) -> int:
         """Return how many open leases there are of a kind, or how many of them somebody has."""
-        return sum(
-            one.number
-            for (who, what), one in self.running().items()
-            if what == kind and (person is None or who == person)
-        )
+        if person is not None:
+            one = self.running().get((person, kind))
+            return 0 if one is None else one.number
+        return sum(one.number for (_, what), one in self.running().items() if what == kind)
 
     def changed(self) -> None:
         """Forget what was read: a hold, a charge or an allocation has changed."""

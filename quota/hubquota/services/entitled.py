@@ -41,7 +41,12 @@ class Entitled:
             Refused: the account is on a tier that the file no longer has.
         """
         now = self._now
-        names = tuple([pool.tier for pool in book.pools() if pool.pays_at(now)])
+        pools = book.pools()
+        if len(pools) == 1 and pools[0].pays_at(now):
+            # As nearly always; what follows comes to the same.
+            names: tuple[str, ...] = (pools[0].tier,)
+        else:
+            names = tuple([pool.tier for pool in pools if pool.pays_at(now)])
         if not names or self._overrides[book.owner.id]:
             return self.of(tiers, book.owner, person).offer(tiers)
         found = self._plain.get((id(tiers), names))

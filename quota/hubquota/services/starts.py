@@ -6,29 +6,30 @@ follow from groups are brought into step, and the entitlement says what can be s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from hubquota.models.admissions import Admission
+from hubquota.models.admissions import Wanted
 from hubquota.models.entitlement import Offer
 from hubquota.models.kinds import SERVER
 from hubquota.models.ledger import Refused
 from hubquota.models.tiers import Size, Tiers
-from hubquota.services.admitting import Admissions, Batch
+from hubquota.services.admitting import Admissions, Batch, Found
 from hubquota.services.base import PATIENCE
+from hubquota.services.book import Book
 from hubquota.services.entitled import Entitled
 from hubquota.services.groups import GroupProjects
 from hubquota.services.opening import FirstAllocation, first_allocation, of_project, open_users
 from hubquota.services.tiersfile import TiersFile
-from hubquota.storage import accounts
+from hubquota.storage import accounts, allocations
 from hubquota.storage.accounts import Owner
 from hubquota.storage.engine import decision
 
 
-# Nothing changes one; see `Admission`.
+# Nothing changes one; see `Wanted`.
 @dataclass(slots=True, kw_only=True)
 class Start:
     """A server that somebody wants to start."""
@@ -44,18 +45,20 @@ class Start:
     groups: Collection[str]
     #: What the identity provider says of the person.
     claims: Mapping[str, Any] | None
-    #: Returns the size that is to start and the label of its lease, or raises why it cannot be.
-    choose: Callable[[Tiers, Offer], tuple[Size, str]]
+    #: The name of the size, as it was asked for: anything may be. None for the tier's default.
+    size: object = None
 
 
 class Started(NamedTuple):
     """A start that was admitted."""
 
     size: Size
-    #: The number of its lease.
+    #: The number of its lease, its key, and its label.
     lease_id: int
-    #: What was asked of the ledger: the account that pays, the lease's key and label.
-    admission: Admission
+    key: str
+    label: str
+    #: The account that pays.
+    account: str
 
 
 class Starts(Admissions, GroupProjects):
@@ -74,65 +77,107 @@ class Starts(Admissions, GroupProjects):
             return []
         # One look at the file for all who use it.
         says = {file: file.current() for file in {one.tiers for one in wanted}}
-        for one in wanted:
-            self.sync_groups(says[one.tiers], one.person, one.groups)
+        if any(tiers.projects.groups for tiers in says.values()):
+            for one in wanted:
+                self.sync_groups(says[one.tiers], one.person, one.groups)
         # Who shares a transaction does not wait for an account that only one of them needs.
         with decision(self._engine, patience=PATIENCE if len(wanted) > 1 else None) as connection:
-            owners = self._owners(connection, wanted, says)
+            found = self._owners(connection, wanted, says)
+            owners = found.owners
             payers = {
                 one.payer if isinstance(one.payer, str) and one.payer in owners else one.person for one in wanted
             }
-            batch = self._batch(
-                connection, payers, {one.key for one in wanted}, {one.person for one in wanted}, owners
-            )
-            entitled = Entitled(connection, [book.owner for book in batch.named.values()], batch.now)
-            sizes: list[Size | None] = []
+            keys, people = {one.key for one in wanted}, {one.person for one in wanted}
+            batch = self._batch(connection, payers, keys, people, found if _all_is_locked(connection) else None)
+            choices = _Choices(Entitled(connection, [book.owner for book in batch.named.values()], batch.now))
+            chosen: list[tuple[Start, Book, Size, Wanted] | None] = []
             for one in wanted:
+                tiers = says[one.tiers]
                 try:
-                    size, admission = _admission(connection, batch, entitled, owners, one, says[one.tiers])
+                    book = _payer(connection, batch, owners, one, tiers)
+                    size, what = choices.of(tiers, book, one)
                 except Refused as refused:
                     batch.refuse(refused)
-                    sizes.append(None)
+                    chosen.append(None)
                 else:
-                    batch.decide(admission)
-                    sizes.append(size)
+                    batch.decide(book, one.person, one.key, what)
+                    chosen.append((one, book, size, what))
             answers: list[Started | Refused] = []
-            for chosen, answer in zip(sizes, batch.finish(), strict=True):
+            for choice, answer in zip(chosen, batch.finish(), strict=True):
                 if isinstance(answer, Refused):
                     answers.append(answer)
-                elif chosen is not None:
-                    answers.append(Started(chosen, *answer))
+                elif choice is not None:
+                    one, book, size, what = choice
+                    answers.append(Started(size, answer, one.key, what.label, book.owner.name))
             return answers
 
-    def _owners(
-        self, connection: Connection, wanted: Sequence[Start], says: Mapping[TiersFile, Tiers]
-    ) -> dict[str, Owner]:
-        """Return the accounts that are named, after those of people who have none are opened."""
+    def _owners(self, connection: Connection, wanted: Sequence[Start], says: Mapping[TiersFile, Tiers]) -> Found:
+        """Read the accounts that are named, after those of people who have none are opened."""
         names = {one.person for one in wanted} | {one.payer for one in wanted if isinstance(one.payer, str)}
-        owners = {owner.name: owner for owner in accounts.find_all(connection, names)}
-        new = {one.person: one for one in wanted if one.person not in owners}
+        now = self._now()
+        found = _read(connection, names, now)
+        new = {one.person: one for one in wanted if one.person not in found.owners}
         if new:
             firsts: dict[str, FirstAllocation] = {}
             for name, one in new.items():
                 tiers = says[one.tiers]
                 firsts[name] = first_allocation(tiers, tiers.tier_for(set(one.groups), one.claims))
-            open_users(connection, firsts, self._now(), actor="first start")
-            owners |= {owner.name: owner for owner in accounts.find_all(connection, new)}
-        return owners
+            open_users(connection, firsts, now, actor="first start")
+            opened = _read(connection, new, now)
+            found.owners.update(opened.owners)
+            found.pools.update(opened.pools)
+        return found
 
 
-def _admission(
-    connection: Connection,
-    batch: Batch,
-    entitled: Entitled,
-    owners: Mapping[str, Owner],
-    one: Start,
-    tiers: Tiers,
-) -> tuple[Size, Admission]:
-    """Return what a start comes to.
+def _all_is_locked(connection: Connection) -> bool:
+    """Return whether nobody else can write, as in a decision on SQLite; elsewhere, only what was locked is."""
+    return connection.dialect.name == "sqlite"
+
+
+def _read(connection: Connection, names: Collection[str], now: int) -> Found:
+    """Return the accounts of these names that there are. What could change before it is locked is left out."""
+    if _all_is_locked(connection):
+        return Found(*allocations.open_pools_by_name(connection, names, now), now)
+    return Found({owner.name: owner for owner in accounts.find_all(connection, names)}, {}, now)
+
+
+class _Choices:
+    """What starts come to: worked out once for all in a batch that ask for the same."""
+
+    def __init__(self, entitled: Entitled) -> None:
+        self._entitled = entitled
+        # With each offer, which has to last for as long as its number says which one it is.
+        self._known: dict[tuple[int, object], tuple[Offer, Size, Wanted]] = {}
+
+    def of(self, tiers: Tiers, book: Book, one: Start) -> tuple[Size, Wanted]:
+        """Return what a start comes to on an account.
+
+        Raises:
+            Refused: it cannot be.
+        """
+        offer = self._entitled.offer(tiers, book, one.person)
+        named = one.size is None or isinstance(one.size, str)
+        found = self._known.get((id(offer), one.size)) if named else None
+        if found is None:
+            size = offer.size(one.size, tiers.ask)
+            what = Wanted(
+                kind=SERVER,
+                label=offer.label(size),
+                rate=size.rate,
+                limit_each=offer.tier.servers,
+                ask=tiers.ask,
+                # The hub starts a server only when nothing of that name runs.
+                settle_leftover=True,
+            )
+            found = self._known[id(offer), one.size] = offer, size, what
+        return found[1], found[2]
+
+
+def _payer(connection: Connection, batch: Batch, owners: Mapping[str, Owner], one: Start, tiers: Tiers) -> Book:
+    """Return the account that pays for a start.
 
     Raises:
-        Refused: it cannot be.
+        Refused: there is none that the person may draw on.
     """
     if owners[one.person].kind != "user":
         raise of_project(one.person)
@@ -146,18 +191,4 @@ def _admission(
             message=f"You cannot draw on an account '{str(one.payer)[:80]}'; you can on: "
             f"{', '.join(names)}. {tiers.ask}",
         )
-    offer = entitled.offer(tiers, book, one.person)
-    size, label = one.choose(tiers, offer)
-    admission = Admission(
-        account=book.owner.name,
-        person=one.person,
-        kind=SERVER,
-        key=one.key,
-        label=label,
-        rate=size.rate,
-        limit_each=offer.tier.servers,
-        ask=tiers.ask,
-        # The hub starts a server only when nothing of that name runs.
-        settle_leftover=True,
-    )
-    return size, admission
+    return book

@@ -29,9 +29,9 @@ class Owner:
     created_at: int
 
 
-_accounts = select(
-    account.c.id, account.c.name, account.c.kind, account.c.tier, account.c.balance, account.c.created_at
-)
+#: The columns of an `Owner`.
+OWNER = account.c.id, account.c.name, account.c.kind, account.c.tier, account.c.balance, account.c.created_at
+_accounts = select(*OWNER)
 _by_name = Prepared(_accounts.where(account.c.name == bindparam("name")))
 _by_name_locked = Prepared(_accounts.where(account.c.name == bindparam("name")).with_for_update())
 _by_id_locked = Prepared(_accounts.where(account.c.id == bindparam("account_id")).with_for_update())

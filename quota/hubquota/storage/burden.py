@@ -81,9 +81,10 @@ def running(connection: Connection, account_ids: Collection[int], now: int, wait
         waiting_since: what was admitted after this time and has not begun may still begin.
     """
     found: dict[int, Open] = {number: {} for number in account_ids}
-    for row in _by_person.all(connection, ids=list(account_ids), now=now, waiting_since=waiting_since):
-        amounts = Running(int(row.accrued or 0), int(row.unheld or 0), int(row.taken or 0), int(row.number))
-        found[row.account_id][row.person, row.kind] = amounts
+    rows = _by_person.tuples(connection, ids=list(account_ids), now=now, waiting_since=waiting_since)
+    for account_id, person, kind, accrued, unheld, taken, number in rows:
+        amounts = Running(int(accrued or 0), int(unheld or 0), int(taken or 0), int(number))
+        found[account_id][person, kind] = amounts
     return found
 
 

@@ -94,6 +94,10 @@ _end_charged = Prepared(
     .values(_ended | {"settled_at": bindparam("at"), "charged": lease.c.charged + bindparam("cost")})
 )
 
+#: What a lease is added with: its account's number, the person, the kind, the key, the label, the rate, when it
+#: was admitted, and what is charged, which is zero.
+NewLease = tuple[int, str, str, str, str, int, int, int]
+
 
 def add(
     connection: Connection,
@@ -121,14 +125,8 @@ def add(
     return int(added.id)
 
 
-def add_many(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[int]:
-    """Add open leases that have not begun; return their numbers in the same order.
-
-    Args:
-        connection: a decision's.
-        rows: of each lease its account's number, the person, the kind, the key, the label, the rate, when it was
-            admitted, and what is charged, which is zero.
-    """
+def add_many(connection: Connection, rows: Sequence[NewLease]) -> list[int]:
+    """Add open leases that have not begun; return their numbers in the same order."""
     if connection.dialect.name == "postgresql":
         return [int(row.id) for row in _add.add_returning(connection, rows)]
     # Nobody else can write meanwhile, and leases are never deleted: so these numbers are the next ones.
