@@ -10,7 +10,7 @@ run: ## Install what it needs, start the platform, print the address and how to 
 test: ## Install what it needs, run the checks and the tests.
 	@$(BOOTSTRAP) test
 
-test-cluster: ## Run the tests that need a Kubernetes, on one of this machine's own (as root, on Linux).
+test-cluster: ## Run the tests that need a Kubernetes: the one that KUBECONFIG names, or one of this machine's own (as root).
 	@$(BOOTSTRAP) test-cluster
 
 bench: ## Run the benchmarks, or one of them with ONLY=name; writes build/bench.json.

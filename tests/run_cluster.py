@@ -1,7 +1,7 @@
-"""What `make test-cluster` runs once the environments are there: the tests on a Kubernetes of this machine's own.
+"""What `make test-cluster` runs once the environments are there: the tests that need a Kubernetes.
 
-Everything of that cluster is in namespaces that end with it: its processes, its network and its mounts. On the
-machine itself it leaves a folder of kept builds, and nothing else.
+They use the cluster that KUBECONFIG names, or one of this machine's own. Everything of that one is in namespaces
+that end with it: its processes, its network and its mounts. On the machine itself it leaves the kept builds.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.cluster import images, programs  # noqa: E402
+from tests.cluster import cgroups, given, images, programs, ready  # noqa: E402
 
 #: Set for the process that is in the namespaces.
 INSIDE = "ROMANHUB_TEST_CLUSTER_ADDRESS"
+
+#: Asks for what is built once, and for no tests.
+BUILD = "--build"
 
 #: The address of the cluster's one machine in its own network.
 ADDRESS = "10.10.0.1"
@@ -31,34 +35,56 @@ SYSCTLS = (
 
 
 def main() -> int:
-    """Enter the namespaces, then run the tests there; returns their exit code."""
+    """Run the tests; returns their exit code, or 1 with a sentence that says what is missing."""
     if os.environ.get(INSIDE):
         return _inside()
-    if os.geteuid() != 0:
-        print("A Kubernetes of this machine's own needs root: run `make test-cluster` as root.")
-        return 1
-    for program, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("nft", "nftables")):
-        if shutil.which(program) is None:
-            print(f"There is no {program} here: on Debian, apt-get install {package}.")
-            return 1
-    if os.environ.get("KUBECONFIG"):
-        print("KUBECONFIG names a cluster; these tests do not use one that is given yet, and start their own.")
-    kept = Path(os.environ["ROMANHUB_ENVIRONMENTS"])
+    os.environ["PYTHONPATH"] = f"{ROOT / 'platform'}{os.pathsep}{ROOT / 'quota'}"
     try:
-        # Before the namespaces, in which there is no network to fetch anything from.
-        print("Kubernetes' programs and the images, built once and kept", flush=True)
-        programs.ensure(kept)
-        images.pause(kept)
-        for image in ("roman", "hub"):
-            images.built(kept, image)
-    except programs.MissingError as error:
+        if given.is_given() and BUILD in sys.argv:
+            return 0
+        return _on_the_given() if given.is_given() else _on_its_own()
+    except (programs.MissingError, given.UnusableError) as error:
         print(error)
-        return 1
+    except subprocess.CalledProcessError as error:
+        print(f"A step failed: {' '.join(map(str, error.cmd))}")
+    return 1
+
+
+def _on_the_given() -> int:
+    """Run the tests on the cluster that KUBECONFIG names."""
+    with tempfile.TemporaryDirectory() as folder:
+        plane = given.GivenPlane(Path(folder))
+        plane.check()
+        print(f"On the cluster at {plane.url}, with the image {images.analysis()}", flush=True)
+    # Where names of Services can be made to resolve for the tests, and for nothing else on this machine.
+    own_mounts = ["unshare", "--mount"] if os.geteuid() == 0 and shutil.which("unshare") else []
+    return _pytest(*own_mounts)
+
+
+def _on_its_own() -> int:
+    """Build what a cluster of this machine's own consists of, and run the tests in namespaces with it."""
+    ready.check()
+    kept = Path(os.environ["ROMANHUB_ENVIRONMENTS"])
+    # Before the namespaces, in which there is no network to fetch anything from.
+    print("Kubernetes' programs and the images, built once and kept", flush=True)
+    programs.ensure(kept)
+    images.pause(kept)
+    for image in ("roman", "hub"):
+        images.built(kept, image)
+    if sys.argv[1:] == [BUILD]:
+        return 0
     namespaces = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    environment = {**os.environ, INSIDE: ADDRESS}
-    environment["PYTHONPATH"] = f"{ROOT / 'platform'}{os.pathsep}{ROOT / 'quota'}"
-    environment.pop("KUBECONFIG", None)
-    return subprocess.run([*namespaces, sys.executable, __file__, *sys.argv[1:]], env=environment).returncode
+    try:
+        return subprocess.run(
+            [*namespaces, sys.executable, __file__, *sys.argv[1:]], env={**os.environ, INSIDE: ADDRESS}
+        ).returncode
+    finally:
+        cgroups.remove()
+
+
+def _pytest(*within: str) -> int:
+    command = [*within, sys.executable, "-m", "pytest", "tests/cluster", *sys.argv[1:]]
+    return subprocess.run(command, cwd=ROOT).returncode
 
 
 def _inside() -> int:
@@ -73,15 +99,14 @@ def _inside() -> int:
         "ip route add default dev machine0",
     ):
         subprocess.run(command.split(), check=True)
-    folder = Path("/run/romanhub-test-sysctls")
-    folder.mkdir(exist_ok=True)
-    for name in SYSCTLS:
-        real = Path("/proc/sys", name)
-        if real.exists():
-            stand_in = folder / name.replace("/", ".")
-            stand_in.write_text(real.read_text())
-            subprocess.run(["mount", "--bind", str(stand_in), str(real)], check=True)
-    return subprocess.run([sys.executable, "-m", "pytest", "tests/cluster", *sys.argv[1:]], cwd=ROOT).returncode
+    with tempfile.TemporaryDirectory() as folder:
+        for name in SYSCTLS:
+            real = Path("/proc/sys", name)
+            if real.exists():
+                stand_in = Path(folder, name.replace("/", "."))
+                stand_in.write_text(real.read_text())
+                subprocess.run(["mount", "--bind", str(stand_in), str(real)], check=True)
+        return _pytest()
 
 
 if __name__ == "__main__":

@@ -16,12 +16,16 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Tests that run in the notebook's environment; all others run in the hub's.
 NOTEBOOK = ("tests/platform/client", "tests/platform/sample")
 
-#: Tests that need a Kubernetes: `make test-cluster` runs them.
-CLUSTER = "tests/cluster"
+#: Tests that need a Kubernetes: `make test-cluster` runs them, and `make test` where the variable is set.
+CLUSTER, WITH_CLUSTER = "tests/cluster", "ROMANHUB_TEST_CLUSTER"
 
 #: The part of the hub's side that takes as long as the rest of the tests. They wait for servers most of the time,
 #: so that two lanes on two cores take little more than half as long as one.
 PLATFORM = "tests/platform"
+
+
+#: What only has to be there in the end makes room for what is waited for.
+NICE = ["nice", "-n", "15"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,9 @@ def main() -> int:
     environment["ROMANHUB_TEST_HUB_BIN"] = str(Path(os.environ["ROMANHUB_ENVIRONMENTS"]) / "hub" / "bin")
     pytest = ["-m", "pytest", "-m", "not full_image"]
 
+    with_cluster = bool(os.environ.get(WITH_CLUSTER))
+    cluster = [sys.executable, str(ROOT / "tests" / "run_cluster.py")]
+
     def ignoring(*folders: str) -> list[str]:
         return [f"--ignore={folder}" for folder in folders]
 
@@ -65,13 +72,15 @@ def main() -> int:
         Step("tests of the notebook's side", [notebook, *pytest, *NOTEBOOK]),
         Step("tests of the quotas and the rest", [sys.executable, *pytest, "tests", *ignoring(PLATFORM, CLUSTER)]),
     ]
+    building = _Lane(
+        [Step("a Kubernetes, built", [*NICE, *cluster, "--build"])] if with_cluster else [], environment
+    )
     results = [_run(step, environment) for step in checks]
-    other: list[Result] = []
-    lane = threading.Thread(target=lambda: other.extend(_run(step, environment, later=True) for step in beside))
-    lane.start()
+    other = _Lane(beside, environment)
     results += [_run(step, environment) for step in shown]
-    lane.join()
-    results += other
+    results += [*other.results(), *building.results()]
+    if with_cluster and results[-1].code == 0:
+        results.append(_run(Step("tests that need a Kubernetes", cluster), environment))
     print("\n== summary")
     for result in results:
         word = "passed" if result.code == 0 else "FAILED"
@@ -79,6 +88,22 @@ def main() -> int:
     passed = sum(result.code == 0 for result in results)
     print(f"{passed} passed, {len(results) - passed} failed", flush=True)
     return int(passed < len(results))
+
+
+class _Lane:
+    """Steps that run one after the other beside the rest; what they print is shown when each is over."""
+
+    def __init__(self, steps: list[Step], environment: dict[str, str]) -> None:
+        self._results: list[Result] = []
+        self._thread = threading.Thread(
+            target=lambda: self._results.extend(_run(step, environment, later=True) for step in steps)
+        )
+        self._thread.start()
+
+    def results(self) -> list[Result]:
+        """How they ended, once they have."""
+        self._thread.join()
+        return self._results
 
 
 def _run(step: Step, environment: dict[str, str], *, later: bool = False) -> Result:

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -19,9 +20,10 @@ from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
 
-from tests.cluster import images, programs
+from tests.cluster import given, images, programs
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.node import Node
+from tests.cluster.planes import Plane
 from tests.quota.conftest import postgres as postgres
 from tests.quota.support import Hub, eventually, free_port
 from tests.support.platform import shared_environments
@@ -74,6 +76,8 @@ class ClusterHub(Hub):
     name: str = ""
     #: Where its users' pods are.
     namespace: str = USERS
+    #: All that the tests have started, whose logs say why a test failed.
+    started: ClassVar[list[ClusterHub]] = []
 
     @property
     def url(self) -> str:
@@ -92,8 +96,9 @@ class ClusterHub(Hub):
             "database_url": self.database_url,
             "tiers_file": str(TIERS),
             "namespace": self.namespace,
-            "image": images.ROMAN,
-            "homes": str(self.folder / "homes"),
+            "image": images.analysis(),
+            "pull": images.PULL,
+            "homes": "" if given.is_given() else str(self.folder / "homes"),
             "name": self.name,
         }
 
@@ -105,6 +110,7 @@ class ClusterHub(Hub):
             "HUB_TEST": json.dumps(self.settings),
             "KUBECONFIG": str(kubeconfig),
         }
+        self.started.append(self)
         self.start([sys.executable, "-m", "jupyterhub", "--config", str(HERE / "hub_config.py")], environment)
 
     def ready(self, user: str, **options: Any) -> dict[str, Any]:
@@ -115,8 +121,15 @@ class ClusterHub(Hub):
         api.post(f"users/{user}/server", json=options).raise_for_status()
         return eventually(lambda: self.server(user, ready=True), f"a server of {user}", within=180)
 
+    def stop(self, user: str) -> None:
+        """Stop a user's server and wait until the hub is through with it: a pod takes longer than a process."""
+        self.api().delete(f"users/{user}/server").raise_for_status()
+        eventually(lambda: self.server(user) is None, f"the end of {user}'s server", within=120)
+
     def make_home(self, user: str) -> None:
-        """Make a user's home, as a provisioner of volumes would."""
+        """Make a user's home, as a provisioner of volumes would; on a given cluster it is the pod's own."""
+        if given.is_given():
+            return
         home = self.folder / "homes" / user
         home.mkdir(exist_ok=True)
         os.chown(home, 1000, 1000)
@@ -126,11 +139,22 @@ class ClusterHub(Hub):
 class Cluster:
     """The cluster under test."""
 
-    plane: ControlPlane
-    node: Node
+    plane: Plane
+    #: Its one node; None where the cluster is given.
+    own_node: Node | None
     api: httpx.Client
-    #: Lets a hub that is no pod do what the hub may.
-    hub_kubeconfig: Path
+
+    @property
+    def node(self) -> Node:
+        """A node that may be broken; the test is skipped where the cluster is not its own."""
+        if self.own_node is None:
+            pytest.skip("it needs a node to itself, and KUBECONFIG names a cluster")
+        return self.own_node
+
+    @property
+    def hub_kubeconfig(self) -> Path:
+        """Lets a hub that is no pod do what the hub may."""
+        return self.plane.account(USERS, "hub")
 
     def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Create an object."""
@@ -147,10 +171,9 @@ class Cluster:
         binding = {
             "metadata": {"name": "hub"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "hub"},
-            # The one as a process on the node, the other as a pod.
+            # The one is a process, and of the namespace of users; the other is a pod.
             "subjects": [
-                {"kind": "User", "name": "hub"},
-                {"kind": "ServiceAccount", "name": "hub", "namespace": name},
+                {"kind": "ServiceAccount", "name": "hub", "namespace": one} for one in sorted({USERS, name})
             ],
         }
         self.create(f"{base}/rolebindings", binding)
@@ -169,6 +192,11 @@ class Cluster:
         """Follow a pod from how it is now."""
         return PodChanges(self.api, pod)
 
+    def evict(self, namespace: str, pod: str) -> None:
+        """Do with a pod what `kubectl drain` does with all of a node's."""
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace}}
+        self.create(f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction", body)
+
     def log(self, namespace: str, pod: str) -> str:
         """What a pod's containers have written, and how it is."""
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}"
@@ -182,24 +210,56 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A control plane and a node that is ready."""
+    """A cluster with a node that is ready."""
+    with given_cluster() if given.is_given() else own_cluster() as found:
+        found.add_namespace(USERS)
+        if isinstance(found.plane, given.GivenPlane):
+            found.plane.check_reach(images.analysis(), USERS)
+        yield found
+
+
+@contextmanager
+def own_cluster() -> Iterator[Cluster]:
+    """A control plane and a node of this machine's own."""
     kept = Path(shared_environments())
     built = programs.ensure(kept)
-    archives = [images.pause(kept), images.built(kept, "roman")]
+    archives = [images.pause(kept), images.built(kept, "roman"), images.built(kept, "hub")]
     folder = Path(tempfile.mkdtemp(prefix="rk-", dir="/var/tmp"))
     plane = ControlPlane(built, folder, os.environ["ROMANHUB_TEST_CLUSTER_ADDRESS"])
     try:
         plane.start()
-        node = Node(plane, built, folder)
-        node.start(*archives)
-        with plane.api() as api:
-            running = Cluster(plane, node, api, plane.kubeconfig_for("hub"))
-            eventually(lambda: is_ready(api), "a node that is ready", within=120)
-            running.add_namespace(USERS)
-            yield running
+        with images.disk(kept, archives, lambda disk: Node(plane, built, folder, disk).fill(*archives)) as disk:
+            node = Node(plane, built, folder, disk)
+            try:
+                node.start()
+                with plane.api() as api:
+                    eventually(lambda: is_ready(api), "a node that is ready", within=120)
+                    yield Cluster(plane, node, api)
+            finally:
+                plane.processes.end()
+                node_leftovers(folder)
     finally:
         plane.processes.end()
-        node_leftovers(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def given_cluster() -> Iterator[Cluster]:
+    """The cluster that KUBECONFIG names, whose pods reach this machine and are reached from it."""
+    with tempfile.TemporaryDirectory() as folder:
+        plane = given.GivenPlane(Path(folder))
+        with plane.tidied(), plane.api() as api:
+            yield Cluster(plane, None, api)
+
+
+@pytest.fixture(autouse=True)
+def logs_of_what_failed(request: pytest.FixtureRequest) -> Iterator[None]:
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failed:
+        for hub in ClusterHub.started:
+            if (hub.folder / "hub.log").exists():
+                print(f"== {hub.name or 'the hub'}\n{hub.log()[-6000:]}")
 
 
 def node_leftovers(folder: Path) -> None:

@@ -6,11 +6,13 @@ import json
 import ssl
 import subprocess
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.cluster.accounts import let_in
 from tests.cluster.certificates import Authority, write_key
 from tests.support.platform import free_port
 
@@ -54,6 +56,12 @@ class Processes:
         """Kill a command, as a fault would."""
         process = self._running.pop(name)
         process.kill()
+        process.wait()
+
+    def stop(self, name: str) -> None:
+        """Ask a command to end, and wait until it has written what it keeps."""
+        process = self._running.pop(name)
+        process.terminate()
         process.wait()
 
     def end(self) -> None:
@@ -111,6 +119,16 @@ class ControlPlane:
     def kubeconfig_path(self, name: str) -> Path:
         """Where the file of somebody is who was let in before."""
         return self._folder / f"{name.replace(':', '-')}.kubeconfig"
+
+    def account(self, namespace: str, name: str) -> Path:
+        """Let somebody in as an account of a namespace; returns the file that does."""
+        with self.api() as api:
+            trust = {"certificate-authority": str(self.authority.certificate)}
+            return let_in(api, self._folder, namespace, name, trust)
+
+    def tidied(self) -> AbstractContextManager[None]:
+        """Keep what is made meanwhile: it ends with the cluster."""
+        return nullcontext()
 
     def start(self) -> None:
         """Start the four parts and wait until the API server is ready."""

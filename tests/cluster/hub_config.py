@@ -42,8 +42,7 @@ c.Spawner.start_timeout = c.Spawner.http_timeout = 180
 c.Spawner.poll_interval = 2
 c.KubeSpawner.namespace = given["namespace"]
 c.KubeSpawner.image = given["image"]
-# There is no registry here: the node was given the image.
-c.KubeSpawner.image_pull_policy = "Never"
+c.KubeSpawner.image_pull_policy = given["pull"]
 c.KubeSpawner.uid = c.KubeSpawner.fs_gid = 1000
 c.KubeSpawner.allow_privilege_escalation = False
 c.KubeSpawner.container_security_context = {
@@ -51,10 +50,10 @@ c.KubeSpawner.container_security_context = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-# A home is a folder of the node, which stands for a volume: there is nothing here that makes volumes.
-c.KubeSpawner.volumes = [
-    {"name": "home", "hostPath": {"path": f"{given['homes']}/{{username}}", "type": "Directory"}}
-]
+# A home is a folder of the node, which stands for a volume: there is nothing here that makes volumes. On a cluster
+# that is given it ends with its pod.
+where = {"hostPath": {"path": f"{given['homes']}/{{username}}", "type": "Directory"}} if given["homes"] else {}
+c.KubeSpawner.volumes = [{"name": "home", **(where or {"emptyDir": {}})}]
 c.KubeSpawner.volume_mounts = [{"name": "home", "mountPath": "/home/roman"}]
 # A node that says nothing is given up after seconds, not minutes: tests wait for it.
 c.KubeSpawner.tolerations = [

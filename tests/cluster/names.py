@@ -5,11 +5,23 @@ It stands in for CoreDNS, which cannot be had here: addresses (A) of Services al
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
+import pytest
+
+from tests.cluster import given
+from tests.cluster.planes import Plane
+
+#: Where they are told to this machine's programs alone, since the pods of a cluster that is given have its own.
+OURS = "127.77.0.1"
 
 #: What the names of Services end in, in full.
 DOMAIN = "svc.cluster.local"
@@ -69,3 +81,32 @@ class Names:
         except httpx.HTTPError:
             return []
         return [one["ip"] for subset in subsets for one in subset.get("addresses") or ()]
+
+
+@contextmanager
+def resolved(api: httpx.Client, plane: Plane, folder: Path) -> Iterator[None]:
+    """Have names of Services resolve for this machine's programs, and for the pods of a cluster of its own.
+
+    This process has to be in a mount namespace of its own, and the test is skipped where it is not.
+    """
+    address = plane.address
+    files = {"resolv.conf": f"nameserver {address}\n"}
+    if isinstance(plane, given.GivenPlane):
+        if os.geteuid() != 0 or Path("/proc/self/ns/mnt").samefile("/proc/1/ns/mnt"):
+            pytest.skip("it needs root, so that names of Services resolve here")
+        address = OURS
+        # Of other names only the API server's is asked for here.
+        known = f"{socket.gethostbyname(plane.host)} {plane.host}\n"
+        files = {"resolv.conf": f"nameserver {address}\n", "hosts": Path("/etc/hosts").read_text() + known}
+    names = Names(api, address)
+    mounted = []
+    try:
+        for name, text in files.items():
+            (folder / name).write_text(text)
+            subprocess.run(["mount", "--bind", str(folder / name), f"/etc/{name}"], check=True)
+            mounted.append(name)
+        yield
+    finally:
+        names.close()
+        for name in mounted:
+            subprocess.run(["umount", f"/etc/{name}"], check=True)

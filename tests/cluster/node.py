@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
+import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import yaml
 
+from tests.cluster import cgroups
 from tests.cluster.control_plane import PATIENCE, POD_RANGE, ControlPlane, Processes
 from tests.cluster.programs import MissingError
 from tests.support.platform import free_port
@@ -23,9 +22,6 @@ NAME, PODS = "node-1", "10.244.0.0/24"
 
 #: Where Debian's package of the network plugins puts them.
 PLUGINS = Path("/usr/lib/cni")
-
-#: What all the pods' cgroups are in. Another name where two of these run beside each other on one machine.
-CGROUP = os.environ.get("ROMANHUB_TEST_CLUSTER_CGROUP", "romanhub-test")
 
 #: The image that holds a pod's network; it does nothing.
 PAUSE = "localhost/pause:1"
@@ -41,10 +37,12 @@ class Node:
     programs
         The folder of Kubernetes' programs.
     folder
-        Where images, pods and logs go; on a disk, with a short path.
+        Where pods and logs go; on a disk, with a short path.
+    disk
+        Where images go, unless it is in that folder.
     """
 
-    def __init__(self, plane: ControlPlane, programs: Path, folder: Path) -> None:
+    def __init__(self, plane: ControlPlane, programs: Path, folder: Path, disk: Path | None = None) -> None:
         for name in ("containerd", "runc"):
             if shutil.which(name) is None:
                 raise MissingError(f"There is no {name} here: on Debian, apt-get install {name}.")
@@ -55,6 +53,7 @@ class Node:
         self._plane = plane
         self._programs = programs
         self._folder = folder
+        self._disk = disk or folder / "root"
         self.socket = folder / "containerd.sock"
 
     def start(self, *images: Path) -> None:
@@ -65,6 +64,14 @@ class Node:
         self._start_kubelet()
         self._start_proxy()
 
+    def fill(self, *images: Path) -> None:
+        """Import images, and nothing else: the disk is there to be copied then."""
+        self._start_containerd()
+        for image in images:
+            self.import_image(image)
+        self._plane.processes.stop("containerd")
+        self.socket.unlink(missing_ok=True)
+
     def die(self) -> None:
         """End everything on the node at once, as a loss of power does; its disk stays."""
         for name in ("kubelet", "containerd", "kube-proxy"):
@@ -72,14 +79,11 @@ class Node:
         for process in psutil.process_iter(["cmdline"]):
             if str(self.socket) in (process.info["cmdline"] or []):
                 process.kill()
-        for file in Path("/sys/fs/cgroup/memory", CGROUP).rglob("cgroup.procs"):
-            for number in file.read_text().split():
-                with suppress(ProcessLookupError):
-                    os.kill(int(number), signal.SIGKILL)
+        cgroups.kill()
 
     def come_back(self) -> None:
         """Start the node again with the disk that it had."""
-        self.socket.unlink()
+        self.socket.unlink(missing_ok=True)
         self.start()
 
     def import_image(self, archive: Path) -> None:
@@ -87,18 +91,21 @@ class Node:
         self._ctr("images", "import", str(archive))
 
     def exhaust(self, pod: str, gib: int) -> None:
-        """Have a container's server take more memory than the container may have, so that the kernel ends it.
+        """Have a container take more memory than it may have, so that the kernel ends what runs in it.
 
-        The memory is taken beside the server, by a process in its container, and the server is named as the one
-        to be ended for it, as it would be where it had taken that memory itself.
+        The memory is taken beside the container's own process, by one that is put into its cgroup, and its own is
+        named as the one to be ended for it, as it would be where it had taken that memory itself.
         """
         chosen = f'labels."io.kubernetes.pod.name"=={pod},labels."io.cri-containerd.kind"==container'
         container = self._ctr("containers", "list", "--quiet", chosen).strip()
         (line,) = (line for line in self._ctr("tasks", "list").splitlines() if line.startswith(container))
-        Path("/proc", line.split()[1], "oom_score_adj").write_text("1000")
-        take = f"taken = b'x' * ({gib} * 2**30)"
-        # It ends with the container, so that how it ends says nothing.
-        self._ctr("tasks", "exec", "--exec-id", "taker", container, "python3", "-c", take, check=False)
+        process = Path("/proc", line.split()[1])
+        (process / "oom_score_adj").write_text("1000")
+        take = f"import sys; sys.stdin.readline(); taken = b'x' * ({gib} * 2**30)"
+        with subprocess.Popen([sys.executable, "-c", take], stdin=subprocess.PIPE, text=True) as taker:
+            (cgroups.memory_of(process) / "cgroup.procs").write_text(str(taker.pid))
+            # It is ended, too, as soon as nothing else is left; how it ends says nothing.
+            taker.communicate("\n")
 
     def _ctr(self, *words: str, check: bool = True) -> str:
         command = ["ctr", "--address", str(self.socket), "--namespace", "k8s.io", *words]
@@ -119,7 +126,7 @@ class Node:
         config = self._folder / "containerd.toml"
         config.write_text(
             f"""version = 2
-root = "{self._folder / "root"}"
+root = "{self._disk}"
 state = "{self._folder / "state"}"
 oom_score = 0
 [grpc]
@@ -156,7 +163,7 @@ runtime_type = "io.containerd.runc.v2"
             "containerRuntimeEndpoint": f"unix://{self.socket}",
             "failCgroupV1": False,
             "cgroupDriver": "cgroupfs",
-            "cgroupRoot": f"/{CGROUP}",
+            "cgroupRoot": f"/{cgroups.NAME}",
             "cgroupsPerQOS": True,
             "enforceNodeAllocatable": [],
             "failSwapOn": False,
@@ -175,7 +182,7 @@ runtime_type = "io.containerd.runc.v2"
         path = self._folder / "kubelet.yaml"
         path.write_text(yaml.safe_dump(config))
         kubeconfig = self._plane.kubeconfig_for(f"system:node:{NAME}", group="system:nodes")
-        _make_cgroups()
+        cgroups.make()
         kubelet = [
             str(self._programs / "kubelet"), f"--config={path}", f"--kubeconfig={kubeconfig}",
             f"--hostname-override={NAME}", f"--root-dir={self._folder / 'kubelet'}",
@@ -198,19 +205,6 @@ runtime_type = "io.containerd.runc.v2"
         path = self._folder / "kube-proxy.yaml"
         path.write_text(yaml.safe_dump(config))
         self._plane.processes.start("kube-proxy", [str(self._programs / "kube-proxy"), f"--config={path}"])
-
-
-def _make_cgroups() -> None:
-    """Make the pods' cgroup, in each of the hierarchies of cgroup v1 that are mounted here."""
-    for hierarchy in Path("/sys/fs/cgroup").iterdir():
-        # The named ones are links to each other; the unified one has no controllers here.
-        if hierarchy.is_symlink() or hierarchy.name == "unified" or not (hierarchy / "cgroup.procs").exists():
-            continue
-        ours = hierarchy / CGROUP
-        ours.mkdir(exist_ok=True)
-        for name in ("cpuset.cpus", "cpuset.mems"):
-            if (hierarchy / name).exists():
-                (ours / name).write_text((hierarchy / name).read_text())
 
 
 def _wait_for(socket: Path, processes: Processes) -> None:

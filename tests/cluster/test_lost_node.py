@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from tests.cluster.conftest import Cluster, ClusterHub, is_ready
 from tests.cluster.test_user_servers import closed_lease, pod_of
 from tests.cluster.witness import Witness
 from tests.quota.support import eventually
 
 
-@pytest.mark.skip(reason="written, and not yet seen to pass on a cluster")
 def test_a_node_that_goes_away_takes_no_credits_and_no_files(cluster: Cluster, hub: ClusterHub) -> None:
     hub.ready("ivy", size="small")
     notes = "/user/ivy/api/contents/notes.txt"

@@ -84,9 +84,7 @@ def test_a_pod_that_is_deleted_from_outside_is_noticed_and_no_longer_charged(
 def test_a_pod_that_is_evicted_is_told_so(cluster: Cluster, hub: ClusterHub) -> None:
     hub.ready("ivo", size="small")
     pod = pod_of(cluster, "ivo")["metadata"]["name"]
-    # What `kubectl drain` does to empty a machine.
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": USERS}}
-    cluster.create(f"/api/v1/namespaces/{USERS}/pods/{pod}/eviction", eviction)
+    cluster.evict(USERS, pod)
 
     lease = closed_lease(hub, "ivo")
     assert lease.end_kind == "evicted"

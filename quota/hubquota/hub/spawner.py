@@ -213,7 +213,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
 
     async def _admit_or_allow(self) -> tuple[Size, bool]:
         """Return the size that may start, and whether it is a clean-up server."""
-        start = self._start()
+        start = self._asked()
         # Of what the ledger says of the account, a hub that may start something without it remembers the last.
         noted = self.quota_when_down == "allowance" and start.payer == start.person
         try:
@@ -233,7 +233,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             await self._allowance.admitted(start.person, clean_up=clean_up)
         return started.size, clean_up
 
-    def _start(self) -> Start:
+    def _asked(self) -> Start:
         """Return what the ledger is asked about.
 
         Raises:

@@ -15,6 +15,9 @@ import httpx
 
 NAME = "pretended"
 
+#: Keeps away from it what is not meant for it.
+TAINT = {"key": "romanhub.test/pretended", "effect": "NoSchedule"}
+
 #: How often it looks, in seconds.
 LOOK = 0.2
 
@@ -47,7 +50,7 @@ class PretendedNode:
 
     def start(self) -> None:
         """Be there."""
-        node = {"metadata": {"name": self._name, "labels": self._labels}}
+        node = {"metadata": {"name": self._name, "labels": self._labels}, "spec": {"taints": [TAINT]}}
         self._api.post("/api/v1/nodes", json=node).raise_for_status()
         self._beat()
         self._thread.start()

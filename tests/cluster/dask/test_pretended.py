@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import shutil
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,12 +13,13 @@ import pytest
 from hubquota.models.kinds import CLUSTER, WORKER
 from hubquota.models.money import to_units
 
-from tests.cluster import programs
-from tests.cluster.control_plane import ControlPlane
-from tests.cluster.dask.pretended_node import PretendedNode
+from tests.cluster.dask.pretended_node import TAINT, PretendedNode
 from tests.cluster.dask.world import API, CONFIG, CONTROLLER, OWNER, PATIENCE, RATE, WORKERS, Dask, began
+from tests.cluster.planes import Plane, a_plane
 from tests.quota.support import eventually, free_port
-from tests.support.platform import shared_environments
+
+#: Where all the pods are, whatever other nodes the cluster has.
+HERE_ALONE = {"romanhub.test/pretended": "yes"}
 
 SETTINGS: dict[str, Any] = {
     "image": "registry.example/roman:1@sha256:" + "ab" * 32,
@@ -28,40 +27,34 @@ SETTINGS: dict[str, Any] = {
     "regions": {"there": {"topology.kubernetes.io/region": "there"}},
     "workers": {
         "nodes": {
+            "required": HERE_ALONE,
             "preferred": {"romanhub/spot": "yes"},
-            "tolerations": [{"key": "romanhub/workers", "effect": "NoSchedule"}],
+            "tolerations": [{"key": "romanhub/workers", "effect": "NoSchedule"}, TAINT],
         }
     },
-    "scheduler": {"nodes": {"avoided": {"romanhub/spot": "yes"}}},
+    "scheduler": {"nodes": {"required": HERE_ALONE, "avoided": {"romanhub/spot": "yes"}, "tolerations": [TAINT]}},
 }
 ENVIRONMENT = {"environment": "sha256:" + "ab" * 32}
 
 
 @pytest.fixture
-def plane() -> Iterator[ControlPlane]:
+def plane() -> Iterator[Plane]:
     """A control plane of a test's own."""
-    built = programs.ensure(Path(shared_environments()))
-    folder = Path(tempfile.mkdtemp(prefix="rk-", dir="/var/tmp"))
-    found = ControlPlane(built, folder)
-    try:
-        found.start()
+    with a_plane() as found:
         yield found
-    finally:
-        found.processes.end()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
-def node(plane: ControlPlane) -> Iterator[PretendedNode]:
+def node(plane: Plane) -> Iterator[PretendedNode]:
     with plane.api() as api:
-        found = PretendedNode(api)
+        found = PretendedNode(api, HERE_ALONE)
         found.start()
         yield found
         found.stop()
 
 
 @pytest.fixture
-def dask(plane: ControlPlane, node: PretendedNode, tmp_path: Path) -> Iterator[Dask]:
+def dask(plane: Plane, node: PretendedNode, tmp_path: Path) -> Iterator[Dask]:
     found = Dask(plane, tmp_path, SETTINGS)
     try:
         found.prepare()
@@ -257,7 +250,7 @@ def test_of_ten_clusters_at_two_api_servers_for_the_last_credit_one_starts(dask:
             return next((one for one in pods if one["metadata"]["name"].endswith(there.partition(".")[2])), None)
 
         pod = eventually(placed, "the scheduler", within=PATIENCE)
-        assert pod["spec"]["nodeSelector"] == {"topology.kubernetes.io/region": "there"}
+        assert pod["spec"]["nodeSelector"] == {**HERE_ALONE, "topology.kubernetes.io/region": "there"}
         # No node is there, so nothing runs, and nothing but the first worker's first slice is held.
         assert pod["status"]["phase"] == "Pending"
         assert ledger.verify() == []

@@ -23,8 +23,8 @@ from hubquota.storage.migrate import migrate
 from romanhub.chart.rbac import RULES
 from romanhub.kubernetes.lives import LEASE
 
-from tests.cluster.control_plane import ControlPlane
 from tests.cluster.dask.crds import CRDS
+from tests.cluster.planes import Plane
 from tests.quota.support import HERE, eventually, free_port
 
 CONFIG = Path(__file__).with_name("gateway_config.py")
@@ -63,9 +63,7 @@ class Dask:
         What the tier Explorer says of clusters and workers.
     """
 
-    def __init__(
-        self, plane: ControlPlane, folder: Path, settings: dict[str, Any], tier: str | None = None
-    ) -> None:
+    def __init__(self, plane: Plane, folder: Path, settings: dict[str, Any], tier: str | None = None) -> None:
         self.plane, self.folder = plane, folder
         tiers = (HERE / "hub_tiers.yaml").read_text()
         new = tier or "clusters: 10, workers: 6, worker_cores: 1, worker_memory_gib: 4"
@@ -91,17 +89,20 @@ class Dask:
             base_url=f"http://{plane.address}:{self.port}/api/v1/", auth=(OWNER, ""), timeout=60, trust_env=False
         )
         self.processes: dict[str, psutil.Popen] = {}
+        self._kubeconfigs: dict[str, Path] = {}
 
     def prepare(self) -> None:
         """Make the namespace, the kinds of objects, and the roles."""
+        kinds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         for crd in CRDS:
-            self.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
+            if not self.api.get(f"{kinds}/{crd['metadata']['name']}").is_success:
+                self.post(kinds, crd)
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         self.post("/api/v1/namespaces", {"metadata": {"name": WORKERS, "labels": labels}})
         for program in (API, CONTROLLER):
             self._role(program, "cluster", "ClusterRole", _RBAC)
             self._role(program, "namespace", "Role", f"{_RBAC}/namespaces/{WORKERS}")
-            self.plane.kubeconfig_for(program)
+            self._kubeconfigs[program] = self.plane.account(WORKERS, program)
 
         def served() -> bool:
             answer = self.api.get(f"/apis/traefik.io/v1alpha1/namespaces/{WORKERS}/ingressroutetcps")
@@ -116,11 +117,12 @@ class Dask:
             if (rule.part, rule.scope) == (program, scope)
         ]
         plural = f"{kind.lower()}s"
-        self.post(f"{base}/{plural}", {"metadata": {"name": program}, "rules": rules})
+        name = f"romanhub-test-{program}"
+        self.post(f"{base}/{plural}", {"metadata": {"name": name}, "rules": rules})
         binding = {
-            "metadata": {"name": program},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": program},
-            "subjects": [{"kind": "User", "name": program}],
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": program, "namespace": WORKERS}],
         }
         self.post(f"{base}/{plural.removesuffix('s')}bindings", binding)
 
@@ -161,7 +163,7 @@ class Dask:
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "ROMANHUB_DASK": str(file),
             "HUBQUOTA_DATABASE_URL": self.database,
-            "KUBECONFIG": str(self.plane.kubeconfig_path(program)),
+            "KUBECONFIG": str(self._kubeconfigs[program]),
         }
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = psutil.Popen(
