@@ -455,7 +455,7 @@ async def test_a_clean_up_server_on_kubernetes_cannot_write_into_its_volumes(
     user = SimpleNamespace(id=1, name="ada", url="/user/ada/", groups=[])
     spawner = QuotaKubeSpawner(_mock=True, config=given.config, user=user, user_options={})
     can_delete = bool(command)
-    assert ("and delete your files" in await spawner.get_options_form()) is can_delete
+    assert ("and delete files" in await spawner.get_options_form()) is can_delete
     await spawner.run_pre_spawn_hook()
     (container,) = (await spawner.get_pod_manifest()).to_dict()["spec"]["containers"]
     (mount,) = container["volume_mounts"]
