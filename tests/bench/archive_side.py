@@ -27,7 +27,8 @@ from roman_datamodels import datamodels
 from romanhub.asdf_blocks import Keys, LazyArray, S3Source, load, write_index
 from romanhub.asdf_blocks.connection import signed
 from romanhub.asdf_blocks.s3 import AT_ONCE
-from romanhub.client.archive import Archive, Exposure
+from romanhub.client.archive import Archive
+from romanhub.client.exposures import Exposure
 from romanhub.client.storage import StorageAccess
 from romanhub.client.usage import usage
 

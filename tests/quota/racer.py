@@ -9,7 +9,7 @@ from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
 
 url, name, tries, rate = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-ledger = Ledger(make_engine(url, timeout=60))
+ledger = Ledger(make_engine(url, timeout=300))
 ledger.balance("ada")  # connected before the start
 print("ready", flush=True)
 sys.stdin.readline()

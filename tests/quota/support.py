@@ -47,7 +47,7 @@ class Clock:
         return self.now
 
 
-def eventually(look: Callable[[], Found | None], what: str, *, within: float = 20) -> Found:
+def eventually(look: Callable[[], Found | None], what: str, *, within: float = 90) -> Found:
     """Return what `look` finds as soon as it finds something; fail if it has not within so many seconds."""
     end = time.monotonic() + within
     while time.monotonic() < end:
@@ -249,7 +249,7 @@ class Hub:
             init.wait(30)
 
     def _client(self, **options: Any) -> httpx.Client:
-        client = httpx.Client(timeout=30, **options)
+        client = httpx.Client(timeout=90, **options)
         self.clients.append(client)
         return client
 

@@ -41,7 +41,7 @@ def together(number: int, act: Callable[[int], object]) -> list[object]:
 @pytest.fixture
 def busy_ledger(url: str) -> Ledger:
     """A ledger by the real clock, patient enough for a crowd."""
-    return Ledger(make_engine(url, timeout=60))
+    return Ledger(make_engine(url, timeout=300))
 
 
 @pytest.mark.parametrize("room", [1, 3])
@@ -148,7 +148,7 @@ def test_transfers_both_ways_and_starts_at_once_neither_block_nor_lose_anything(
 
 def test_an_allocation_that_many_sweep_lapses_once(url: str) -> None:
     clock = Clock()
-    ledger = Ledger(make_engine(url, timeout=60), clock)
+    ledger = Ledger(make_engine(url, timeout=300), clock)
     for number in range(20):
         ledger.open_account(f"user-{number}", "explorer", 5, actor="test", term_days=1)
     clock.turn(86_400)
@@ -158,7 +158,7 @@ def test_an_allocation_that_many_sweep_lapses_once(url: str) -> None:
 
 
 def test_sights_of_the_same_leases_in_other_orders_do_not_wait_for_each_other(url: str) -> None:
-    engine, ticks = make_engine(url, timeout=60), itertools.count()
+    engine, ticks = make_engine(url, timeout=300), itertools.count()
     # Later at every look, so that each sight has something to write.
     ledger = Ledger(engine, lambda: datetime(2026, 11, 22, tzinfo=UTC) + timedelta(seconds=next(ticks)))
     ledger.open_account("ada", "explorer", to_units(50), actor="test")
@@ -194,6 +194,6 @@ def test_of_many_processes_as_many_start_as_the_balance_has_room_for(busy_ledger
         assert racer.stdin is not None
         racer.stdin.write("go\n")
         racer.stdin.flush()
-    admitted = [int(racer.communicate(timeout=60)[0]) for racer in racers]
+    admitted = [int(racer.communicate(timeout=300)[0]) for racer in racers]
     assert sum(admitted) == room == len(busy_ledger.open_leases())
     assert busy_ledger.verify() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import astropy.units as u
@@ -24,9 +25,8 @@ from romanhub.client.sky import (
     unit_vectors,
     vector_of,
 )
-from romanhub.client.skycatalog import BoxLike, Catalog, ConeLike, open_catalog, place_of
-from romanhub.client.storage import ArchiveStorage
-from romanhub.models.archive import ArchiveIndex
+from romanhub.client.skycatalog import BoxLike, Catalog, ConeLike, is_there, open_catalog, place_of
+from romanhub.client.storage import StorageAccess
 
 if TYPE_CHECKING:
     from astropy.timeseries import TimeSeries
@@ -37,14 +37,31 @@ if TYPE_CHECKING:
 DETECTIONS = "roman-detections"
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a catalogue is: what its objects' keys begin with, in a bucket."""
+
+    access: StorageAccess
+    key: str
+    #: Whether an index says that it is there. A data set may have a place before anything has been put there.
+    listed: bool
+
+    @property
+    def path(self) -> Any:
+        """The same as LSDB takes it."""
+        return place_of(self.access, self.key)
+
+    def is_there(self, name: str) -> bool:
+        """Return whether there is such a catalogue; raises ArchiveUnavailableError."""
+        return self.listed or is_there(self.path, name)
+
+
 class Finding(ABC):
     """The searches of an archive."""
 
     @abstractmethod
-    def _connected(self) -> ArchiveStorage: ...
-
-    @abstractmethod
-    def _listed(self) -> ArchiveIndex: ...
+    def _catalog_places(self) -> dict[str, Place]:
+        """Return where each catalogue is to be, by name. Some may not have been put there yet."""
 
     def images(
         self,
@@ -86,7 +103,7 @@ class Finding(ABC):
 
     def catalogs(self) -> list[str]:
         """Return the names of the archive's catalogues on the sky."""
-        return sorted(record.name for record in self._listed().hats)
+        return sorted(name for name, place in self._catalog_places().items() if place.is_there(name))
 
     def catalog(
         self,
@@ -113,13 +130,12 @@ class Finding(ABC):
         :raises NotInArchiveError: for an unknown name.
         :raises ValueError: for a condition that cannot be understood.
         """
-        for record in self._listed().hats:
-            if record.name == name:
-                place = place_of(self._connected().access, record.key)
-                return open_catalog(
-                    place, name, cone=cone, box=box, region=region, columns=columns, where=where, client=client
-                )
-        raise not_in_archive(name, self.catalogs(), "catalogue")
+        place = self._catalog_places().get(name)
+        if place is None or not place.is_there(name):
+            raise not_in_archive(name, self.catalogs(), "catalogue")
+        return open_catalog(
+            place.path, name, cone=cone, box=box, region=region, columns=columns, where=where, client=client
+        )
 
     def crossmatch(
         self,

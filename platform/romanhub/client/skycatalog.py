@@ -142,6 +142,12 @@ def place_of(access: StorageAccess, key: str) -> UPath:
     )
 
 
+def is_there(place: Any, name: str) -> bool:
+    """Return whether a catalogue has been put where it is to be; raises ArchiveUnavailableError."""
+    with _spoken(name):
+        return bool(place.exists())
+
+
 def open_catalog(
     place: Any,
     name: str,

@@ -16,7 +16,7 @@ from romanhub.client.cutout import Cutout, SizeLike, as_pixels, cut
 from romanhub.client.errors import NotCoveredError
 
 if TYPE_CHECKING:
-    from romanhub.client.archive import Exposure
+    from romanhub.client.exposures import Exposure
 
 #: The grid's pixel: that of the Wide Field Instrument's detectors, which is 0.11 arcseconds.
 PIXEL = 0.11 * u.arcsec

@@ -322,7 +322,19 @@ class StandInPortal:
                 "expiration": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
                 "endpoint": access.endpoint,
                 "region": access.region,
-                "datasets": {"roman-l2": dataset},
+                "datasets": {
+                    "roman-l2": dataset,
+                    **{
+                        name: dataset
+                        | {"format": "hats", "level": None, "prefix": f"{folder}/{name}/", "index": None}
+                        for folder, name in (
+                            ("hats", "roman-sources"),
+                            ("hats", "roman-detections"),
+                            ("surveys", "gaia"),
+                            ("surveys", "rubin"),
+                        )
+                    },
+                },
                 "scratch": {},
             },
         )

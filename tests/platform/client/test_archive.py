@@ -19,8 +19,9 @@ import s3fs
 from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 from roman_datamodels import datamodels
-from romanhub.client.archive import Archive, ExposureList
+from romanhub.client.archive import Archive
 from romanhub.client.errors import ArchiveUnavailableError, NotCoveredError, NotInArchiveError
+from romanhub.client.exposures import ExposureList
 from romanhub.client.sky import Footprint, as_position
 from romanhub.client.storage import StorageAccess
 from romanhub.models.archive import ArchiveIndex
@@ -348,6 +349,18 @@ def test_the_broker_is_asked_once_and_only_when_needed(portal, stored) -> None:
     archive.reconnect()
     archive.exposures()
     assert portal.asked == ["api/credentials"], "keys that still work are not asked for again"
+
+
+def test_a_catalogue_is_found_by_its_data_set_and_not_in_the_index(portal, stored, monkeypatch) -> None:
+    portal.show_archive(stored.access)
+    archive = Archive()
+    monkeypatch.setattr(archive, "_listed", lambda: pytest.fail("The whole index is read."))
+    # Of a data set that nobody has filled there is nothing to open.
+    assert archive.catalogs() == ["gaia", "roman-detections", "roman-sources"]
+    assert len(archive.catalog("gaia", cone=((270.0, 66.0), 0.2)).to_table())
+    for name in ("rubin", "roman-l2", "roman-source"):
+        with pytest.raises(NotInArchiveError, match=f"no catalogue named {name!r}"):
+            archive.catalog(name)
 
 
 def said(action: Callable[[], object]) -> str:
