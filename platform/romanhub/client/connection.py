@@ -14,6 +14,7 @@ from romanhub.client.errors import (
     NotAllowedError,
     OutsidePlatformError,
     PortalUnavailableError,
+    RomanHubError,
     ScratchRefusedError,
 )
 
@@ -60,28 +61,50 @@ class Portal:
         return "<the platform's portal>"
 
     @property
+    def url(self) -> str:
+        """The portal's address as the platform's servers know it, ending in a slash."""
+        return self._url
+
+    @property
     def path(self) -> str:
         """The portal's path on the platform, for links from a notebook, which the same host serves."""
         return urlsplit(self._url).path
 
-    def get(self, path: str, reply: type[Reply]) -> Reply:
+    def get(self, path: str, reply: type[Reply], *, refused: type[RomanHubError] | None = None) -> Reply:
         """Return the portal's answer at `path` as the model `reply`.
 
-        Raises NotAllowedError when the portal refuses the token, and PortalUnavailableError when it does not
-        answer or when its answer cannot be understood.
+        Raises `refused`, where one is given, with the portal's words where it has no such thing;
+        NotAllowedError when the portal refuses the token, and PortalUnavailableError when it does not answer or
+        when its answer cannot be understood.
         """
-        return self._ask("GET", path, None, reply)
+        return self._ask("GET", path, None, reply, refused, TIMEOUT)
 
-    def post(self, path: str, body: Mapping[str, object], reply: type[Reply]) -> Reply:
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        reply: type[Reply],
+        *,
+        refused: type[RomanHubError] = ScratchRefusedError,
+        timeout: float = TIMEOUT,
+    ) -> Reply:
         """Have the portal do something; return its answer as the model `reply`.
 
-        Raises ScratchRefusedError with the portal's words where it refuses, and otherwise what `get` raises.
+        Raises `refused` with the portal's words where it refuses, and otherwise what `get` raises.
         """
-        return self._ask("POST", path, body, reply)
+        return self._ask("POST", path, body, reply, refused, timeout)
 
-    def _ask(self, method: str, path: str, body: Mapping[str, object] | None, reply: type[Reply]) -> Reply:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None,
+        reply: type[Reply],
+        refused: type[RomanHubError] | None,
+        timeout: float,
+    ) -> Reply:
         try:
-            with httpx.Client(transport=self._transport, timeout=TIMEOUT) as client:
+            with httpx.Client(transport=self._transport, timeout=timeout) as client:
                 answer = client.request(
                     method,
                     urljoin(self._url, path),
@@ -98,8 +121,8 @@ class Portal:
                 "The platform's portal refused this server's token. Restart your server (File, Hub "
                 "Control Panel, Stop My Server, then Start My Server) and run the cell again."
             )
-        if method == "POST" and answer.status_code in (404, 409, 422):
-            raise ScratchRefusedError(_detail(answer) or _problem(answer))
+        if refused is not None and answer.status_code in (404, 409, 413, 422):
+            raise refused(_detail(answer) or _problem(answer))
         if answer.status_code not in (200, 201):
             raise PortalUnavailableError(_problem(answer))
         try:
