@@ -106,8 +106,12 @@ class _Mine(_Said):
     entries: tuple[Entry, ...]
 
 
-class _Content(_Said):
-    content: str
+class _One(_Said):
+    entry: Entry
+
+
+class _Counted(_Said):
+    counted: bool
 
 
 class Repository(_Said):
@@ -220,7 +224,7 @@ def search(words: str = "", **facets: str) -> list[Card]:
 def find(name: str, portal: Portal | None = None) -> Entry:
     """Return an entry. Raises CommunityRefusedError where there is none of that name."""
     portal = portal or Portal.from_environment()
-    return portal.get(f"{API}/entries/{quote(name, safe='')}", Entry, refused=CommunityRefusedError)
+    return portal.get(_path(name), _One, refused=CommunityRefusedError).entry
 
 
 def copy(entry: str | Entry | Card, folder: str | os.PathLike[str] = ".") -> Path:
@@ -238,10 +242,12 @@ def copy(entry: str | Entry | Card, folder: str | os.PathLike[str] = ".") -> Pat
     if found.newest is None or found.kind != "notebook":
         raise CommunityRefusedError(f"{found.name} has no public notebook that could be copied.")
     version = found.newest
-    path = f"{API}/entries/{quote(found.name, safe='')}/versions/{version.number}/content"
-    reply = portal.get(path, _Content, refused=CommunityRefusedError)
+    path = f"{_path(found.name)}/versions/{version.number}"
+    content = portal.get_file(f"{path}/file", refused=CommunityRefusedError)
     source = Provenance(entry=found.name, version=version.number, digest=version.digest)
-    return write_copy(Path(folder).expanduser(), found.name, base64.b64decode(reply.content), source)
+    written = write_copy(Path(folder).expanduser(), found.name, content, source)
+    portal.post(f"{path}/opens", {}, _Counted, refused=CommunityRefusedError)
+    return written
 
 
 def send(notebook: NotebookFile, fields: Mapping[str, Any], portal: Portal | None = None) -> Draft:
@@ -253,14 +259,13 @@ def send(notebook: NotebookFile, fields: Mapping[str, Any], portal: Portal | Non
     portal = portal or Portal.from_environment()
     said = in_order({**notebook.fields, **fields}, notebook.path.name)
     name = str(said.pop("name", "") or entry_name(notebook.path.stem))
-    details = {"file": notebook.path.name}
     body = {
-        "name": name,
-        "content": base64.b64encode(notebook.content).decode(),
+        "file": base64.b64encode(notebook.content).decode(),
+        "file_name": notebook.path.name,
         "sidecar": said,
-        "details": details,
     }
-    reply = portal.post(f"{API}/drafts", body, _DraftReply, refused=CommunityRefusedError, timeout=LOOKING)
+    path = f"{_path(name)}/draft"
+    reply = portal.put(path, body, _DraftReply, refused=CommunityRefusedError, timeout=LOOKING)
     if fields:
         write_sidecar(notebook.path, {"name": name, **said})
     return Draft(reply, address_of(portal, f"{PAGES}/{quote(name, safe='')}/draft"))
@@ -311,6 +316,10 @@ def newer_than(source: Provenance, portal: Portal | None = None) -> tuple[int, s
     if found.newest is None or found.newest.number <= source.version or found.state == "withdrawn":
         return None
     return found.newest.number, address_of(portal, f"{PAGES}/{quote(source.entry, safe='')}")
+
+
+def _path(name: str) -> str:
+    return f"{API}/entries/{quote(name, safe='')}"
 
 
 def address_of(portal: Portal, path: str) -> str:

@@ -94,6 +94,22 @@ class Portal:
         """
         return self._ask("POST", path, body, reply, refused, timeout)
 
+    def put(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        reply: type[Reply],
+        *,
+        refused: type[RomanHubError],
+        timeout: float = TIMEOUT,
+    ) -> Reply:
+        """Have the portal keep something; like `post`, but doing it twice is doing it once."""
+        return self._ask("PUT", path, body, reply, refused, timeout)
+
+    def get_file(self, path: str, *, refused: type[RomanHubError]) -> bytes:
+        """Return a file of the portal's; raises what `get` raises."""
+        return self._answer("GET", path, None, refused, TIMEOUT).content
+
     def _ask(
         self,
         method: str,
@@ -103,6 +119,24 @@ class Portal:
         refused: type[RomanHubError] | None,
         timeout: float,
     ) -> Reply:
+        answer = self._answer(method, path, body, refused, timeout)
+        try:
+            return reply.model_validate_json(answer.content)
+        except ValidationError:
+            raise PortalUnavailableError(
+                "The platform's portal gave an answer that this server does not understand. Restart your "
+                "server, which brings its software up to date; if it happens again, please tell the "
+                "platform's operators."
+            ) from None
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None,
+        refused: type[RomanHubError] | None,
+        timeout: float,
+    ) -> httpx.Response:
         try:
             with httpx.Client(transport=self._transport, timeout=timeout) as client:
                 answer = client.request(
@@ -116,6 +150,8 @@ class Portal:
                 "The platform's portal does not answer. Wait a minute and run the cell again; "
                 "if it happens again, please tell the platform's operators."
             ) from None
+        if refused is not None and answer.status_code == 403 and (why := _detail(answer)):
+            raise refused(why)
         if answer.status_code in (401, 403):
             raise NotAllowedError(
                 "The platform's portal refused this server's token. Restart your server (File, Hub "
@@ -125,14 +161,7 @@ class Portal:
             raise refused(_detail(answer) or _problem(answer))
         if answer.status_code not in (200, 201):
             raise PortalUnavailableError(_problem(answer))
-        try:
-            return reply.model_validate_json(answer.content)
-        except ValidationError:
-            raise PortalUnavailableError(
-                "The platform's portal gave an answer that this server does not understand. Restart your "
-                "server, which brings its software up to date; if it happens again, please tell the "
-                "platform's operators."
-            ) from None
+        return answer
 
 
 def _problem(answer: httpx.Response) -> str:

@@ -42,8 +42,8 @@ def read_notebook_file(path: str | os.PathLike[str], within: Path | None = None)
     content = _read(notebook, LARGEST_NOTEBOOK)
     if len(content) > LARGEST_NOTEBOOK:
         raise CommunityRefusedError(
-            f"{given.name} is larger than {LARGEST_NOTEBOOK // 1_000_000} MB. Clear the outputs that are large (in "
-            "Lab: Edit, Clear Outputs of All Cells)."
+            f"{given.name} is larger than {LARGEST_NOTEBOOK // 1_000_000} MB. Clear the outputs that are large "
+            "(in Lab: Edit, Clear Outputs of All Cells)."
         )
     try:
         found = json.loads(content)

@@ -393,7 +393,7 @@ def portal(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInPortal]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_GET  # noqa: N815  -- the name that the server looks for
+        do_POST = do_PUT = do_GET  # noqa: N815  -- the names that the server looks for
 
         def log_message(self, *args: object) -> None:
             pass

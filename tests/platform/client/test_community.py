@@ -22,7 +22,7 @@ from romanhub.client.notebookfile import read_notebook_file
 from romanhub.client.sidecars import SidecarError, entry_name, parse_sidecar
 from romanhub.models.community import Provenance
 
-DRAFTS = "api/v1/community/drafts"
+DRAFTS = "api/v1/community/entries/survey/draft"
 MISSING = {"abstract": "What it does and for whom, in a few sentences."}
 PROBLEM = "application/problem+json"
 
@@ -55,13 +55,12 @@ def test_publish_sends_a_draft_and_says_what_is_to_be_done(portal, survey: Path,
     portal.answer(DRAFTS, drafted(MISSING, title="Depth"))
     draft = community.publish("survey.ipynb", title="Depth", authors=["Ada Lovelace 0000-0002-1825-0097"])
     sent = portal.sent[DRAFTS]
-    assert sent["name"] == "survey"
-    assert json.loads(base64.b64decode(sent["content"])) == notebook()
+    assert json.loads(base64.b64decode(sent["file"])) == notebook()
     assert sent["sidecar"] == {
         "title": "Depth",
         "authors": [{"name": "Ada Lovelace", "orcid": "0000-0002-1825-0097"}],
     }
-    assert sent["details"] == {"file": "survey.ipynb"}
+    assert sent["file_name"] == "survey.ipynb"
     said = capsys.readouterr().out
     assert "You alone see it" in said
     assert "abstract: What it does and for whom" in said
@@ -83,7 +82,7 @@ def test_the_page_has_the_address_that_browsers_know(portal, survey: Path, monke
 
 def test_a_refusal_is_the_portals_own_words(portal, survey: Path) -> None:
     why = "There are keys or tokens in the notebook, which everybody could use: a GitHub token in cell 3."
-    for status in (409, 413, 422):
+    for status in (403, 409, 413, 422):
         portal.answer(DRAFTS, {"detail": why}, status, PROBLEM)
         with pytest.raises(CommunityRefusedError) as caught:
             community.publish(survey, title="Depth")
@@ -93,10 +92,10 @@ def test_a_refusal_is_the_portals_own_words(portal, survey: Path) -> None:
 
 def test_the_sidecar_may_be_in_the_notebook(portal, survey: Path) -> None:
     survey.write_text(json.dumps(notebook({"romanhub": {"sidecar": {"title": "Inside", "name": "my-survey"}}})))
-    portal.answer(DRAFTS, drafted())
+    path = DRAFTS.replace("survey", "my-survey")
+    portal.answer(path, drafted())
     community.publish(survey)
-    assert portal.sent[DRAFTS]["name"] == "my-survey"
-    assert portal.sent[DRAFTS]["sidecar"] == {"title": "Inside"}
+    assert portal.sent[path]["sidecar"] == {"title": "Inside"}
 
 
 def test_what_is_no_notebook_or_outside_its_folder_is_refused_before_anything_is_sent(
@@ -151,10 +150,9 @@ def test_names_are_made_of_what_there_is() -> None:
 def test_a_copy_remembers_what_it_is_of_and_writes_nothing_over(portal, survey: Path) -> None:
     entry = {"name": "survey", "kind": "notebook", "state": "public", "newest": version(3, title="Depth")}
     content = json.dumps(notebook({"romanhub": {"sidecar": {"title": "x"}}})).encode()
-    portal.answer("api/v1/community/entries/survey", entry)
-    portal.answer(
-        "api/v1/community/entries/survey/versions/3/content", {"content": base64.b64encode(content).decode()}
-    )
+    portal.answer("api/v1/community/entries/survey", {"entry": entry})
+    portal.answer("api/v1/community/entries/survey/versions/3/file", content)
+    portal.answer("api/v1/community/entries/survey/versions/3/opens", {"counted": True})
     before = survey.read_text()
     path = community.copy("survey")
     assert path.name == "survey-2.ipynb"
@@ -165,7 +163,8 @@ def test_a_copy_remembers_what_it_is_of_and_writes_nothing_over(portal, survey: 
     assert read_notebook_file(path).fields == {}
 
     assert community.newer_than(source) is None
-    portal.answer("api/v1/community/entries/survey", entry | {"newest": version(4, title="Depth")})
+    assert portal.asked[-2].endswith("/opens")
+    portal.answer("api/v1/community/entries/survey", {"entry": entry | {"newest": version(4, title="Depth")}})
     assert community.newer_than(source) == (4, f"{portal.url}community/survey")
     portal.answer("api/v1/community/entries/survey", {"detail": "There is no entry."}, 404, PROBLEM)
     assert community.newer_than(source) is None

@@ -52,6 +52,11 @@ class Catalogue:
         self._store = Store(engine, bucket, inspector, clock)
         self._drafting, self._acting = Drafting(self._store), Acting(self._store)
 
+    @property
+    def store(self) -> Store:
+        """What it stands on, for services beside it."""
+        return self._store
+
     # Publishing --------------------------------------------------------------------------------------------
 
     def draft(

@@ -12,6 +12,7 @@ from hubquota.storage.migrate import Migrations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Float,
@@ -196,12 +197,13 @@ repository = Table(
     Column("folder", Text, nullable=False),
     Column("owner", Text, nullable=False),
     Column("entry_prefix", Text, nullable=False),
+    # Whether its owner has said that new versions of what is public go public by themselves.
+    Column("at_once", Boolean, nullable=False),
     Column("commit_read", Text),
     Column("read_at", BigInteger),
     Column("problem", Text),
-    UniqueConstraint("url", "branch", "folder", name="repository_url_branch_folder_key"),
+    UniqueConstraint("owner", "url", "branch", "folder", name="repository_owner_url_branch_folder_key"),
 )
-Index("repository_owner", repository.c.owner)
 
 #: How a database comes to have these tables: `hubquota.storage.migrate.migrate(engine, MIGRATIONS)`.
 MIGRATIONS = Migrations(

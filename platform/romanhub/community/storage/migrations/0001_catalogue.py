@@ -174,13 +174,13 @@ def _create_work(number: sa.types.TypeEngine[int]) -> None:
         sa.Column("folder", sa.Text(), nullable=False),
         sa.Column("owner", sa.Text(), nullable=False),
         sa.Column("entry_prefix", sa.Text(), nullable=False),
+        sa.Column("at_once", sa.Boolean(), nullable=False),
         sa.Column("commit_read", sa.Text()),
         sa.Column("read_at", sa.BigInteger()),
         sa.Column("problem", sa.Text()),
         sa.PrimaryKeyConstraint("id", name="repository_pkey"),
-        sa.UniqueConstraint("url", "branch", "folder", name="repository_url_branch_folder_key"),
+        sa.UniqueConstraint("owner", "url", "branch", "folder", name="repository_owner_url_branch_folder_key"),
     )
-    op.create_index("repository_owner", "repository", ["owner"])
 
 
 def _search_in_postgresql() -> None:
