@@ -123,7 +123,7 @@ def _json(found: Any) -> str:
 def main() -> None:
     """Run the command; what a person must put right is a line, not a traceback."""
     try:
-        romanhub()
+        romanhub(prog_name="romanhub")
     except RomanHubError as error:
         raise SystemExit(str(error)) from None
 

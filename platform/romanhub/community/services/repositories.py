@@ -206,7 +206,7 @@ class Repositories:
         return all(_same(last.sidecar.get(field), value) for field, value in fields.items())
 
     def _published(self, one: Repository, name: str) -> bool:
-        """Publish a draft where its owner has said so on the form, and where they have published it once before."""
+        """Publish a draft where its owner has said so, and has published it once before."""
         entry = self._catalogue.entry(name, viewer=one.owner)
         if not one.at_once or entry.state not in (State.PUBLIC, State.REVIEWED):
             return False
