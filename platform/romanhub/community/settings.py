@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hubquota.storage.engine import make_engine
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from sqlalchemy import Engine
 
 from romanhub.models.parts import Bucket
@@ -41,6 +41,24 @@ class CommunitySettings(BaseModel):
         ge=1,
         description="How much one person's entries may keep in the bucket, all versions together, in bytes.",
     )
+
+    git_origins: frozenset[str] = Field(
+        default=frozenset(),
+        description="Origins whose Git repositories people may register though they are not public or not at "
+        "HTTPS's own port, such as https://git.example.org:8443; with commas between them.",
+    )
+    git_seconds: int = Field(
+        default=3600,
+        ge=10,
+        description="How long after one look at a registered repository the next one follows, in seconds.",
+    )
+
+    @field_validator("git_origins", mode="before")
+    @classmethod
+    def _list_of_origins(cls, given: object) -> object:
+        if isinstance(given, str):
+            return frozenset(one.strip().rstrip("/") for one in given.split(",") if one.strip())
+        return given
 
     def engine(self) -> Engine:
         """Return an engine on the database. Nothing is connected yet."""

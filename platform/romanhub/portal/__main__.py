@@ -71,9 +71,11 @@ async def _serve(settings: PortalSettings, tiers: TiersFile, host: str, port: in
         server = uvicorn.Server(
             uvicorn.Config(app, host=host, port=port, server_header=False, timeout_graceful_shutdown=5)
         )
+        rounds = asyncio.create_task(app.state.registering.keep_reading())
         try:
             await server.serve()
         finally:
+            rounds.cancel()
             engine.dispose()
 
 

@@ -28,8 +28,10 @@ from romanhub.portal.hub import HubClient
 from romanhub.portal.limits import Limits
 from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.pages import archive as archive_page
+from romanhub.portal.pages import repositories as repositories_page
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
+from romanhub.portal.registering import Registering
 from romanhub.portal.rendering import Pages
 from romanhub.portal.scratching import Scratching
 from romanhub.portal.settings import PortalSettings
@@ -88,16 +90,19 @@ def create_app(
         prefix=f"{prefix}api",
     )
     cataloguing = Cataloguing(settings, catalogue)
-    app.include_router(api.community_routes(gate, cataloguing), prefix=f"{prefix}api")
+    registering = Registering(settings.community, catalogue)
+    app.include_router(api.community_routes(gate, cataloguing, registering), prefix=f"{prefix}api")
     app.include_router(health_routes(accounts), prefix=f"{prefix}api")
     for part in (
         pages.more_routes(
             settings, gate, desk, reading, mailbox, limits, purging, trying, clusters, scratching, rendered
         ),
         pages.routes(settings.hub, gate, desk, accounts, reading, acts, limits, purging, rendered),
+        repositories_page.routes(settings.hub, gate, registering, rendered),
         archive_page.routes(settings.hub, gate, doorkeeper, archive, rendered),
     ):
         app.include_router(part, prefix=prefix.rstrip("/"))
+    app.state.registering = registering
     app.add_middleware(SecurityHeaders)
     Failures(settings.hub, doorkeeper, rendered).install(app)
     return app

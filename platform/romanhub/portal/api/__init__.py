@@ -21,6 +21,7 @@ from romanhub.portal.api import (
     platform,
     projects,
     purge,
+    repositories,
     requests,
     scratch,
     whatif,
@@ -34,6 +35,7 @@ from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.problems import described
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
+from romanhub.portal.registering import Registering
 from romanhub.portal.scratching import Scratching
 from romanhub.portal.trying import Trying
 
@@ -105,9 +107,10 @@ def more_routes(
     return router
 
 
-def community_routes(gate: Gate, cataloguing: Cataloguing) -> APIRouter:
+def community_routes(gate: Gate, cataloguing: Cataloguing, registering: Registering) -> APIRouter:
     """The API's routes of the community's catalogue."""
     router = _router()
+    router.include_router(repositories.routes(gate, registering))
     router.include_router(community.routes(gate, cataloguing))
     return router
 
