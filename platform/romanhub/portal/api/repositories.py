@@ -38,12 +38,12 @@ def routes(gate: Gate, registering: Registering) -> APIRouter:
     router = APIRouter(tags=["community"], prefix="/v1/community/repositories")
     person = Depends(gate.person)
 
-    @router.get("")
+    @router.get("", responses=described(404))
     async def own_repositories(visitor: Visitor = person) -> RepositoriesModel:
         """The caller's repositories, with what is wrong with them."""
         return RepositoriesModel(repositories=await registering.ask(lambda all_: all_.of(visitor.name)))
 
-    @router.post("", status_code=201, responses=described(409))
+    @router.post("", status_code=201, responses=described(404, 409))
     async def register_repository(given: RepositoryInput, visitor: Visitor = person) -> RepositoryRead:
         """Register a public Git repository, and read it. Its notebooks that have a sidecar become drafts."""
         return await registering.ask(
