@@ -17,6 +17,7 @@ from hubquota.models.words import duration_text
 from hubquota.services.ledger import MINIMUM_SECONDS
 from hubquota.services.tiersfile import load_tiers
 from romanhub.cli import romanhub
+from romanhub.client.command import romanhub as in_servers
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,7 +36,11 @@ PAGES = sorted(
 #: The checkout's own folders: what is named as a path in one of them has to be there.
 FOLDERS = ("docs", "hub_config", "images", "platform", "quota", "tests")
 
-COMMANDS: dict[str, click.Command] = {"hubquota": hubquota, "romanhub": romanhub}
+#: Users' servers have a command `romanhub`, too, with other commands in it.
+COMMANDS: dict[str, click.Command] = {
+    "hubquota": hubquota,
+    "romanhub": click.Group(commands={**in_servers.commands, **romanhub.commands}),
+}
 
 #: The largest picture that a page may have, in bytes.
 LARGEST_PICTURE = 400_000
@@ -92,6 +97,10 @@ def test_every_path_of_the_checkout_that_is_named_exists(page: Path) -> None:
     named = re.findall(rf"(?<![\w/.$])(?:{'|'.join(FOLDERS)})/[\w./-]*\w", page.read_text())
     missing = [name for name in named if not any((base / name).exists() for base in (ROOT, page.parent))]
     assert not missing
+
+
+def test_no_command_means_two_things() -> None:
+    assert not in_servers.commands.keys() & romanhub.commands.keys()
 
 
 @pages

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import json
+import subprocess
 import tempfile
 import unittest
 from pathlib import Path
@@ -39,8 +41,15 @@ class RomanImage(ImageChecks):
         self.assertEqual(notebook.cells[0].outputs[0].text.strip(), "3600.0")
 
     def test_the_commands_that_the_platform_starts_are_there(self) -> None:
-        for command in ("jupyterhub-singleuser", "jupyter-lab", "dask"):
+        for command in ("jupyterhub-singleuser", "jupyter-lab", "dask", "romanhub"):
             self.assertTrue((self.environment / "bin" / command).is_file(), command)
+
+    def test_the_platforms_own_command_runs_and_labs_extension_is_there(self) -> None:
+        asked = subprocess.run(["romanhub", "publish", "--help"], capture_output=True, text=True, check=True)
+        self.assertIn("catalogue as a draft", asked.stdout)
+        folder = self.environment / "share/jupyter/labextensions/romanhub-community"
+        load = json.loads((folder / "package.json").read_text())["jupyterlab"]["_build"]["load"]
+        self.assertTrue((folder / load).is_file())
 
 
 if __name__ == "__main__":

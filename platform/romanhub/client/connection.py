@@ -14,6 +14,7 @@ from romanhub.client.errors import (
     NotAllowedError,
     OutsidePlatformError,
     PortalUnavailableError,
+    RomanHubError,
     ScratchRefusedError,
 )
 
@@ -60,28 +61,84 @@ class Portal:
         return "<the platform's portal>"
 
     @property
+    def url(self) -> str:
+        """The portal's address as the platform's servers know it, ending in a slash."""
+        return self._url
+
+    @property
     def path(self) -> str:
         """The portal's path on the platform, for links from a notebook, which the same host serves."""
         return urlsplit(self._url).path
 
-    def get(self, path: str, reply: type[Reply]) -> Reply:
+    def get(self, path: str, reply: type[Reply], *, refused: type[RomanHubError] | None = None) -> Reply:
         """Return the portal's answer at `path` as the model `reply`.
 
-        Raises NotAllowedError when the portal refuses the token, and PortalUnavailableError when it does not
-        answer or when its answer cannot be understood.
+        Raises `refused`, where one is given, with the portal's words where it has no such thing;
+        NotAllowedError when the portal refuses the token, and PortalUnavailableError when it does not answer or
+        when its answer cannot be understood.
         """
-        return self._ask("GET", path, None, reply)
+        return self._ask("GET", path, None, reply, refused, TIMEOUT)
 
-    def post(self, path: str, body: Mapping[str, object], reply: type[Reply]) -> Reply:
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        reply: type[Reply],
+        *,
+        refused: type[RomanHubError] = ScratchRefusedError,
+        timeout: float = TIMEOUT,
+    ) -> Reply:
         """Have the portal do something; return its answer as the model `reply`.
 
-        Raises ScratchRefusedError with the portal's words where it refuses, and otherwise what `get` raises.
+        Raises `refused` with the portal's words where it refuses, and otherwise what `get` raises.
         """
-        return self._ask("POST", path, body, reply)
+        return self._ask("POST", path, body, reply, refused, timeout)
 
-    def _ask(self, method: str, path: str, body: Mapping[str, object] | None, reply: type[Reply]) -> Reply:
+    def put(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        reply: type[Reply],
+        *,
+        refused: type[RomanHubError],
+        timeout: float = TIMEOUT,
+    ) -> Reply:
+        """Have the portal keep something; like `post`, but doing it twice is doing it once."""
+        return self._ask("PUT", path, body, reply, refused, timeout)
+
+    def get_file(self, path: str, *, refused: type[RomanHubError]) -> bytes:
+        """Return a file of the portal's; raises what `get` raises."""
+        return self._answer("GET", path, None, refused, TIMEOUT).content
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None,
+        reply: type[Reply],
+        refused: type[RomanHubError] | None,
+        timeout: float,
+    ) -> Reply:
+        answer = self._answer(method, path, body, refused, timeout)
         try:
-            with httpx.Client(transport=self._transport, timeout=TIMEOUT) as client:
+            return reply.model_validate_json(answer.content)
+        except ValidationError:
+            raise PortalUnavailableError(
+                "The platform's portal gave an answer that this server does not understand. Restart your "
+                "server, which brings its software up to date; if it happens again, please tell the "
+                "platform's operators."
+            ) from None
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None,
+        refused: type[RomanHubError] | None,
+        timeout: float,
+    ) -> httpx.Response:
+        try:
+            with httpx.Client(transport=self._transport, timeout=timeout) as client:
                 answer = client.request(
                     method,
                     urljoin(self._url, path),
@@ -93,23 +150,18 @@ class Portal:
                 "The platform's portal does not answer. Wait a minute and run the cell again; "
                 "if it happens again, please tell the platform's operators."
             ) from None
+        if refused is not None and answer.status_code == 403 and (why := _detail(answer)):
+            raise refused(why)
         if answer.status_code in (401, 403):
             raise NotAllowedError(
                 "The platform's portal refused this server's token. Restart your server (File, Hub "
                 "Control Panel, Stop My Server, then Start My Server) and run the cell again."
             )
-        if method == "POST" and answer.status_code in (404, 409, 422):
-            raise ScratchRefusedError(_detail(answer) or _problem(answer))
+        if refused is not None and answer.status_code in (404, 409, 413, 422):
+            raise refused(_detail(answer) or _problem(answer))
         if answer.status_code not in (200, 201):
             raise PortalUnavailableError(_problem(answer))
-        try:
-            return reply.model_validate_json(answer.content)
-        except ValidationError:
-            raise PortalUnavailableError(
-                "The platform's portal gave an answer that this server does not understand. Restart your "
-                "server, which brings its software up to date; if it happens again, please tell the "
-                "platform's operators."
-            ) from None
+        return answer
 
 
 def _problem(answer: httpx.Response) -> str:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import nbformat
+from nbformat.v4.rwbase import rejoin_lines
 
 from romanhub.community.errors import RefusedError
 from romanhub.models.community import LARGEST_NOTEBOOK
@@ -51,6 +52,8 @@ def read_notebook(file: bytes) -> nbformat.NotebookNode:
     except (AttributeError, KeyError, TypeError):
         # Before it validates, it mends what other programs leave out, and expects a cell to be one.
         raise RefusedError(_NO_NOTEBOOK.format("its cells are none")) from None
+    # Lab writes text as a list of its lines; from here on it is text.
+    rejoin_lines(notebook)  # type: ignore[no-untyped-call]
     if len(notebook.cells) > MOST_CELLS:
         raise RefusedError(f"The notebook has {len(notebook.cells)} cells, and {MOST_CELLS} is the most.")
     if not any(str(cell.source).strip() for cell in notebook.cells):

@@ -53,7 +53,7 @@ def ensure_roman(state: State, *, full: bool, screen: Screen) -> Environment:
 
 
 def place(environment: Environment) -> None:
-    """Copy the client, the server's extension and the kernel's files into the environment, where they differ.
+    """Copy the client, Jupyter's files and the command into the environment, where they differ.
 
     They are the running platform's own, so that a notebook and its platform are never of two versions.
     """
@@ -62,6 +62,9 @@ def place(environment: Environment) -> None:
     _place_package(packages, Path(hubquota.__file__).parent, ACTIVITY)
     shutil.copytree(deployment() / "images" / "roman" / "share", environment.path / "share", dirs_exist_ok=True)
     shutil.copytree(deployment() / "images" / "roman" / "etc", environment.path / "etc", dirs_exist_ok=True)
+    for command in (deployment() / "images" / "roman" / "bin").iterdir():
+        # An installed package's files have no mark that they can be run.
+        Path(shutil.copy(command, environment.bin)).chmod(0o755)
     digest = hashlib.sha256((environment.path / STAMP).read_bytes())
     for name, content in sorted(_content(packages / "romanhub").items()):
         digest.update(name.encode() + b"\0" + content + b"\0")

@@ -11,12 +11,14 @@ from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFile
 
 import romanhub
+from romanhub.community.services.catalogue import Catalogue
 from romanhub.portal import api, pages, signin
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
 from romanhub.portal.api.platform import health_routes
 from romanhub.portal.archivedoors import NO_ARCHIVE, ArchiveDoors
 from romanhub.portal.auth import Doorkeeper
+from romanhub.portal.cataloguing import Cataloguing
 from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
 from romanhub.portal.failures import Failures
@@ -26,8 +28,10 @@ from romanhub.portal.hub import HubClient
 from romanhub.portal.limits import Limits
 from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.pages import archive as archive_page
+from romanhub.portal.pages import repositories as repositories_page
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
+from romanhub.portal.registering import Registering
 from romanhub.portal.rendering import Pages
 from romanhub.portal.scratching import Scratching
 from romanhub.portal.settings import PortalSettings
@@ -42,6 +46,7 @@ def create_app(
     hub: HubClient,
     clock: Callable[[], datetime],
     archive: ArchiveDoors = NO_ARCHIVE,
+    catalogue: Catalogue | None = None,
 ) -> FastAPI:
     """Return the portal.
 
@@ -52,6 +57,7 @@ def create_app(
         hub: answers who is who.
         clock: gives the present time, with its zone.
         archive: what the search of the archive asks.
+        catalogue: the community's catalogue; None where there is none.
     """
     prefix = settings.hub.prefix
     app = FastAPI(
@@ -83,15 +89,20 @@ def create_app(
         api.more_routes(gate, desk, reading, mailbox, limits, purging, trying, clusters, scratching),
         prefix=f"{prefix}api",
     )
+    cataloguing = Cataloguing(settings, catalogue)
+    registering = Registering(settings.community, catalogue)
+    app.include_router(api.community_routes(gate, cataloguing, registering), prefix=f"{prefix}api")
     app.include_router(health_routes(accounts), prefix=f"{prefix}api")
     for part in (
         pages.more_routes(
             settings, gate, desk, reading, mailbox, limits, purging, trying, clusters, scratching, rendered
         ),
         pages.routes(settings.hub, gate, desk, accounts, reading, acts, limits, purging, rendered),
+        repositories_page.routes(settings.hub, gate, registering, rendered),
         archive_page.routes(settings.hub, gate, doorkeeper, archive, rendered),
     ):
         app.include_router(part, prefix=prefix.rstrip("/"))
+    app.state.registering = registering
     app.add_middleware(SecurityHeaders)
     Failures(settings.hub, doorkeeper, rendered).install(app)
     return app

@@ -278,7 +278,7 @@ class StandInPortal:
     """A stand-in for the portal: a real HTTP server that gives fixed answers to the client's questions.
 
     It checks the token as the portal does. `answers` maps a path to a status, a content type and a body;
-    `asked` lists the paths that were asked for.
+    `asked` lists the paths that were asked for, and `sent` what was sent to each.
     """
 
     url: str = ""
@@ -287,6 +287,7 @@ class StandInPortal:
     #: What is answered at every path that begins like this, where there is no answer for the whole path.
     anything: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    sent: dict[str, Any] = field(default_factory=dict)
 
     def find(self, path: str) -> tuple[int, str, bytes]:
         """Return the answer at a path."""
@@ -392,6 +393,8 @@ def portal(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInPortal]:
         def do_GET(self) -> None:
             path = self.path.removeprefix("/services/portal/").removeprefix("/services/broker/")
             stand_in.asked.append(path)
+            if length := int(self.headers.get("Content-Length", 0)):
+                stand_in.sent[path] = json.loads(self.rfile.read(length))
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                 status, kind, body = 403, "application/problem+json", b'{"detail": "Not yours."}'
             else:
@@ -402,7 +405,7 @@ def portal(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInPortal]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_GET  # noqa: N815  -- the name that the server looks for
+        do_POST = do_PUT = do_GET  # noqa: N815  -- the names that the server looks for
 
         def log_message(self, *args: object) -> None:
             pass

@@ -221,3 +221,18 @@ def test_what_a_version_changed_is_told_by_cells() -> None:
         ("added", "code", None, 5),
     ]
     assert [line for line in found[0].lines if line[0] in "+-"] == [("-", "b = 2"), ("+", "b = 3")]
+
+
+def test_a_notebook_as_lab_saves_it_is_taken() -> None:
+    """On the disk, sources and outputs are lists of lines."""
+    lines = ["# How deep\n", "the survey is"]
+    output = {"output_type": "stream", "name": "stdout", "text": ["25.3\n", "mag\n"]}
+    saved = notebook(markdown("x"), code("y", output))
+    saved["cells"][0]["source"] = lines
+    saved["cells"][1]["source"] = ["print(depth)\n", "print('mag')"]
+    found = Inspector().inspect(json.dumps(saved).encode(), "A survey")
+    assert "How deep\nthe survey is" in found.words
+    assert "25.3\nmag" in found.page
+    saved["cells"][1]["source"] = ["a = 1\n", f"token = '{GITHUB}'"]
+    with pytest.raises(RefusedError, match="cell 2"):
+        Inspector().inspect(json.dumps(saved).encode(), "A survey")
