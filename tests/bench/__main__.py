@@ -15,6 +15,7 @@ from tests.bench import (
     admission,
     admission_in_hubs,
     archive,
+    community,
     dask_clusters,
     dates,
     discovery,
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "year": dates.year,
     "archive": archive.measure,
     "dask": dask_clusters.measure,
+    "community": community.measure,
 }
 
 #: Takes minutes: run where it is named only.

@@ -191,6 +191,23 @@ def test_who_builds_on_an_entry(shelf: Shelf) -> None:
     assert catalogue.use_of("ada")[0].built_on_by == 1
 
 
+def test_a_purged_account_leaves_what_is_public(shelf: Shelf) -> None:
+    catalogue = shelf.catalogue
+    shelf.publish("ada", "depth")
+    catalogue.draft("ada", "depth", file("next()"), sidecar())
+    catalogue.draft("ada", "never-public", file("1"), sidecar())
+    catalogue.draft("bob", "his", file("2"), sidecar())
+    assert catalogue.purge("ada", actor="purge") == 2
+    assert [one.name for one in catalogue.entries_of("ada")] == ["depth"]
+    entry = catalogue.entry("depth", viewer="ada")
+    assert entry.pending is None
+    assert entry.newest is not None
+    assert entry.newest.about.authors[0].name == "Ada"
+    assert catalogue.content(entry.newest) == file("print(1)")
+    assert catalogue.act("cleo", CURATOR, "depth", Act.WITHDRAW, "Nobody keeps it.").state is State.WITHDRAWN
+    assert catalogue.entry("his", viewer="bob").pending is not None
+
+
 def test_drafts_have_a_limit(shelf: Shelf) -> None:
     for number in range(50):
         shelf.catalogue.draft("ada", f"entry-{number}", file("1"), sidecar())

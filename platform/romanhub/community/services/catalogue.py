@@ -50,6 +50,7 @@ class Catalogue:
             clock: gives the present time, with its zone.
         """
         self._store = Store(engine, bucket, inspector, clock)
+        self._counts = gallery.Counts()
         self._drafting, self._acting = Drafting(self._store), Acting(self._store)
 
     @property
@@ -126,6 +127,13 @@ class Catalogue:
             Where the act needs a reason, or has one that is too long.
         """
         return self._acting.act(person, frozenset(roles), name, act, reason)
+
+    def purge(self, person: str, *, actor: str) -> int:
+        """Throw away the drafts of an account that is purged; return how many they were.
+
+        What they made public stays, with its authors and its owner's name; curators still can act on it.
+        """
+        return self._drafting.discard_all(person, actor)
 
     # Reading -----------------------------------------------------------------------------------------------
 
@@ -244,7 +252,7 @@ class Catalogue:
             words, tuple(tags), tuple(datasets), tuple(images), tuple(Kind(one) for one in kinds), states, proofs
         )
         with self._store.reading() as connection:
-            total = gallery.total(connection, wanted)
+            facets, total = self._counts.facets(connection, wanted)
             pages = max(1, -(-total // page_size))
             # A page behind the last one is the last one: entries may have gone since the link was made.
             page = min(max(page, 1), pages)
@@ -252,7 +260,7 @@ class Catalogue:
                 cards=tuple(
                     gallery.search(connection, wanted, chosen, offset=(page - 1) * page_size, limit=page_size)
                 ),
-                facets=gallery.facets(connection, wanted),
+                facets=facets,
                 total=total,
                 page=page,
                 pages=pages,

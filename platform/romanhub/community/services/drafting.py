@@ -15,7 +15,7 @@ from romanhub.community.services.sidecars import read_sidecar
 from romanhub.community.storage import entries
 from romanhub.community.storage.entries import Kept
 from romanhub.community.storage.gallery import searchable
-from romanhub.models.community import ENTRY_NAME, Kind, State
+from romanhub.models.community import ENTRY_NAME, Act, Kind, State
 from romanhub.models.entries import Draft
 
 #: What a rendered page is called: the same notebook is the same page, whoever sends it under whatever title.
@@ -94,6 +94,23 @@ class Drafting:
         if after is None or after.entry.pending is None:
             raise ConflictError(f"The draft of '{name}' was thrown away meanwhile. Send it again.")
         return Draft(entry=after.entry, version=after.entry.pending, missing=missing)
+
+    def discard_all(self, person: str, actor: str) -> int:
+        """Throw away every draft of somebody; return how many they were."""
+        now, unused = self._store.clock(), set()
+        with self._store.deciding() as connection:
+            drafts = [one for one in entries.of_owner(connection, person, lock=True) if one.entry.pending]
+            for kept in drafts:
+                number = kept.entry.pending.number if kept.entry.pending else None
+                files = entries.files_of(connection, kept, pending_only=True)
+                entries.drop_draft(connection, kept)
+                entries.note(connection, kept.id, at=now, actor=actor, act_=Act.DISCARD, version_=number)
+                unused |= entries.unused(connection, files)
+            # What two of them had may have been needed when the first one went.
+            unused = entries.unused(connection, unused) if unused else unused
+        for digest in unused:
+            self._store.bucket.drop(digest)
+        return len(drafts)
 
     def _ensure_free(
         self, connection: Connection, person: str, name: str, kind: Kind, *, lock: bool = False

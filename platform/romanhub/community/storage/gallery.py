@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from itertools import chain
+from threading import Lock
 from typing import Any
 
 from hubquota.storage.times import moment
@@ -21,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-from romanhub.community.storage.tables import entry, entry_text, facet, version
+from romanhub.community.storage.tables import act, entry, entry_text, facet, version
 from romanhub.models.community import Kind, State
 from romanhub.models.entries import Card, Count, Facets, Order, Proof
 
@@ -63,10 +66,8 @@ def _tokens(given: str) -> list[str]:
 
 def search(connection: Connection, wanted: Wanted, order: Order, *, offset: int, limit: int) -> list[Card]:
     """Return a page of the cards that were found, in an order."""
-    found = select(entry, version.c.sidecar, version.c.details, version.c.published_at).join(
-        version, and_(version.c.entry_id == entry.c.id, version.c.number == entry.c.newest)
-    )
-    found = found.where(*_conditions(connection, wanted))
+    # What is put in order has numbers alone; what is said of entries is read for those of the page.
+    found = select(entry.c.name).join(version, _newest()).where(*_conditions(connection, wanted))
     ranks: list[ColumnElement[Any]] = []
     if order is Order.RELEVANCE and _tokens(wanted.words):
         found, rank = _ranked(connection, found, wanted.words)
@@ -76,31 +77,101 @@ def search(connection: Connection, wanted: Wanted, order: Order, *, offset: int,
     elif order is Order.OPENS:
         ranks = [entry.c.opens.desc()]
     found = found.order_by(*ranks, version.c.published_at.desc(), entry.c.id.desc())
-    rows = connection.execute(found.limit(limit).offset(offset)).all()
-    return [_card(row) for row in rows]
+    names = connection.execute(found.limit(limit).offset(offset)).scalars().all()
+    by_name = {card.name: card for card in cards(connection, names)}
+    return [by_name[name] for name in names]
 
 
-def total(connection: Connection, wanted: Wanted) -> int:
-    """Return how many entries a search finds."""
-    return int(connection.execute(select(func.count()).where(*_conditions(connection, wanted))).scalar_one())
+def _newest() -> ColumnElement[bool]:
+    return and_(version.c.entry_id == entry.c.id, version.c.number == entry.c.newest)
 
 
-def facets(connection: Connection, wanted: Wanted) -> Facets:
-    """Return how the entries that a search finds are spread.
+class Counts:
+    """How what searches find is spread, for one catalogue.
 
-    An entry has one kind, one image and one status; of these all are counted that could be chosen instead. It has
-    many tags and data sets, of which another one narrows what was found.
+    A search for a frequent word finds most of the catalogue, and a database takes long to group what so many
+    entries have. So tags, data sets and images are kept at hand, until an act has changed any.
     """
-    return Facets(
-        tags=_values(connection, wanted, "tag"),
-        datasets=_values(connection, wanted, "dataset"),
-        images=_values(connection, wanted, "image"),
-        kinds=_column(connection, wanted, entry.c.kind, "kinds"),
-        statuses=(
-            *_column(connection, wanted, entry.c.state, "states"),
-            *_column(connection, wanted, entry.c.proof, "proofs"),
-        ),
-    )
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._stamp: int | None = None
+        self._values: dict[str, dict[int, tuple[str, ...]]] = {}
+
+    def facets(self, connection: Connection, wanted: Wanted) -> tuple[Facets, int]:
+        """Return how the entries that a search finds are spread, and how many they are.
+
+        An entry has one kind, one image and one status; of these all are counted that could be chosen instead. It
+        has many tags and data sets, of which another one narrows what was found.
+        """
+        values = self._at_hand(connection)
+        images = values["image"]
+        wide = replace(wanted, kinds=(), images=(), proofs=(), states=FINDABLE)
+        statement = select(entry.c.id, entry.c.kind, entry.c.state, entry.c.proof)
+        rows = connection.execute(statement.where(*_conditions(connection, wide))).all()
+        states = set(wanted.states or SHOWN)
+
+        def kept(but: str) -> Callable[[Any], bool]:
+            """Return whether a kind, a state and a proof are what is asked, but of one of them."""
+            kinds, proofs = set(wanted.kinds), set(wanted.proofs)
+            return lambda of: (
+                (but == "kinds" or not kinds or of[0] in kinds)
+                and (but == "states" or of[1] in states)
+                and (but == "proofs" or not proofs or of[2] in proofs)
+            )
+
+        # Of these there are few different ones, however many entries.
+        kinds = Counter((row[1], row[2], row[3]) for row in rows)
+        fits = {of for of in kinds if kept("")(of)}
+        everywhere = [row[0] for row in rows if (row[1], row[2], row[3]) in fits]
+        found = everywhere
+        if wanted.images:
+            chosen = {number for number, have in images.items() if not set(wanted.images).isdisjoint(have)}
+            found = [number for number in everywhere if number in chosen]
+            kinds = Counter((row[1], row[2], row[3]) for row in rows if row[0] in chosen)
+
+        def spread(place: int, but: str) -> tuple[Count, ...]:
+            counts: Counter[str] = Counter()
+            for of, number in kinds.items():
+                if kept(but)(of):
+                    counts[of[place]] += number
+            return _most(counts)
+
+        return (
+            Facets(
+                tags=_most(_count(values["tag"], found)),
+                datasets=_most(_count(values["dataset"], found)),
+                images=_most(_count(images, everywhere)),
+                kinds=spread(0, "kinds"),
+                statuses=(*spread(1, "states"), *spread(2, "proofs")),
+            ),
+            len(found),
+        )
+
+    def _at_hand(self, connection: Connection) -> dict[str, dict[int, tuple[str, ...]]]:
+        stamp = connection.execute(select(func.max(act.c.id))).scalar() or 0
+        with self._lock:
+            if self._stamp == stamp:
+                return self._values
+        lists: dict[str, dict[int, list[str]]] = {"tag": {}, "dataset": {}, "image": {}}
+        rows = connection.execute(
+            select(facet.c.entry_id, facet.c.name, facet.c.value).where(facet.c.name.in_(lists))
+        )
+        for number, name, value in rows:
+            lists[name].setdefault(number, []).append(value)
+        values = {name: {key: tuple(some) for key, some in found.items()} for name, found in lists.items()}
+        with self._lock:
+            self._stamp, self._values = stamp, values
+        return values
+
+
+def _count(values: dict[int, tuple[str, ...]], numbers: Iterable[int]) -> Counter[str]:
+    return Counter(chain.from_iterable(filter(None, map(values.get, numbers))))
+
+
+def _most(counts: Counter[str]) -> tuple[Count, ...]:
+    most = sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:MOST_VALUES]
+    return tuple(Count(value=value, entries=number) for value, number in most)
 
 
 def builds_on(connection: Connection, name: str) -> list[str]:
@@ -115,22 +186,19 @@ def builds_on(connection: Connection, name: str) -> list[str]:
 
 def cards(connection: Connection, names: Collection[str]) -> list[Card]:
     """Return the cards of entries by their names; those that nobody finds are left out."""
-    found = select(entry, version.c.sidecar, version.c.details, version.c.published_at).join(
-        version, and_(version.c.entry_id == entry.c.id, version.c.number == entry.c.newest)
-    )
+    found = select(entry, version.c.sidecar, version.c.details, version.c.published_at).join(version, _newest())
     found = found.where(entry.c.name.in_(names), entry.c.state.in_(FINDABLE)).order_by(entry.c.name)
     return [_card(row) for row in connection.execute(found).all()]
 
 
-def _conditions(connection: Connection, wanted: Wanted, *, but: str = "") -> list[ColumnElement[bool]]:
-    """Return what an entry fulfils that is found; without what is asked of one facet, where it is named."""
-    states = () if but == "states" else wanted.states
-    found: list[ColumnElement[bool]] = [entry.c.state.in_(states or (FINDABLE if but == "states" else SHOWN))]
-    if wanted.kinds and but != "kinds":
+def _conditions(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
+    """Return what an entry fulfils that is found."""
+    found: list[ColumnElement[bool]] = [entry.c.state.in_(wanted.states or SHOWN)]
+    if wanted.kinds:
         found.append(entry.c.kind.in_(wanted.kinds))
-    if wanted.proofs and but != "proofs":
+    if wanted.proofs:
         found.append(entry.c.proof.in_(wanted.proofs))
-    if wanted.images and but != "image":
+    if wanted.images:
         found.append(entry.c.id.in_(_having("image", wanted.images)))
     found += [entry.c.id.in_(_having("tag", [tag])) for tag in wanted.tags]
     found += [entry.c.id.in_(_having("dataset", [name])) for name in wanted.datasets]
@@ -188,21 +256,6 @@ def _ranked(connection: Connection, found: Select[Any], words: str) -> tuple[Sel
 
 def _weights() -> str:
     return ", ".join(str(weight) for weight in _WEIGHTS)
-
-
-def _values(connection: Connection, wanted: Wanted, name: str) -> tuple[Count, ...]:
-    within = select(entry.c.id).where(*_conditions(connection, wanted, but=name))
-    number = func.count().label("number")
-    found = select(facet.c.value, number).where(facet.c.name == name, facet.c.entry_id.in_(within))
-    found = found.group_by(facet.c.value).order_by(number.desc(), facet.c.value).limit(MOST_VALUES)
-    return tuple(Count(value=value, entries=count) for value, count in connection.execute(found))
-
-
-def _column(connection: Connection, wanted: Wanted, column: Any, name: str) -> tuple[Count, ...]:
-    number = func.count().label("number")
-    found = select(column, number).where(*_conditions(connection, wanted, but=name)).group_by(column)
-    rows = connection.execute(found.order_by(number.desc(), column))
-    return tuple(Count(value=value, entries=count) for value, count in rows)
 
 
 def _card(row: Any) -> Card:
