@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from hubquota.hub.form import Payer, size_form, trouble_form
+from hubquota.hub.form import Payer, size_form, trouble_form, wanted_size
 from hubquota.models.ledger import Balance
 from hubquota.models.money import to_units
 from hubquota.services.tiersfile import parse_tiers
@@ -105,3 +105,13 @@ def test_several_accounts_are_a_choice_of_their_own_and_the_first_is_made() -> N
 def test_one_account_is_no_choice() -> None:
     page = Page(size_form(TIERS, [Payer("ada", "explorer", balance("81"))]))
     assert {radio["name"] for radio in page.all("input")} == {"size"}
+
+
+def test_a_link_into_a_server_can_have_chosen_a_size_that_is_within_reach() -> None:
+    def chosen(address: str) -> list[str | None]:
+        form = size_form(TIERS, [Payer("ada", "explorer", balance("81"))], wanted=wanted_size(address))
+        return [radio["value"] for radio in Page(form).all("input") if "checked" in radio]
+
+    assert chosen("/user/ada/romanhub/copy?entry=depth&version=1&size=small") == ["small"]
+    assert chosen("/user/ada/romanhub/copy?entry=depth&size=huge") == ["medium"], "out of reach"
+    assert chosen("/user/ada/lab") == chosen("") == ["medium"]
