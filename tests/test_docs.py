@@ -18,6 +18,7 @@ from hubquota.services.ledger import MINIMUM_SECONDS
 from hubquota.services.tiersfile import load_tiers
 from romanhub.cli import romanhub
 from romanhub.client.command import romanhub as in_servers
+from romanhub.models.community import states_table
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -210,3 +211,10 @@ def _anchors(page: Path) -> Iterator[str]:
     """The anchors that GitHub gives a page's headings."""
     for heading in re.findall(r"^#+ (.+)$", _prose(page), re.MULTILINE):
         yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_states_of_an_entry_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "community.md").read_text()
+    found = re.search(r"<!-- states -->\n(.*?)\n<!-- end of states -->", page, re.DOTALL)
+    assert found
+    assert found[1] == states_table()

@@ -3,7 +3,7 @@ from __future__ import annotations
 from decimal import Decimal
 from html.parser import HTMLParser
 
-from hubquota.hub.form import Payer, size_form, trouble_form
+from hubquota.hub.form import Payer, size_form, trouble_form, wanted_size
 from hubquota.models.ledger import Balance
 from hubquota.models.money import to_units
 from hubquota.services.tiersfile import parse_tiers
@@ -125,3 +125,13 @@ def test_what_is_chosen_in_grace_can_be_started() -> None:
 def test_one_account_is_no_choice() -> None:
     page = Page(size_form(TIERS, [Payer("ada", "explorer", balance("81"))]))
     assert {radio["name"] for radio in page.all("input")} == {"size"}
+
+
+def test_a_link_into_a_server_can_have_chosen_a_size_that_is_within_reach() -> None:
+    def chosen(address: str) -> list[str | None]:
+        form = size_form(TIERS, [Payer("ada", "explorer", balance("81"))], wanted=wanted_size(address))
+        return [radio["value"] for radio in Page(form).all("input") if "checked" in radio]
+
+    assert chosen("/user/ada/romanhub/copy?entry=depth&version=1&size=small") == ["small"]
+    assert chosen("/user/ada/romanhub/copy?entry=depth&size=huge") == ["medium"], "out of reach"
+    assert chosen("/user/ada/lab") == chosen("") == ["medium"]

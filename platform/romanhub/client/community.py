@@ -110,6 +110,10 @@ class _One(_Said):
     entry: Entry
 
 
+class _Versions(_Said):
+    versions: tuple[_Version, ...]
+
+
 class _Counted(_Said):
     counted: bool
 
@@ -227,24 +231,31 @@ def find(name: str, portal: Portal | None = None) -> Entry:
     return portal.get(_path(name), _One, refused=CommunityRefusedError).entry
 
 
-def copy(entry: str | Entry | Card, folder: str | os.PathLike[str] = ".") -> Path:
-    """Write a copy of an entry's newest version into a folder, and return where it is.
+def copy(entry: str | Entry | Card, folder: str | os.PathLike[str] = ".", version: int | None = None) -> Path:
+    """Write a copy of a version of an entry into a folder, and return where it is.
 
     Nothing is written over. The copy remembers which version it is of, so that Lab can say when there is a newer
     one.
 
     :param entry: the entry, or its name.
     :param folder: where to write it.
-    :raises CommunityRefusedError: there is no such entry, or it is no notebook.
+    :param version: which version; the newest if not given.
+    :raises CommunityRefusedError: there is no such entry or version, or it is no notebook.
     """
     portal = Portal.from_environment()
     found = find(entry if isinstance(entry, str) else entry.name, portal)
     if found.newest is None or found.kind != "notebook":
         raise CommunityRefusedError(f"{found.name} has no public notebook that could be copied.")
-    version = found.newest
-    path = f"{_path(found.name)}/versions/{version.number}"
+    chosen = found.newest
+    if version not in (None, chosen.number):
+        versions = portal.get(f"{_path(found.name)}/versions", _Versions, refused=CommunityRefusedError).versions
+        older = next((one for one in versions if one.number == version), None)
+        if older is None:
+            raise CommunityRefusedError(f"{found.name} has no public version {version}.")
+        chosen = older
+    path = f"{_path(found.name)}/versions/{chosen.number}"
     content = portal.get_file(f"{path}/file", refused=CommunityRefusedError)
-    source = Provenance(entry=found.name, version=version.number, digest=version.digest)
+    source = Provenance(entry=found.name, version=chosen.number, digest=chosen.digest)
     written = write_copy(Path(folder).expanduser(), found.name, content, source)
     portal.post(f"{path}/opens", {}, _Counted, refused=CommunityRefusedError)
     return written

@@ -35,10 +35,11 @@ LONGEST_OUTPUT = 200_000
 LARGEST_PICTURE, MOST_PIXELS = 3_000_000, 40_000_000
 
 #: What a rendered notebook is served with, wherever that is. It may be framed: nothing in it that can be clicked
-#: acts. A link opens a page of its own, outside of the sandbox, which knows nothing of where it was opened.
+#: acts. No ancestors are named, since no list of them has a page in a sandbox, as the portal's are. A link opens a
+#: page of its own, outside of the sandbox, which knows nothing of where it was opened.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors *; sandbox allow-popups allow-popups-to-escape-sandbox",
+    "form-action 'none'; sandbox allow-popups allow-popups-to-escape-sandbox",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     # Without it a browser may look up the names of hosts that links lead to.

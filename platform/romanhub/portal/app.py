@@ -28,7 +28,9 @@ from romanhub.portal.hub import HubClient
 from romanhub.portal.limits import Limits
 from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.pages import archive as archive_page
+from romanhub.portal.pages import community as community_pages
 from romanhub.portal.pages import repositories as repositories_page
+from romanhub.portal.pages import sharing
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.registering import Registering
@@ -100,6 +102,8 @@ def create_app(
         pages.routes(settings.hub, gate, desk, accounts, reading, acts, limits, purging, rendered),
         repositories_page.routes(settings.hub, gate, registering, rendered),
         archive_page.routes(settings.hub, gate, doorkeeper, archive, rendered),
+        sharing.routes(settings.hub, gate, doorkeeper, desk, cataloguing, rendered),
+        community_pages.routes(settings.hub, gate, doorkeeper, desk, cataloguing, rendered),
     ):
         app.include_router(part, prefix=prefix.rstrip("/"))
     app.state.registering = registering

@@ -8,13 +8,14 @@ from urllib.parse import parse_qs
 
 from fastapi import Request
 
+from romanhub.models.community import LARGEST_NOTEBOOK
 from romanhub.portal import scopes
 from romanhub.portal.auth import Doorkeeper, NotAllowedError, Visitor
 from romanhub.portal.forms import Form
 from romanhub.portal.problems import PortalError
 from romanhub.portal.uploads import MULTIPART, multipart_fields
 
-#: No form of the portal's is larger, in bytes.
+#: No form of the portal's is larger, in bytes; one with a notebook in it may be larger by that.
 _LARGEST_FORM = 512 * 1024
 _PLAIN = "application/x-www-form-urlencoded"
 
@@ -66,16 +67,27 @@ class Gate:
 
         Raises NotAllowedError where the form has no ticket of the portal's, and PortalError where it is none.
         """
+        return await self._form(request, _LARGEST_FORM, "The form has more text than fits. Shorten it.")
+
+    async def notebook_form(self, request: Request) -> Form:
+        """A form with a notebook's file in it; raises what `form` raises."""
+        return await self._form(
+            request,
+            LARGEST_NOTEBOOK + _LARGEST_FORM,
+            f"The file is larger than {LARGEST_NOTEBOOK // 1_000_000} MB. Clear its largest outputs, save it, and "
+            "send it again.",
+        )
+
+    async def _form(self, request: Request, largest: int, too_large: str) -> Form:
         content_type = request.headers.get("content-type", "")
         if content_type.partition(";")[0].strip() not in (_PLAIN, MULTIPART):
             raise PortalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The portal's forms are sent by its pages.")
-        body = b""
+        received = bytearray()
         async for part in request.stream():
-            body += part
-            if len(body) > _LARGEST_FORM:
-                raise PortalError(
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The form has more text than fits. Shorten it."
-                )
+            received += part
+            if len(received) > largest:
+                raise PortalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)
+        body = bytes(received)
         if content_type.partition(";")[0].strip() == MULTIPART:
             fields = multipart_fields(content_type, body)
         else:

@@ -28,8 +28,11 @@ _EVERYWHERE = {
 
 def protect(headers: MutableHeaders) -> None:
     """Add the headers to an answer's own, which win."""
+    policy = headers.get("content-security-policy", "frame-ancestors")
     for name, value in _EVERYWHERE.items():
-        headers.setdefault(name, value)
+        # What has a policy of its own that names no ancestors is meant to be framed: a rendered notebook.
+        if name != "X-Frame-Options" or "frame-ancestors" in policy:
+            headers.setdefault(name, value)
     is_page = headers.get("content-type", "").startswith("text/html")
     headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else DATA_POLICY)
     headers.setdefault("Cache-Control", "no-store")

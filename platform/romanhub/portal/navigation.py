@@ -25,6 +25,7 @@ class Item:
 ITEMS = (
     Item("account", "", "Your account"),
     Item("archive", "archive", "Archive"),
+    Item("community", "community", "Community"),
     Item("clusters", "clusters", "Your clusters"),
     Item("requests", "requests", "Your requests"),
     Item("scratch", "scratch", "Scratch"),

@@ -12,6 +12,8 @@ MULTIPART = "multipart/form-data"
 def multipart_fields(content_type: str, body: bytes) -> dict[str, list[str]]:
     """Return the fields of a form by name, a file's content as text. What cannot be read is left out.
 
+    What a file in the field `notebook` is called at its sender's is the field `notebook.name`.
+
     Args:
         content_type: the request's header, with the boundary.
         body: all of what was sent; the caller bounds its size.
@@ -24,4 +26,6 @@ def multipart_fields(content_type: str, body: bytes) -> dict[str, list[str]]:
         content = part.get_payload(decode=True)
         if isinstance(name, str) and isinstance(content, bytes):
             fields.setdefault(name, []).append(content.decode("utf-8-sig", "replace"))
+            if file := part.get_filename():
+                fields.setdefault(f"{name}.name", []).append(file)
     return fields

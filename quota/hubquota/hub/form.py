@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
+from urllib.parse import parse_qs, urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
@@ -44,7 +45,15 @@ class _Choice:
     reason: str
 
 
-def size_form(tiers: Tiers, payers: Sequence[Payer], *, notices: Sequence[str] = ()) -> str:
+def wanted_size(next_address: str) -> str:
+    """Return the size that a link into a server asks for: `size` in the query of where it goes on to.
+
+    The hub starts a server at once where its own spawn page has a query; what that page goes on to is ours.
+    """
+    return parse_qs(urlsplit(next_address).query).get(SIZE, [""])[0]
+
+
+def size_form(tiers: Tiers, payers: Sequence[Payer], *, notices: Sequence[str] = (), wanted: str = "") -> str:
     """Return the choice of sizes as HTML: one radio card a size, those out of reach disabled.
 
     Where the user may draw on several accounts, the sizes of all of them are shown; a start checks that the two
@@ -55,6 +64,7 @@ def size_form(tiers: Tiers, payers: Sequence[Payer], *, notices: Sequence[str] =
         tiers: what the tiers file says.
         payers: the accounts that the user may draw on, their own first; one at least.
         notices: what is to be said about accounts on which nothing can be started.
+        wanted: the size that is chosen already, where somebody can pay for it.
 
     Raises:
         KeyError: there is no such tier.
@@ -83,7 +93,7 @@ def size_form(tiers: Tiers, payers: Sequence[Payer], *, notices: Sequence[str] =
         ],
         paying=paying.name,
         sizes=choices,
-        chosen=_chosen(rows[paying.name]),
+        chosen=_chosen(rows[paying.name], wanted),
         available=format_credits(first.balance.available),
         posted=format_credits(first.balance.posted),
         taken=format_credits(taken, rounding="up") if taken else "",
@@ -123,10 +133,12 @@ def _joined(*parts: str) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _chosen(rows: Sequence[SizeRow]) -> str | None:
-    """Return the size that is chosen already: the tier's default, or the first within reach."""
+def _chosen(rows: Sequence[SizeRow], wanted: str = "") -> str | None:
+    """Return the size that is chosen already: the wanted one, the tier's default, or the first within reach."""
     within = [row for row in rows if row.affordable]
-    return next((row.name for row in sorted(within, key=lambda row: not row.is_default)), None)
+    return next(
+        (row.name for row in sorted(within, key=lambda row: (row.name != wanted, not row.is_default))), None
+    )
 
 
 @cache

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from traitlets import default
 
 from hubquota.hub.desk import LedgerDownError
-from hubquota.hub.form import Payer, size_form, trouble_form
+from hubquota.hub.form import Payer, size_form, trouble_form, wanted_size
 from hubquota.hub.keys import server_key
 from hubquota.hub.notes import notes_html, standing
 from hubquota.hub.offers import offers_for
@@ -64,7 +64,10 @@ class QuotaPages(QuotaGrace):
             opened = Balance(posted=tiers.tiers[first].budget_units, accrued=0, set_aside=0)
             payers.insert(0, Payer(name, first, opened))
         if payers:
-            form = size_form(tiers, payers, notices=list(offers.closed.values()))
+            # The hub's own page sets it; a test's stand-in for a spawner, or a start by REST, has none.
+            handler = getattr(self, "handler", None)
+            wanted = wanted_size(handler.get_argument("next", "")) if handler is not None else ""
+            form = size_form(tiers, payers, notices=list(offers.closed.values()), wanted=wanted)
         else:
             form = trouble_form(" ".join(offers.closed.values()))
         return f"{await self.quota_notes()}{form}"
