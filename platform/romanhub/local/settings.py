@@ -112,6 +112,11 @@ class Settings:
         return self.state.roman_environment(full=self.full)
 
     @property
+    def images(self) -> dict[str, Environment]:
+        """What shared notebooks can be run in, by name, whether it is installed or not."""
+        return {"core": self.state.roman_environment(), "full": self.state.roman_environment(full=True)}
+
+    @property
     def users(self) -> SystemUsers:
         """Who the users' processes run as."""
         return SystemUsers(self.state.homes, separate=can_separate())
