@@ -21,3 +21,15 @@ class NotYoursError(CommunityError):
 
 class UnavailableError(CommunityError):
     """The catalogue's database or its bucket does not answer."""
+
+
+class WrongSidecarError(RefusedError):
+    """What an author says of an entry cannot be so; `fields` says by field what is wrong."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__(" ".join(f"{name}: {text}" for name, text in fields.items()))
+        self.fields = fields
+
+
+class ConflictError(CommunityError):
+    """The entry's state does not allow this, or somebody was here first."""

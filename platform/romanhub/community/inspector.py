@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from romanhub.community.comparing import CellChange
 from romanhub.community.errors import RefusedError, UnavailableError
+from romanhub.models.community import Provenance
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,9 @@ class Inspected(BaseModel):
     words: str = Field(description="What a search looks through.")
     picture: bytes = Field(description="A PNG file for its card; empty where it shows no figure.")
     cells: int = Field(description="How many cells it has.")
+    source: Provenance | None = Field(
+        default=None, description="What it says it is a copy of; nobody has checked that."
+    )
 
 
 class Inspector:

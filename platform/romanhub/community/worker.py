@@ -14,11 +14,15 @@ import resource
 import sys
 from typing import Any
 
+import nbformat
+from pydantic import ValidationError
+
 from romanhub.community.comparing import changes
 from romanhub.community.errors import CommunityError, RefusedError
 from romanhub.community.keys import find_keys
 from romanhub.community.reading import read_notebook, text_of, texts
 from romanhub.community.rendering import page_of, picture_of
+from romanhub.models.community import Provenance
 
 #: How much memory and processor time one look may take, in bytes and seconds; and how large a file it may write.
 MEMORY, SECONDS, LARGEST_FILE = 4 << 30, 60, 256 << 20
@@ -78,7 +82,16 @@ def _inspected(file: bytes, title: str) -> dict[str, Any]:
         "words": words,
         "picture": base64.b64encode(picture_of(notebook)).decode(),
         "cells": len(notebook.cells),
+        "source": _source(notebook),
     }
+
+
+def _source(notebook: nbformat.NotebookNode) -> dict[str, Any] | None:
+    """Return what a copy remembers of where it comes from; None for one that is no copy, or remembers nonsense."""
+    try:
+        return Provenance.model_validate(dict(notebook.metadata.get("romanhub", {}))).model_dump()
+    except (ValidationError, TypeError, ValueError):
+        return None
 
 
 if __name__ == "__main__":

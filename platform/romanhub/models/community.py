@@ -120,6 +120,8 @@ class Kind(StrEnum):
     """What an entry is."""
 
     NOTEBOOK = "notebook"
+    TOOL = "tool"
+    PRODUCT = "product"
 
 
 class State(StrEnum):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from alembic import context
-from hubquota.storage.tables import VERSION_TABLE, metadata
 
+migrations = context.config.attributes["migrations"]
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=migrations.metadata,
     # SQLite can roll back changes of tables; alembic assumes that it cannot.
     transactional_ddl=True,
-    version_table=VERSION_TABLE,
+    version_table=migrations.version_table,
 )
 with context.begin_transaction():
     context.run_migrations()

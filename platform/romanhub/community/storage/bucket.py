@@ -1,0 +1,157 @@
+"""The community's bucket: files by their content, and notebooks as pages.
+
+Objects are `sha256/<aa>/<digest>`, where `<aa>` are the digest's first two letters, and
+`pages/<renderer>/<digest>.html`, so that another renderer makes other pages.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any, Protocol
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from romanhub.community.errors import NoSuchEntryError, UnavailableError
+from romanhub.community.rendering import RENDERER
+from romanhub.models.parts import Bucket
+
+#: What the storage answers with where there is no such object.
+_MISSING = ("404", "NoSuchKey", "NotFound")
+
+
+class BucketSettings(BaseModel):
+    """Where the community's bucket is, and by which key it is written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bucket: Bucket = Field(default="roman-community", description="The bucket's name.")
+    endpoint: str | None = Field(
+        default=None, pattern=r"^https?://", description="The storage's address; Amazon's if not given."
+    )
+    region: str = Field(default="us-east-1", min_length=1, description="The region to sign requests for.")
+    access_key: SecretStr | None = Field(
+        default=None, description="The key that writes it; without it what boto3 finds, such as a pod's role."
+    )
+    secret_key: SecretStr | None = Field(default=None, description="Its secret.")
+
+
+class Files(Protocol):
+    """What the catalogue asks of a bucket. All raise UnavailableError where the storage does not answer."""
+
+    def put(self, content: bytes) -> str:
+        """Keep a file; return its digest."""
+        ...
+
+    def get(self, digest: str) -> bytes:
+        """Return a file; raises NoSuchEntryError where there is none."""
+        ...
+
+    def has(self, digest: str) -> bool:
+        """Whether there is a file of this digest."""
+        ...
+
+    def drop(self, digest: str) -> None:
+        """Take a file away, with its page; of one that is not there, nothing."""
+        ...
+
+    def put_page(self, digest: str, page: str) -> None:
+        """Keep a notebook as a page."""
+        ...
+
+    def get_page(self, digest: str) -> str | None:
+        """Return a notebook as a page; None where this renderer has made none."""
+        ...
+
+
+class CommunityBucket:
+    """`Files` in S3."""
+
+    def __init__(self, settings: BucketSettings) -> None:
+        """Use a bucket that is there.
+
+        Args:
+            settings: where it is.
+        """
+        self.name = settings.bucket
+        key, secret = settings.access_key, settings.secret_key
+        self._client: Any = boto3.client(
+            "s3",
+            endpoint_url=settings.endpoint,
+            region_name=settings.region,
+            aws_access_key_id=key.get_secret_value() if key else None,
+            aws_secret_access_key=secret.get_secret_value() if secret else None,
+            config=Config(
+                retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=5, read_timeout=30
+            ),
+        )
+
+    def put(self, content: bytes) -> str:
+        """Keep a file; return its digest."""
+        digest = sha256(content).hexdigest()
+        # What is there is the same: its name is its content.
+        if not self.has(digest):
+            self._ask("put_object", Key=_key(digest), Body=content, ContentType="application/octet-stream")
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """Return a file; raises NoSuchEntryError where there is none."""
+        found = self._read(_key(digest))
+        if found is None:
+            raise NoSuchEntryError("The file of this version is not kept any more.")
+        if sha256(found).hexdigest() != digest:
+            raise UnavailableError("The storage gave another file than the one that was kept. Tell the operators.")
+        return found
+
+    def has(self, digest: str) -> bool:
+        """Whether there is a file of this digest."""
+        return self._ask("head_object", Key=_key(digest)) is not None
+
+    def drop(self, digest: str) -> None:
+        """Take a file away, with its page; of one that is not there, nothing."""
+        for key in (_key(digest), _page_key(digest)):
+            self._ask("delete_object", Key=key)
+
+    def put_page(self, digest: str, page: str) -> None:
+        """Keep a notebook as a page."""
+        self._ask("put_object", Key=_page_key(digest), Body=page.encode(), ContentType="text/html; charset=utf-8")
+
+    def get_page(self, digest: str) -> str | None:
+        """Return a notebook as a page; None where this renderer has made none."""
+        found = self._read(_page_key(digest))
+        return None if found is None else found.decode()
+
+    def _read(self, key: str) -> bytes | None:
+        answer = self._ask("get_object", Key=key)
+        if answer is None:
+            return None
+        try:
+            found: bytes = answer["Body"].read()
+        except BotoCoreError as error:
+            raise _unavailable() from error
+        return found
+
+    def _ask(self, what: str, **given: Any) -> Any:
+        """Return what the storage answers; None where there is no such object."""
+        try:
+            return getattr(self._client, what)(Bucket=self.name, **given)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _MISSING:
+                return None
+            raise _unavailable() from error
+        except BotoCoreError as error:
+            raise _unavailable() from error
+
+
+def _key(digest: str) -> str:
+    return f"sha256/{digest[:2]}/{digest}"
+
+
+def _page_key(digest: str) -> str:
+    return f"pages/{RENDERER}/{digest}.html"
+
+
+def _unavailable() -> UnavailableError:
+    return UnavailableError("The community's files cannot be reached just now. Try again in a minute.")
