@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -43,15 +45,6 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     LOST = "lost"
     CANCELLED = "cancelled"
-
-
-class Proof(StrEnum):
-    """What the runs of an entry say of it."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    STALE = "stale"
-    NEVER = "never"
 
 
 def server_of(run: int) -> str:
@@ -134,3 +127,50 @@ class OwnRun(BaseModel):
     seconds: float | None = Field(default=None, description="How long its cells took, in seconds.")
     credits: str | None = Field(default=None, description="What it cost, in credits.")
     result: str | None = Field(default=None, description="Where the notebook with its outputs is in the home.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A notebook that is to be run, runs, or ran."""
+
+    id: int
+    #: The entry's number; None where it is somebody's own notebook.
+    entry_id: int | None
+    version: int | None
+    purpose: Purpose
+    #: Whose server runs it: the robot's, or its owner's.
+    person: str
+    #: The notebook's path in the home.
+    notebook: str
+    #: The image's name; empty for the one that everybody has.
+    image: str
+    image_digest: str | None
+    queued_at: datetime
+    not_before: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    outcome: Outcome | None
+    failed_cell: int | None
+    error: str | None
+    seconds: float | None
+    peak_bytes: int | None
+    #: Units of the ledger.
+    credits: int | None
+    #: The number of the server's lease, once it ran.
+    lease: int | None
+    #: The server's name while there is, or may be, one at the hub.
+    server: str | None
+    #: Who pays for it and in which size; None for what a start without these words means.
+    account: str | None
+    size: str | None
+    #: Where the notebook with its outputs is.
+    result: str | None
+    #: How often it was taken from the queue.
+    tries: int
+
+    @property
+    def state(self) -> str:
+        """Where it stands, in one word."""
+        if self.outcome is not None:
+            return self.outcome.value
+        return "queued" if self.started_at is None else "running"
