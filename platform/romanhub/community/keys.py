@@ -65,7 +65,12 @@ def find_keys(texts: list[tuple[str, str]]) -> list[str]:
         command += ["--no-rule-cache"]
         try:
             found = subprocess.run(
-                command, cwd=folder, env={"HOME": folder}, capture_output=True, timeout=SECONDS, check=False
+                command,
+                cwd=folder,
+                env={"HOME": folder, "TMPDIR": folder},
+                capture_output=True,
+                timeout=SECONDS,
+                check=False,
             )
             report: dict[str, Any] = json.loads(found.stdout)
             looked_at = report["metadata"]["summary"]["blobs_scanned"]
