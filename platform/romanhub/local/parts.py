@@ -11,7 +11,7 @@ from romanhub.local.certificates import ensure_certificate
 from romanhub.local.layout import deployment
 from romanhub.local.node_packages import proxy_command, viewer_file
 from romanhub.local.ports import HOST
-from romanhub.local.settings import BUCKET, REGION, SCRATCH_BUCKET, Settings
+from romanhub.local.settings import BUCKET, COMMUNITY_BUCKET, REGION, SCRATCH_BUCKET, Settings
 from romanhub.local.supervisor import Part
 
 #: The order in which the parts end: those that hold users' work first, then those that they lean on.
@@ -95,6 +95,12 @@ def portal(settings: Settings) -> Part:
             "ROMANHUB_SEARCH_URL": f"{settings.url}/services/archive/",
             "ROMANHUB_BROKER_URL": f"{settings.url}/services/broker/",
             "ROMANHUB_SKY_VIEWER": str(viewer_file(settings.state)),
+            "ROMANHUB_COMMUNITY_DATABASE_URL": settings.community_url,
+            "ROMANHUB_COMMUNITY_BUCKET": COMMUNITY_BUCKET,
+            "ROMANHUB_COMMUNITY_ENDPOINT": settings.archive_endpoint,
+            "ROMANHUB_COMMUNITY_REGION": REGION,
+            "ROMANHUB_COMMUNITY_ACCESS_KEY": "community",
+            "ROMANHUB_COMMUNITY_SECRET_KEY": settings.secrets.archive_community,
         },
         ready=f"http://{HOST}:{ports.portal}/services/portal/api/health",
     )
@@ -237,6 +243,12 @@ def write_identities(settings: Settings) -> Path:
             _identity("operator", settings.secrets.archive_operator, ["Admin", "Read", "Write", "List"]),
             # It may do nothing itself: only assume the role.
             _identity("broker", settings.secrets.archive_broker, []),
+            # The portal's: what the community publishes, and nothing else.
+            _identity(
+                "community",
+                settings.secrets.archive_community,
+                [f"{what}:{COMMUNITY_BUCKET}" for what in ("Read", "Write", "List")],
+            ),
         ]
     }
     return _write_private(settings.state.private / "archive.json", identities)
@@ -247,6 +259,7 @@ def write_roles(settings: Settings) -> Path:
 
     The role may do what any session policy of the broker's says; each key has such a policy, which narrows it.
     """
+    published = [f"arn:aws:s3:::{COMMUNITY_BUCKET}", f"arn:aws:s3:::{COMMUNITY_BUCKET}/products/*"]
     everywhere = [f"arn:aws:s3:::{bucket}{end}" for bucket in (BUCKET, SCRATCH_BUCKET) for end in ("", "/*")]
     roles = {
         "sts": {
@@ -277,7 +290,10 @@ def write_roles(settings: Settings) -> Path:
                 "name": "storage",
                 "document": {
                     "Version": "2012-10-17",
-                    "Statement": [{"Effect": "Allow", "Action": ROLE_ACTIONS, "Resource": everywhere}],
+                    "Statement": [
+                        {"Effect": "Allow", "Action": ROLE_ACTIONS, "Resource": everywhere},
+                        {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": published},
+                    ],
                 },
             }
         ],

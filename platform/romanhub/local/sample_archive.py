@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from romanhub.local.environments import SetupError
-from romanhub.local.settings import BUCKET, REGION, SCRATCH_BUCKET, Settings
+from romanhub.local.settings import BUCKET, COMMUNITY_BUCKET, REGION, SCRATCH_BUCKET, Settings
 from romanhub.models.archive import (
     FILE_INDEX_ENDING,
     INDEX_KEY,
@@ -69,7 +69,7 @@ def publish(folder: Path, client: S3Client, *, progress: Callable[[int, int], No
     sent = done = 0
     try:
         there_are = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
-        for bucket in (BUCKET, SCRATCH_BUCKET):
+        for bucket in (BUCKET, SCRATCH_BUCKET, COMMUNITY_BUCKET):
             if bucket not in there_are:
                 client.create_bucket(Bucket=bucket)
         there = _checksums(client)

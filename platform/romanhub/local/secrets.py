@@ -44,6 +44,7 @@ class Secrets(BaseModel):
     )
     archive_operator: str = Field(default_factory=_token, description="Writes the archive.")
     archive_broker: str = Field(default_factory=_token, description="Assumes the role that short-lived keys have.")
+    archive_community: str = Field(default_factory=_token, description="Writes the community's bucket.")
     archive_signing: str = Field(default_factory=_signing_key, description="Signs short-lived keys.")
     archive_internal: str = Field(default_factory=_token, description="Between the archive server's own parts.")
 

@@ -20,6 +20,9 @@ REGION = "us-east-1"
 #: The bucket that holds people's scratch.
 SCRATCH_BUCKET = "roman-scratch"
 
+#: The bucket that holds what the community publishes.
+COMMUNITY_BUCKET = "roman-community"
+
 #: The administrator's account on one machine.
 ADMIN = "admin"
 
@@ -76,6 +79,11 @@ class Settings:
     def ledger_url(self) -> str:
         """The ledger's database."""
         return f"sqlite:///{self.state.private / 'ledger.sqlite'}"
+
+    @property
+    def community_url(self) -> str:
+        """The database of the community's catalogue."""
+        return f"sqlite:///{self.state.private / 'community.sqlite'}"
 
     @property
     def tiers_file(self) -> Path:

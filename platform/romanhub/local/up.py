@@ -17,6 +17,7 @@ from hubquota.services.tiersfile import TiersFileError, load_tiers
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
 
+from romanhub.community.storage.tables import MIGRATIONS
 from romanhub.local import parts, ports, sample_archive, secrets
 from romanhub.local.analysis import ensure_roman, place
 from romanhub.local.archive_index import index
@@ -113,8 +114,9 @@ def _prepare(state: State, *, port: int, full: bool, screen: Screen) -> Settings
     roman = ensure_roman(state, full=full, screen=screen)
     place(roman)
     write_aws_config(state.aws_config, python=roman.python, endpoint=settings.archive_endpoint, region=REGION)
-    with screen.step("Ledger"):
+    with screen.step("Ledger and catalogue"):
         migrate(make_engine(settings.ledger_url))
+        migrate(make_engine(settings.community_url), MIGRATIONS)
     return settings
 
 

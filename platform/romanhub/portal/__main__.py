@@ -19,6 +19,7 @@ from hubquota.storage.engine import make_engine
 
 from romanhub.portal.app import create_app
 from romanhub.portal.archivedoors import archive_doors
+from romanhub.portal.cataloguing import open_catalogue
 from romanhub.portal.hub import HubClient
 from romanhub.portal.settings import PortalSettings, SettingsError
 
@@ -65,6 +66,7 @@ async def _serve(settings: PortalSettings, tiers: TiersFile, host: str, port: in
             hub=HubClient(settings.hub, http),
             clock=lambda: datetime.now(UTC),
             archive=archive_doors(settings, http),
+            catalogue=open_catalogue(settings.community, clock=lambda: datetime.now(UTC)),
         )
         server = uvicorn.Server(
             uvicorn.Config(app, host=host, port=port, server_header=False, timeout_graceful_shutdown=5)

@@ -11,12 +11,14 @@ from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFile
 
 import romanhub
+from romanhub.community.services.catalogue import Catalogue
 from romanhub.portal import api, pages, signin
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
 from romanhub.portal.api.platform import health_routes
 from romanhub.portal.archivedoors import NO_ARCHIVE, ArchiveDoors
 from romanhub.portal.auth import Doorkeeper
+from romanhub.portal.cataloguing import Cataloguing
 from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
 from romanhub.portal.failures import Failures
@@ -42,6 +44,7 @@ def create_app(
     hub: HubClient,
     clock: Callable[[], datetime],
     archive: ArchiveDoors = NO_ARCHIVE,
+    catalogue: Catalogue | None = None,
 ) -> FastAPI:
     """Return the portal.
 
@@ -52,6 +55,7 @@ def create_app(
         hub: answers who is who.
         clock: gives the present time, with its zone.
         archive: what the search of the archive asks.
+        catalogue: the community's catalogue; None where there is none.
     """
     prefix = settings.hub.prefix
     app = FastAPI(
@@ -83,6 +87,8 @@ def create_app(
         api.more_routes(gate, desk, reading, mailbox, limits, purging, trying, clusters, scratching),
         prefix=f"{prefix}api",
     )
+    cataloguing = Cataloguing(settings, catalogue)
+    app.include_router(api.community_routes(gate, cataloguing), prefix=f"{prefix}api")
     app.include_router(health_routes(accounts), prefix=f"{prefix}api")
     for part in (
         pages.more_routes(

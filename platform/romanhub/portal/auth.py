@@ -88,6 +88,8 @@ class Visitor:
     auditor: bool = False
     #: Whether they may ask for allocations, and keep the members of projects that they lead.
     requester: bool = False
+    #: Whether they may change what readers of the community's catalogue see, with the token that was sent.
+    publisher: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,7 @@ class Doorkeeper:
             admin=admin,
             auditor=admin or scopes.READ in identity.scopes,
             requester=admin or scopes.REQUEST in identity.scopes,
+            publisher=scopes.PUBLISH in identity.scopes or self._settings.admin_scope in identity.scopes,
         )
 
     async def begin_sign_in(self, next_path: str) -> tuple[str, Cookie]:

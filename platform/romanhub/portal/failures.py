@@ -27,6 +27,13 @@ from hubquota.models.scratch import UnknownScratchError
 from hubquota.services.settingsfile import SettingsFileError
 from starlette.exceptions import HTTPException
 
+from romanhub.community.errors import (
+    CommunityError,
+    ConflictError,
+    NoSuchEntryError,
+    NotYoursError,
+    RefusedError,
+)
 from romanhub.portal.auth import Doorkeeper, NotAllowedError, NotSignedInError, SignInFailedError
 from romanhub.portal.desk import LedgerUnavailableError
 from romanhub.portal.headers import protect
@@ -77,6 +84,7 @@ class Failures:
             ConflictingKeyError,
             ConflictingRequestError,
             ImpossibleError,
+            CommunityError,
             PortalError,
             RequestValidationError,
             HTTPException,
@@ -204,6 +212,17 @@ def problem_of(error: Exception) -> Problem:
             return _problem(HTTPStatus.CONFLICT, "Refused", error.message)
         case ConflictingRequestError() | ConflictingAccountError():
             return _problem(HTTPStatus.CONFLICT, "Somebody was here first", str(error))
+        case NotYoursError():
+            return _problem(HTTPStatus.FORBIDDEN, "Not yours", str(error))
+        case NoSuchEntryError():
+            return _problem(HTTPStatus.NOT_FOUND, "No such entry", str(error))
+        case ConflictError():
+            return _problem(HTTPStatus.CONFLICT, "That cannot be done now", str(error))
+        case RefusedError():
+            return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "This cannot be taken", str(error))
+        case CommunityError():
+            log.error("The community's catalogue could not be used.", exc_info=error)
+            return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "The catalogue is not answering", str(error))
         case ConflictingKeyError():
             return _problem(HTTPStatus.CONFLICT, "The idempotency key is taken", str(error))
         case ImpossibleError() | PurgeError() | SettingsFileError():

@@ -49,6 +49,10 @@ class Gate:
         """A person who may ask for allocations."""
         return ensure_requester(await self.person(request))
 
+    async def publisher(self, request: Request) -> Visitor:
+        """A person whose token may change what readers of the community's catalogue see."""
+        return ensure_publisher(await self.person(request))
+
     async def auditor(self, request: Request) -> Visitor:
         """Somebody who may read every account."""
         return ensure_auditor(await self.anybody(request))
@@ -100,6 +104,16 @@ def ensure_requester(visitor: Visitor) -> Visitor:
         raise NotAllowedError(
             f"{visitor.name} may not ask for allocations with the token that was sent: it lacks the scope "
             f"{scopes.REQUEST}. Sign in at the portal's pages, or ask for a token with that scope."
+        )
+    return visitor
+
+
+def ensure_publisher(visitor: Visitor) -> Visitor:
+    """Return a visitor who may change what the community sees; raises NotAllowedError."""
+    if not visitor.publisher:
+        raise NotAllowedError(
+            f"{visitor.name} may only make drafts with the token that was sent: it lacks the scope "
+            f"{scopes.PUBLISH}. Publish on the portal's page of the entry, or ask for a token with that scope."
         )
     return visitor
 

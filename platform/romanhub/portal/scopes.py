@@ -17,9 +17,14 @@ READ = "custom:romanhub:allocations:read"
 #: includes reading.
 ADMIN = "custom:romanhub:allocations:admin"
 
+#: Do with one's own entries of the community's catalogue, or as a curator with others', what readers see: publish,
+#: review, withdraw; give stars. Without it a token can make drafts, which nobody else sees.
+PUBLISH = "custom:romanhub:community:publish"
+
 #: What `JupyterHub.custom_scopes` is to be set to.
 CUSTOM_SCOPES: dict[str, dict[str, str | list[str]]] = {
     REQUEST: {"description": "Ask for allocations of your own account and of the projects that you lead."},
+    PUBLISH: {"description": "Publish and change your entries of the community's catalogue, and give stars."},
     READ: {"description": "Read every account, request and line of the journal."},
     ADMIN: {
         "description": "Decide requests, and grant and change allocations.",

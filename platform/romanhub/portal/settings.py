@@ -9,6 +9,8 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from romanhub.community.settings import CommunitySettings
+
 
 class SettingsError(Exception):
     """The environment does not describe a portal; the message lists every variable at fault."""
@@ -112,6 +114,16 @@ class PortalSettings(BaseModel):
         description="The file aladin.js of the npm package aladin-lite, which shows the sky; None shows the table "
         "alone.",
     )
+    community: CommunitySettings | None = Field(
+        default=None, description="The community's catalogue; None where there is none."
+    )
+    community_seconds: float = Field(
+        default=150,
+        gt=0,
+        le=600,
+        description="How long one question to the community's catalogue may take, in seconds. Looking into a "
+        "notebook takes seconds, and waits for others.",
+    )
     ledger_deadline_seconds: float = Field(
         default=10, gt=0, le=60, description="How long a page waits for the ledger, in seconds."
     )
@@ -155,6 +167,8 @@ _PLACES: dict[tuple[str, ...], str] = {
     ("search_url",): "ROMANHUB_SEARCH_URL",
     ("broker_url",): "ROMANHUB_BROKER_URL",
     ("viewer",): "ROMANHUB_SKY_VIEWER",
+    **{("community", name): f"ROMANHUB_COMMUNITY_{name.upper()}" for name in CommunitySettings.model_fields},
+    ("community_seconds",): "ROMANHUB_PORTAL_COMMUNITY_SECONDS",
     ("what_if_seconds",): "ROMANHUB_PORTAL_WHAT_IF_SECONDS",
     ("ledger_deadline_seconds",): "ROMANHUB_PORTAL_LEDGER_DEADLINE_SECONDS",
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from romanhub.models.runs import COMMUNITY_ROBOT
-from romanhub.portal.scopes import CUSTOM_SCOPES, REQUEST
+from romanhub.portal.scopes import CUSTOM_SCOPES, PUBLISH, REQUEST
 from romanhub.probe.robot import ROBOT
 
 #: The services that the hub's proxy leads to, by name.
@@ -51,8 +51,8 @@ def services(addresses: Mapping[str, str], tokens: Mapping[str, str]) -> list[di
 
 #: What `JupyterHub.load_roles` is set to.
 ROLES: list[dict[str, Any]] = [
-    # People ask for allocations; a notebook, whose token has the role of a server, does not.
-    {"name": "user", "scopes": ["self", *USES, REQUEST]},
+    # People ask for allocations and publish; a notebook, whose token has the role of a server, does not.
+    {"name": "user", "scopes": ["self", *USES, REQUEST, PUBLISH]},
     {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *USES]},
     {
         "name": "watch",

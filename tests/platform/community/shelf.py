@@ -6,11 +6,15 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
-from romanhub.community.errors import NoSuchEntryError
+from hubquota.storage.engine import make_engine
+from hubquota.storage.migrate import migrate
+from romanhub.community.errors import NoSuchEntryError, RefusedError
 from romanhub.community.inspector import Inspected, Inspector
 from romanhub.community.services.catalogue import Catalogue
+from romanhub.community.storage.tables import MIGRATIONS
 from romanhub.models.community import Provenance
 from sqlalchemy import Engine
 
@@ -61,9 +65,12 @@ class QuickInspector(Inspector):
 
     def inspect(self, file: bytes, title: str) -> Inspected:
         self.looks += 1
-        found = json.loads(file)
-        words = "\n".join(cell["source"] for cell in found["cells"])
-        source = found["metadata"].get("romanhub")
+        try:
+            found = json.loads(file)
+            words = "\n".join(cell["source"] for cell in found["cells"])
+            source = found["metadata"].get("romanhub")
+        except (ValueError, KeyError, TypeError):
+            raise RefusedError("This file is not a notebook.") from None
         return Inspected(
             page=f"<title>{title}</title><p>{words}",
             words=words,
@@ -93,6 +100,16 @@ class Shelf:
         """Publish a version of a notebook."""
         self.catalogue.draft(person, name, file(source), sidecar(title=name.replace("-", " ").title()) | more)
         self.catalogue.publish(person, name)
+
+
+def full_shelf(folder: Path) -> Shelf:
+    """A catalogue on SQLite in a folder, with public entries of Ada's, Bob's and Edwin's."""
+    engine = make_engine(f"sqlite:///{folder}/community.sqlite")
+    migrate(engine, MIGRATIONS)
+    shelf = Shelf(engine)
+    for person in ("ada", "bob", "edwin"):
+        shelf.publish(person, person, "print(2)", title=f"An entry of {person}'s")
+    return shelf
 
 
 def sidecar(**more: Any) -> dict[str, Any]:

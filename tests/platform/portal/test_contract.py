@@ -32,6 +32,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
+from tests.platform.community.shelf import full_shelf
 from tests.platform.portal.purge_world import PurgeWorld, begin_purges, last_plan
 from tests.platform.portal.world import PREFIX, SERVICE_TOKEN, TIERS, Clock, HubStandIn, bearer, tell_story
 
@@ -80,7 +81,11 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
         }
     )
     http = httpx.AsyncClient(transport=httpx.MockTransport(hub.answer))
-    yield create_app(given, ledger=ledger, tiers=tiers, hub=HubClient(given.hub, http), clock=clock)
+    shelf = full_shelf(tmp_path_factory.mktemp("community"))
+    yield create_app(
+        given, ledger=ledger, tiers=tiers, hub=HubClient(given.hub, http), clock=clock, catalogue=shelf.catalogue
+    )
+    shelf.engine.dispose()
     engine.dispose()
 
 

@@ -12,30 +12,13 @@ from typing import Any, Protocol
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from romanhub.community.errors import NoSuchEntryError, UnavailableError
 from romanhub.community.rendering import RENDERER
-from romanhub.models.parts import Bucket
+from romanhub.community.settings import CommunitySettings
 
 #: What the storage answers with where there is no such object.
 _MISSING = ("404", "NoSuchKey", "NotFound")
-
-
-class BucketSettings(BaseModel):
-    """Where the community's bucket is, and by which key it is written."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    bucket: Bucket = Field(default="roman-community", description="The bucket's name.")
-    endpoint: str | None = Field(
-        default=None, pattern=r"^https?://", description="The storage's address; Amazon's if not given."
-    )
-    region: str = Field(default="us-east-1", min_length=1, description="The region to sign requests for.")
-    access_key: SecretStr | None = Field(
-        default=None, description="The key that writes it; without it what boto3 finds, such as a pod's role."
-    )
-    secret_key: SecretStr | None = Field(default=None, description="Its secret.")
 
 
 class Files(Protocol):
@@ -69,7 +52,7 @@ class Files(Protocol):
 class CommunityBucket:
     """`Files` in S3."""
 
-    def __init__(self, settings: BucketSettings) -> None:
+    def __init__(self, settings: CommunitySettings) -> None:
         """Use a bucket that is there.
 
         Args:

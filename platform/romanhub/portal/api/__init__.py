@@ -13,6 +13,7 @@ from romanhub.portal.api import (
     allclusters,
     allocations,
     clusters,
+    community,
     directory,
     exports,
     limits,
@@ -24,6 +25,7 @@ from romanhub.portal.api import (
     scratch,
     whatif,
 )
+from romanhub.portal.cataloguing import Cataloguing
 from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
@@ -53,6 +55,8 @@ TAGS = [
     {"name": "scratch", "description": "Scratch space with an end, and what was read of the data."},
     {"name": "purge", "description": "Plans of what is taken from accounts whose time is over, holds, and the way "
      "back. Carrying a plan out is left to the command."},
+    {"name": "community", "description": "The community's catalogue: searching, reading, drafts. What readers see "
+     "is changed with the scope `custom:romanhub:community:publish`."},
     {"name": "administration", "description": "All accounts and the whole journal. They need "
      "`custom:romanhub:allocations:read`."},
     {"name": "platform", "description": "Tiers, and whether the portal works."},
@@ -98,6 +102,13 @@ def more_routes(
         scratch.routes(gate, scratching),
     ):
         router.include_router(part)
+    return router
+
+
+def community_routes(gate: Gate, cataloguing: Cataloguing) -> APIRouter:
+    """The API's routes of the community's catalogue."""
+    router = _router()
+    router.include_router(community.routes(gate, cataloguing))
     return router
 
 
