@@ -15,6 +15,7 @@ from tests.bench import (
     admission,
     admission_in_hubs,
     archive,
+    community_runs,
     dask_clusters,
     dates,
     discovery,
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "sweep": dates.sweep,
     "year": dates.year,
     "archive": archive.measure,
+    "community-runs": community_runs.measure,
     "dask": dask_clusters.measure,
 }
 

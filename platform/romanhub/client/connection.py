@@ -14,6 +14,7 @@ from romanhub.client.errors import (
     NotAllowedError,
     OutsidePlatformError,
     PortalUnavailableError,
+    RomanHubError,
     ScratchRefusedError,
 )
 
@@ -72,14 +73,28 @@ class Portal:
         """
         return self._ask("GET", path, None, reply)
 
-    def post(self, path: str, body: Mapping[str, object], reply: type[Reply]) -> Reply:
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        reply: type[Reply],
+        *,
+        refused: type[RomanHubError] = ScratchRefusedError,
+    ) -> Reply:
         """Have the portal do something; return its answer as the model `reply`.
 
-        Raises ScratchRefusedError with the portal's words where it refuses, and otherwise what `get` raises.
+        Raises `refused` with the portal's words where it refuses, and otherwise what `get` raises.
         """
-        return self._ask("POST", path, body, reply)
+        return self._ask("POST", path, body, reply, refused)
 
-    def _ask(self, method: str, path: str, body: Mapping[str, object] | None, reply: type[Reply]) -> Reply:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None,
+        reply: type[Reply],
+        refused: type[RomanHubError] = ScratchRefusedError,
+    ) -> Reply:
         try:
             with httpx.Client(transport=self._transport, timeout=TIMEOUT) as client:
                 answer = client.request(
@@ -99,7 +114,7 @@ class Portal:
                 "Control Panel, Stop My Server, then Start My Server) and run the cell again."
             )
         if method == "POST" and answer.status_code in (404, 409, 422):
-            raise ScratchRefusedError(_detail(answer) or _problem(answer))
+            raise refused(_detail(answer) or _problem(answer))
         if answer.status_code not in (200, 201):
             raise PortalUnavailableError(_problem(answer))
         try:

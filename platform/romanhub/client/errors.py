@@ -27,6 +27,10 @@ class ScratchRefusedError(RomanHubError):
     """A scratch space was not made, extended or reached; the message says why."""
 
 
+class RunRefusedError(RomanHubError):
+    """A notebook was not put into the queue, or not taken back; the message says why."""
+
+
 class NotInArchiveError(RomanHubError, LookupError):
     """The archive has no file of that name."""
 

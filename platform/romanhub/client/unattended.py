@@ -26,7 +26,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from pydantic import BaseModel, ConfigDict
 
 from romanhub.client.connection import Portal
-from romanhub.client.errors import PortalUnavailableError, RomanHubError
+from romanhub.client.errors import PortalUnavailableError, RomanHubError, RunRefusedError
 from romanhub.models.runs import Report, Task, run_of, server_of
 
 #: What the hub tells a server: its name.
@@ -264,7 +264,9 @@ def main(
 
 def tell(portal: Portal, run: int, report: Report) -> Taken:
     """Tell the portal how a run ended. Raises what `Portal.post` raises."""
-    return portal.post(f"api/v1/community/runs/{run}/report", report.model_dump(mode="json"), Taken)
+    return portal.post(
+        f"api/v1/community/runs/{run}/report", report.model_dump(mode="json"), Taken, refused=RunRefusedError
+    )
 
 
 def _patiently(ask: Callable[[], Any], wait: Callable[[float], None]) -> Any:

@@ -104,6 +104,12 @@ class Settings:
         return Path(given) if given else None
 
     @property
+    def runs_file(self) -> Path | None:
+        """The settings of what runs notebooks that `ROMANHUB_RUNS` names; without it, what holds then."""
+        given = os.environ.get("ROMANHUB_RUNS")
+        return Path(given) if given else None
+
+    @property
     def purge_file(self) -> Path | None:
         """The settings of the purge that `ROMANHUB_PURGE` names; without it, nothing is purged."""
         given = os.environ.get("ROMANHUB_PURGE")

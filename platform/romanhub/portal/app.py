@@ -28,9 +28,11 @@ from romanhub.portal.hub import HubClient
 from romanhub.portal.limits import Limits
 from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.pages import archive as archive_page
+from romanhub.portal.pages import runs as runs_page
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.rendering import Pages
+from romanhub.portal.running import NOTHING_RUNS, Running
 from romanhub.portal.scratching import Scratching
 from romanhub.portal.settings import PortalSettings
 from romanhub.portal.trying import Trying
@@ -45,6 +47,7 @@ def create_app(
     clock: Callable[[], datetime],
     archive: ArchiveDoors = NO_ARCHIVE,
     catalogue: Catalogue | None = None,
+    running: Running = NOTHING_RUNS,
 ) -> FastAPI:
     """Return the portal.
 
@@ -56,6 +59,7 @@ def create_app(
         clock: gives the present time, with its zone.
         archive: what the search of the archive asks.
         catalogue: the community's catalogue; None where there is none.
+        running: the queue of notebooks that run without a person.
     """
     prefix = settings.hub.prefix
     app = FastAPI(
@@ -89,6 +93,7 @@ def create_app(
     )
     cataloguing = Cataloguing(settings, catalogue)
     app.include_router(api.community_routes(gate, cataloguing), prefix=f"{prefix}api")
+    app.include_router(api.run_routes(gate, running), prefix=f"{prefix}api")
     app.include_router(health_routes(accounts), prefix=f"{prefix}api")
     for part in (
         pages.more_routes(
@@ -96,6 +101,7 @@ def create_app(
         ),
         pages.routes(settings.hub, gate, desk, accounts, reading, acts, limits, purging, rendered),
         archive_page.routes(settings.hub, gate, doorkeeper, archive, rendered),
+        runs_page.routes(settings.hub, gate, running, rendered),
     ):
         app.include_router(part, prefix=prefix.rstrip("/"))
     app.add_middleware(SecurityHeaders)

@@ -26,6 +26,7 @@ ITEMS = (
     Item("account", "", "Your account"),
     Item("archive", "archive", "Archive"),
     Item("clusters", "clusters", "Your clusters"),
+    Item("runs", "runs", "Your runs"),
     Item("requests", "requests", "Your requests"),
     Item("scratch", "scratch", "Scratch"),
     Item("projects", "projects", "Projects"),

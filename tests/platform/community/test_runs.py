@@ -13,6 +13,7 @@ from hubquota.storage.engine import make_engine, reading
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from romanhub.community.proof.queue import RunRefusedError, UnknownRunError
+from romanhub.community.proof.rehearsal import Rehearsal
 from romanhub.community.proof.schedule import next_turn, offset
 from romanhub.community.proof.status import status
 from romanhub.models.community import Act
@@ -393,3 +394,22 @@ def test_a_turn_comes_once_in_a_period(number: int, hours: int) -> None:
     turn = next_turn(number, at, period)
     assert timedelta() < turn - at <= period
     assert next_turn(number, turn, period) == turn + period
+
+
+async def test_a_rehearsal_says_what_would_break(world: RunWorld) -> None:
+    for name in ("depth", "width", "height"):
+        world.shelf.publish("ada", name)
+    # It does not run today either, so an image cannot break it.
+    world.reports["height.ipynb"] = FAILED
+    for _ in range(2):
+        await world.turn()
+    world.reports["width.ipynb"] = FAILED
+    seen = []
+    rehearsal = Rehearsal(world.queue, lambda: asyncio.run(world.turn()))
+    tried = await asyncio.to_thread(rehearsal.run, "full", progress=lambda done, of: seen.append((done, of)))
+    assert [(one.entry, one.outcome, one.breaks) for one in tried] == [
+        ("width", Outcome.FAILED, True),
+        ("depth", Outcome.PASSED, False),
+        ("height", Outcome.FAILED, False),
+    ]
+    assert seen[0] == (0, 3) and seen[-1] == (3, 3)

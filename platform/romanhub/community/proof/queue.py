@@ -289,6 +289,12 @@ class Queue:
         with reading(self._engine) as connection:
             return runs.names_of(connection, entry_ids)
 
+    def proofs(self, entry_ids: set[int]) -> dict[int, Proof]:
+        """Return what is true of entries, by their numbers."""
+        with reading(self._engine) as connection:
+            found = status(connection, entry_ids, self._clock(), stale_after=self.settings.stale_after)
+        return {number: one.proof for number, one in found.items()}
+
     def changes(self, entry_ids: set[int] | None = None) -> list[tuple[Shared, Status]]:
         """Return the public notebooks of which another thing is true than was noted last, with what is true."""
         with reading(self._engine) as connection:

@@ -26,8 +26,8 @@ from romanhub.models.runs import COMMUNITY_ROBOT, Outcome, Purpose, Run, short
 
 log = logging.getLogger(__name__)
 
-#: How often it looks, in seconds, and after how long without need it looks whether entries are due or stale.
-LOOK, SURVEY = 1.0, 60.0
+#: How often it looks, in seconds.
+LOOK = 1.0
 
 #: A server is stopped so many seconds after what its notebook may take, if nothing was heard of it.
 GRACE = 300
@@ -92,9 +92,10 @@ class Runner:
     async def forever(self, wait: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
         """Go on until cancelled; what does not answer is asked again."""
         surveyed: datetime | None = None
+        every = timedelta(seconds=self._queue.settings.survey_seconds)
         while True:
             try:
-                if surveyed is None or self._clock() - surveyed >= timedelta(seconds=SURVEY):
+                if surveyed is None or self._clock() - surveyed >= every:
                     await self.survey()
                     surveyed = self._clock()
                 await self.step()

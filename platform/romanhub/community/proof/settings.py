@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from hubquota.services.settingsfile import load_settings
 from pydantic import BaseModel, ConfigDict, Field
 
 #: After so many days without a run that passed, an entry counts as stale, unless the settings say otherwise.
@@ -46,6 +47,9 @@ class RunSettings(BaseModel):
     start_seconds: int = Field(
         default=600, ge=10, le=3600, description="How long a server may take to start, and to stop, in seconds."
     )
+    survey_seconds: float = Field(
+        default=60, gt=0, le=86_400, description="How often to look what is due and what is stale, in seconds."
+    )
     tries: int = Field(
         default=5, ge=1, le=10, description="How often a run is begun whose server does not come up."
     )
@@ -69,3 +73,14 @@ class RunSettings(BaseModel):
     def stale_after(self) -> timedelta:
         """How long a run that passed proves something."""
         return timedelta(days=self.stale_days)
+
+
+def load_run_settings(file: str | None) -> RunSettings:
+    """Return what a file says; without one, what holds then.
+
+    Raises
+    ------
+    SettingsFileError
+        It cannot be read, or has mistakes: the message says on which line.
+    """
+    return load_settings(file, RunSettings) if file else RunSettings()

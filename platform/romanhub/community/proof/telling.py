@@ -57,7 +57,7 @@ def of_own(run: Run) -> dict[str, str]:
     if run.result:
         sentences.append(f"With its outputs it is {run.result} in your home.")
     if run.credits is not None:
-        sentences.append(f"It cost {format_credits(run.credits)} credits.")
+        sentences.append(f"It cost {format_credits(run.credits, rounding='up')} credits.")
     return {
         "kind": RUN_KIND,
         "key": f"run:{run.id}",

@@ -22,6 +22,7 @@ from romanhub.portal.api import (
     projects,
     purge,
     requests,
+    runs,
     scratch,
     whatif,
 )
@@ -34,6 +35,7 @@ from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.problems import described
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
+from romanhub.portal.running import Running
 from romanhub.portal.scratching import Scratching
 from romanhub.portal.trying import Trying
 
@@ -109,6 +111,13 @@ def community_routes(gate: Gate, cataloguing: Cataloguing) -> APIRouter:
     """The API's routes of the community's catalogue."""
     router = _router()
     router.include_router(community.routes(gate, cataloguing))
+    return router
+
+
+def run_routes(gate: Gate, running: Running) -> APIRouter:
+    """The API's routes of notebooks that run without a person."""
+    router = _router()
+    router.include_router(runs.routes(gate, running))
     return router
 
 
