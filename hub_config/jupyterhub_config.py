@@ -8,6 +8,7 @@ from romanhub.local.ports import HOST
 from romanhub.local.settings import ADMIN, Settings
 from romanhub.local.spawner import LocalServerSpawner
 from romanhub.local.sqlite import write_ahead
+from romanhub.models.runs import COMMUNITY_ROBOT
 from romanhub.portal.scopes import CUSTOM_SCOPES
 from romanhub.probe.robot import ROBOT
 from romanhub.services.hubservices import ROLES, services
@@ -31,6 +32,9 @@ c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.api_url = f"http://{HOST}:{ports.proxy_api}"
 c.ConfigurableHTTPProxy.auth_token = kept.proxy
 
+# What the hub's pages are told.
+template_vars = {"own_named_servers": False}
+
 # Sign-in: an institution's provider where one is configured, else accounts of this machine.
 if provider := load_sign_in():
     c.CryptKeeper.keys = [kept.sign_in]
@@ -48,13 +52,18 @@ else:
     c.Authenticator.allow_all = True
     # So that the end of a server says who stopped it. An institution's provider is not asked for that.
     c.Authenticator.refresh_pre_stop = True
-    c.JupyterHub.template_vars = {
-        "announcement_login": "Here for the first time? Choose a user name and a password of 10 characters or "
-        "more: the password that you sign in with first becomes yours."
-    }
+    template_vars["announcement_login"] = (
+        "Here for the first time? Choose a user name and a password of 10 characters or more: the password that "
+        "you sign in with first becomes yours."
+    )
 
-# Its account has no person.
-c.Authenticator.blocked_users = {ROBOT}
+# Their accounts have no person.
+c.Authenticator.blocked_users = {ROBOT, COMMUNITY_ROBOT}
+
+# Servers with names are those that run a notebook without a person; the spawner refuses any other.
+c.JupyterHub.allow_named_servers = True
+
+c.JupyterHub.template_vars = template_vars
 
 # The hub's home page says what is about to be stopped, and why the last server was.
 c.JupyterHub.template_paths = template_paths
@@ -63,6 +72,8 @@ c.JupyterHub.template_paths = template_paths
 c.JupyterHub.spawner_class = LocalServerSpawner
 c.LocalServerSpawner.homes = str(settings.state.homes)
 c.LocalServerSpawner.welcome = str(settings.welcome)
+c.LocalServerSpawner.fresh_for = COMMUNITY_ROBOT
+c.LocalServerSpawner.images = {name: str(one.path) for name, one in settings.images.items()}
 c.Spawner.quota_tiers_file = str(settings.tiers_file)
 c.Spawner.quota_database_url = settings.ledger_url
 c.Spawner.cmd = [str(settings.roman.bin / "jupyterhub-singleuser")]
@@ -104,6 +115,7 @@ c.JupyterHub.services = services(
         "archive": kept.search,
         "watch": kept.watch,
         "probe": kept.probe,
+        "runner": kept.runner,
     },
 )
 # What an auditor or a script may do with allocations is given by a role with one of these.

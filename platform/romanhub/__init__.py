@@ -1,7 +1,7 @@
 """RomanHub: a science platform for the Nancy Grace Roman Space Telescope.
 
-In a notebook: `from romanhub import archive, community`, `romanhub.cluster()`, `romanhub.scratch()` and
-`romanhub.balance()`.
+In a notebook: `from romanhub import archive, community`, `romanhub.cluster()`, `romanhub.scratch()`,
+`romanhub.balance()`, and for what is to run without you `romanhub.run_later()` and `romanhub.runs()`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from romanhub.client.archive import archive
     from romanhub.client.balance import balance
     from romanhub.client.cluster import cluster
+    from romanhub.client.run_later import run_later
+    from romanhub.client.runs import runs
     from romanhub.client.scratch import scratch
 
-__all__ = ["archive", "balance", "cluster", "community", "scratch"]
+__all__ = ["archive", "balance", "cluster", "community", "run_later", "runs", "scratch"]
 
 __version__ = "0.1.0.dev0"
 

@@ -10,6 +10,7 @@ import click
 
 from romanhub import __version__
 from romanhub.commands.archive import archive
+from romanhub.commands.community import community
 from romanhub.commands.datasets import datasets
 from romanhub.commands.kubernetes import kubernetes, secrets
 from romanhub.local.environments import SetupError
@@ -116,6 +117,7 @@ def clean(yes: bool) -> None:
 
 
 romanhub.add_command(archive)
+romanhub.add_command(community)
 romanhub.add_command(datasets)
 romanhub.add_command(kubernetes)
 romanhub.add_command(secrets)

@@ -16,6 +16,7 @@ from tests.bench import (
     admission_in_hubs,
     archive,
     community,
+    community_runs,
     dask_clusters,
     dates,
     discovery,
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "sweep": dates.sweep,
     "year": dates.year,
     "archive": archive.measure,
+    "community-runs": community_runs.measure,
     "dask": dask_clusters.measure,
     "community": community.measure,
 }

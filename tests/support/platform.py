@@ -142,6 +142,7 @@ class Platform:
             "archive": "weed",
             "proxy": "configurable-http-proxy",
             "watch": "hubquota watch",
+            "runner": "romanhub.community.proof",
         }
         for child in psutil.Process(self.process.pid).children():
             line = " ".join(child.cmdline())

@@ -19,6 +19,7 @@ from traitlets.config import Config
 from romanhub.chart.settings import Settings, load_settings
 from romanhub.chart.spawner import RomanServerSpawner
 from romanhub.local.environments import SetupError
+from romanhub.models.runs import COMMUNITY_ROBOT
 from romanhub.portal.scopes import CUSTOM_SCOPES
 from romanhub.probe.robot import ROBOT
 from romanhub.services.hubservices import ROLES, SERVED, USING, services
@@ -75,8 +76,8 @@ def configure(c: Config, settings: Settings, environment: Mapping[str, str], sec
     c.JupyterHub.services = services(ADDRESSES, {name: secret(secrets, name) for name in (*SERVED, *USING)})
     c.JupyterHub.custom_scopes = CUSTOM_SCOPES
     c.JupyterHub.load_roles = ROLES
-    # Its account has no person.
-    c.Authenticator.blocked_users = {ROBOT}
+    # Their accounts have no person.
+    c.Authenticator.blocked_users = {ROBOT, COMMUNITY_ROBOT}
     _sign_in(c, settings, environment, secrets)
     _servers(c, settings, environment)
 

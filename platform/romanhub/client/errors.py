@@ -31,6 +31,10 @@ class CommunityRefusedError(RomanHubError):
     """A notebook was not shared, found or copied; the message says why."""
 
 
+class RunRefusedError(RomanHubError):
+    """A notebook was not put into the queue, or not taken back; the message says why."""
+
+
 class NotInArchiveError(RomanHubError, LookupError):
     """The archive has no file of that name."""
 

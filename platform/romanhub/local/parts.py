@@ -15,7 +15,18 @@ from romanhub.local.settings import BUCKET, COMMUNITY_BUCKET, REGION, SCRATCH_BU
 from romanhub.local.supervisor import Part
 
 #: The order in which the parts end: those that hold users' work first, then those that they lean on.
-STOP_ORDER = ("hub", "watch", "gateway", "portal", "search", "broker", "gateway-proxy", "proxy", "archive")
+STOP_ORDER = (
+    "runner",
+    "hub",
+    "watch",
+    "gateway",
+    "portal",
+    "search",
+    "broker",
+    "gateway-proxy",
+    "proxy",
+    "archive",
+)
 
 #: The role that short-lived keys have on the local server.
 ROLE = "arn:aws:iam::000000000000:role/romanhub-data"
@@ -77,6 +88,21 @@ def watch(settings: Settings) -> Part:
     )
 
 
+def runner(settings: Settings) -> Part:
+    """Runs notebooks without a person; a part of its own, because it alone may start servers."""
+    return Part(
+        name="runner",
+        command=[sys.executable, "-m", "romanhub.community.proof"],
+        environment={
+            **_ledger(settings),
+            **_runs(settings),
+            "JUPYTERHUB_API_URL": settings.hub_api,
+            "JUPYTERHUB_API_TOKEN": settings.secrets.runner,
+            "ROMANHUB_COMMUNITY_DATABASE_URL": settings.community_url,
+        },
+    )
+
+
 def portal(settings: Settings) -> Part:
     """The pages of users and administrators, and what a notebook asks the platform."""
     ports = settings.ports
@@ -86,6 +112,7 @@ def portal(settings: Settings) -> Part:
         environment={
             **_ledger(settings),
             **_purge(settings),
+            **_runs(settings),
             "JUPYTERHUB_SERVICE_NAME": "portal",
             "JUPYTERHUB_SERVICE_PREFIX": "/services/portal/",
             "JUPYTERHUB_BASE_URL": "/",
@@ -320,6 +347,10 @@ def _state(settings: Settings) -> dict[str, str]:
 
 def _ledger(settings: Settings) -> dict[str, str]:
     return {"HUBQUOTA_DATABASE_URL": settings.ledger_url, "HUBQUOTA_TIERS": str(settings.tiers_file)}
+
+
+def _runs(settings: Settings) -> dict[str, str]:
+    return {} if settings.runs_file is None else {"ROMANHUB_RUNS": str(settings.runs_file)}
 
 
 def _purge(settings: Settings) -> dict[str, str]:

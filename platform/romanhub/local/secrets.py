@@ -37,6 +37,7 @@ class Secrets(BaseModel):
     search: str = Field(default_factory=_token, description="The search service's token at the hub.")
     watch: str = Field(default_factory=_token, description="The watch's token at the hub.")
     probe: str = Field(default_factory=_token, description="The robot prober's token at the hub.")
+    runner: str = Field(default_factory=_token, description="The token at the hub of what runs notebooks.")
     gateway_proxy: str = Field(default_factory=_token, description="Lets the gateway change its proxy's routes.")
     gateway_database: str = Field(
         default_factory=_fernet_key, description="Encrypts the clusters' credentials at rest ."

@@ -104,6 +104,12 @@ class Settings:
         return Path(given) if given else None
 
     @property
+    def runs_file(self) -> Path | None:
+        """The settings of what runs notebooks that `ROMANHUB_RUNS` names; without it, what holds then."""
+        given = os.environ.get("ROMANHUB_RUNS")
+        return Path(given) if given else None
+
+    @property
     def purge_file(self) -> Path | None:
         """The settings of the purge that `ROMANHUB_PURGE` names; without it, nothing is purged."""
         given = os.environ.get("ROMANHUB_PURGE")
@@ -118,6 +124,11 @@ class Settings:
     def roman(self) -> Environment:
         """The environment of users' servers and Dask workers."""
         return self.state.roman_environment(full=self.full)
+
+    @property
+    def images(self) -> dict[str, Environment]:
+        """What shared notebooks can be run in, by name, whether it is installed or not."""
+        return {"core": self.state.roman_environment(), "full": self.state.roman_environment(full=True)}
 
     @property
     def users(self) -> SystemUsers:

@@ -15,10 +15,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from romanhub.local.environments import SetupError
+
+#: How often what a system user runs is looked for before it is given up, at most: each look kills what it finds.
+LOOKS = 20
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,22 @@ class SystemUsers:
             fresh.rename(home)
         return system
 
+    def discard(self, user: str) -> None:
+        """Remove a user's home for good, and their system user with everything that runs as it.
+
+        Raises
+        ------
+        SetupError
+            Where the system keeps the system user.
+        """
+        name = self.system_name(user)
+        if self.separate:
+            with suppress(KeyError):
+                _end_all(pwd.getpwnam(name).pw_uid)
+        shutil.rmtree(self.home(user), ignore_errors=True)
+        if any(entry.pw_name == name for entry in self._entries()):
+            _remove(name)
+
     def lookup(self, user: str) -> SystemUser | None:
         """The user's system user, or None where everything runs as one.
 
@@ -115,9 +137,7 @@ class SystemUsers:
         """
         names = [entry.pw_name for entry in self._entries()]
         for name in names:
-            result = subprocess.run(["userdel", name], capture_output=True, text=True)
-            if result.returncode:
-                raise SetupError(f"The system user {name} cannot be removed: {result.stderr.strip()}")
+            _remove(name)
         return names
 
     def _entries(self) -> list[pwd.struct_passwd]:
@@ -154,6 +174,29 @@ def become(system: SystemUser | None, folder: Path) -> Callable[[], None]:
         os.chdir(folder)
 
     return preexec
+
+
+def _remove(name: str) -> None:
+    result = subprocess.run(["userdel", name], capture_output=True, text=True)
+    if result.returncode:
+        raise SetupError(f"The system user {name} cannot be removed: {result.stderr.strip()}")
+
+
+def _end_all(uid: int) -> None:
+    """Kill every process of a system user, and those that they make meanwhile."""
+    for _ in range(LOOKS):
+        found = [process for process in psutil.process_iter(["uids", "status"]) if _runs_as(process, uid)]
+        if not found:
+            return
+        for process in found:
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(found, timeout=5)
+
+
+def _runs_as(process: psutil.Process, uid: int) -> bool:
+    uids = process.info["uids"]
+    return uids is not None and uids.real == uid and process.info["status"] != psutil.STATUS_ZOMBIE
 
 
 def can_separate() -> bool:

@@ -17,6 +17,7 @@ from hubquota.services.tiersfile import TiersFileError, load_tiers
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
 
+from romanhub.community.proof.settings import load_run_settings
 from romanhub.community.storage.tables import MIGRATIONS
 from romanhub.local import parts, ports, sample_archive, secrets
 from romanhub.local.analysis import ensure_roman, place
@@ -61,7 +62,14 @@ def up(state: State, *, port: int, full: bool, archive: Path, screen: Screen) ->
     os.environ["ROMANHUB_STATE"] = str(state.root)
     os.environ["ROMANHUB_FULL"] = "1" if full else "0"
     # The parts run in another folder, where a relative path would name another file.
-    for name in ("ROMANHUB_TIERS", "ROMANHUB_DATASETS", "ROMANHUB_SIGN_IN", "ROMANHUB_NOTICES", "ROMANHUB_PURGE"):
+    for name in (
+        "ROMANHUB_TIERS",
+        "ROMANHUB_DATASETS",
+        "ROMANHUB_SIGN_IN",
+        "ROMANHUB_NOTICES",
+        "ROMANHUB_PURGE",
+        "ROMANHUB_RUNS",
+    ):
         if given := os.environ.get(name):
             os.environ[name] = str(Path(given).resolve())
     try:
@@ -104,6 +112,7 @@ def _prepare(state: State, *, port: int, full: bool, screen: Screen) -> Settings
             load_settings(settings.notices_file, DeliverySettings)
         if settings.purge_file is not None:
             load_settings(settings.purge_file, PurgeSettings)
+        load_run_settings(None if settings.runs_file is None else str(settings.runs_file))
         if provider := load_sign_in():
             with httpx.Client(timeout=10) as client:
                 discover(provider, client)
@@ -174,6 +183,7 @@ async def _start(settings: Settings, folder: Path, supervisor: Supervisor, scree
             # The first one that went wrong has ended the others; it is the one to tell.
             raise failures.exceptions[0] from None
     await supervisor.start(parts.watch(settings))
+    await supervisor.start(parts.runner(settings))
     client = sample_archive.connect(settings)
     with screen.bar("Archive: the sample's exposures") as progress:
         await asyncio.to_thread(sample_archive.publish, folder, client, progress=progress)

@@ -17,10 +17,12 @@ from hubquota.services.settingsfile import SettingsFileError, load_settings
 from hubquota.services.tiersfile import TiersFile, TiersFileError
 from hubquota.storage.engine import make_engine
 
+from romanhub.community.proof.settings import load_run_settings
 from romanhub.portal.app import create_app
 from romanhub.portal.archivedoors import archive_doors
 from romanhub.portal.cataloguing import open_catalogue
 from romanhub.portal.hub import HubClient
+from romanhub.portal.running import open_running
 from romanhub.portal.settings import PortalSettings, SettingsError
 
 
@@ -38,6 +40,7 @@ def main(host: str, port: int) -> None:
         tiers = TiersFile(settings.tiers_file)
         if settings.purge_file is not None:
             load_settings(settings.purge_file, PurgeSettings)
+        load_run_settings(settings.runs_file)
     except (SettingsError, TiersFileError, SettingsFileError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
@@ -66,6 +69,7 @@ async def _serve(settings: PortalSettings, tiers: TiersFile, host: str, port: in
             hub=HubClient(settings.hub, http),
             clock=lambda: datetime.now(UTC),
             archive=archive_doors(settings, http),
+            running=open_running(settings.community, settings.runs_file, clock=lambda: datetime.now(UTC)),
             catalogue=open_catalogue(settings.community, clock=lambda: datetime.now(UTC)),
         )
         server = uvicorn.Server(

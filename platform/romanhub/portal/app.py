@@ -30,11 +30,13 @@ from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.pages import archive as archive_page
 from romanhub.portal.pages import community as community_pages
 from romanhub.portal.pages import repositories as repositories_page
+from romanhub.portal.pages import runs as runs_page
 from romanhub.portal.pages import sharing
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.registering import Registering
 from romanhub.portal.rendering import Pages
+from romanhub.portal.running import NOTHING_RUNS, Running
 from romanhub.portal.scratching import Scratching
 from romanhub.portal.settings import PortalSettings
 from romanhub.portal.trying import Trying
@@ -49,6 +51,7 @@ def create_app(
     clock: Callable[[], datetime],
     archive: ArchiveDoors = NO_ARCHIVE,
     catalogue: Catalogue | None = None,
+    running: Running = NOTHING_RUNS,
 ) -> FastAPI:
     """Return the portal.
 
@@ -60,6 +63,7 @@ def create_app(
         clock: gives the present time, with its zone.
         archive: what the search of the archive asks.
         catalogue: the community's catalogue; None where there is none.
+        running: the queue of notebooks that run without a person.
     """
     prefix = settings.hub.prefix
     app = FastAPI(
@@ -94,6 +98,7 @@ def create_app(
     cataloguing = Cataloguing(settings, catalogue)
     registering = Registering(settings.community, catalogue)
     app.include_router(api.community_routes(gate, cataloguing, registering), prefix=f"{prefix}api")
+    app.include_router(api.run_routes(gate, running), prefix=f"{prefix}api")
     app.include_router(health_routes(accounts), prefix=f"{prefix}api")
     for part in (
         pages.more_routes(
@@ -104,6 +109,7 @@ def create_app(
         archive_page.routes(settings.hub, gate, doorkeeper, archive, rendered),
         sharing.routes(settings.hub, gate, doorkeeper, desk, cataloguing, rendered),
         community_pages.routes(settings.hub, gate, doorkeeper, desk, cataloguing, rendered),
+        runs_page.routes(settings.hub, gate, running, rendered),
     ):
         app.include_router(part, prefix=prefix.rstrip("/"))
     app.state.registering = registering

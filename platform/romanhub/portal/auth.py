@@ -30,7 +30,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from starlette.requests import Request
 
 from romanhub.portal import scopes
-from romanhub.portal.hub import HubClient
+from romanhub.portal.hub import HubClient, Identity
 from romanhub.portal.settings import HubSettings
 
 #: The cookie that carries a signed-in browser's token.
@@ -90,6 +90,8 @@ class Visitor:
     requester: bool = False
     #: Whether they may change what readers of the community's catalogue see, with the token that was sent.
     publisher: bool = False
+    #: The name of their server whose own token was sent; empty for the default one and for any other token.
+    server: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,13 @@ class Cookie:
     name: str
     value: str
     seconds: int | None = None
+
+
+def _server_of(identity: Identity) -> str:
+    """Return the name of the one server that a token is for; a token that opens several is no server's own."""
+    start = f"access:servers!server={identity.name}/"
+    servers = [scope.removeprefix(start) for scope in identity.scopes if scope.startswith("access:servers")]
+    return servers[0] if len(servers) == 1 and f"{start}{servers[0]}" in identity.scopes else ""
 
 
 class Doorkeeper:
@@ -199,6 +208,7 @@ class Doorkeeper:
             auditor=admin or scopes.READ in identity.scopes,
             requester=admin or scopes.REQUEST in identity.scopes,
             publisher=scopes.PUBLISH in identity.scopes or self._settings.admin_scope in identity.scopes,
+            server=_server_of(identity),
         )
 
     async def begin_sign_in(self, next_path: str) -> tuple[str, Cookie]:

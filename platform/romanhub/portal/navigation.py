@@ -27,6 +27,7 @@ ITEMS = (
     Item("archive", "archive", "Archive"),
     Item("community", "community", "Community"),
     Item("clusters", "clusters", "Your clusters"),
+    Item("runs", "runs", "Your runs"),
     Item("requests", "requests", "Your requests"),
     Item("scratch", "scratch", "Scratch"),
     Item("projects", "projects", "Projects"),

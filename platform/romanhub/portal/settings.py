@@ -124,6 +124,9 @@ class PortalSettings(BaseModel):
         description="How long one question to the community's catalogue may take, in seconds. Looking into a "
         "notebook takes seconds, and waits for others.",
     )
+    runs_file: str | None = Field(
+        default=None, description="The settings of what runs notebooks; None for those that hold without one."
+    )
     ledger_deadline_seconds: float = Field(
         default=10, gt=0, le=60, description="How long a page waits for the ledger, in seconds."
     )
@@ -168,6 +171,7 @@ _PLACES: dict[tuple[str, ...], str] = {
     ("broker_url",): "ROMANHUB_BROKER_URL",
     ("viewer",): "ROMANHUB_SKY_VIEWER",
     **{("community", name): f"ROMANHUB_COMMUNITY_{name.upper()}" for name in CommunitySettings.model_fields},
+    ("runs_file",): "ROMANHUB_RUNS",
     ("community_seconds",): "ROMANHUB_PORTAL_COMMUNITY_SECONDS",
     ("what_if_seconds",): "ROMANHUB_PORTAL_WHAT_IF_SECONDS",
     ("ledger_deadline_seconds",): "ROMANHUB_PORTAL_LEDGER_DEADLINE_SECONDS",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from romanhub.models.runs import COMMUNITY_ROBOT
 from romanhub.portal.scopes import CUSTOM_SCOPES, PUBLISH, REQUEST
 from romanhub.probe.robot import ROBOT
 
@@ -12,7 +13,7 @@ from romanhub.probe.robot import ROBOT
 SERVED = ("portal", "dask-gateway", "broker", "archive")
 
 #: The services that only use the hub.
-USING = ("watch", "probe")
+USING = ("watch", "probe", "runner")
 
 #: What the portal asks other services in the name of whoever reads its page of the archive.
 SEARCHES = [f"access:services!service={name}" for name in ("archive", "broker")]
@@ -63,6 +64,13 @@ ROLES: list[dict[str, Any]] = [
         "name": "probe",
         "services": ["probe"],
         "scopes": [f"{scope}!user={ROBOT}" for scope in ("admin:users", "servers", "access:servers")],
+    },
+    # What runs notebooks without a person starts and stops servers, people's for what they asked it to run; it may
+    # look into none of them. Its robot's account it makes itself.
+    {
+        "name": "runner",
+        "services": ["runner"],
+        "scopes": ["servers", "read:users:name", f"admin:users!user={COMMUNITY_ROBOT}"],
     },
     # A cluster's workers have a token of their owner's, for the broker alone; see romanhub.dask.tokens.
     {"name": "gateway", "services": ["dask-gateway"], "scopes": ["read:users", "tokens"]},

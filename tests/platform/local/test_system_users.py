@@ -6,13 +6,15 @@ import os
 import pwd
 import re
 import string
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from romanhub.local.system_users import SystemUsers, can_separate
+from romanhub.local.system_users import SystemUsers, become, can_separate
 
 from tests.support.platform import fresh_state
 
@@ -82,3 +84,26 @@ def test_removing_takes_this_platforms_users_alone(state: Path, tmp_path: Path) 
     others.remove_all()
     with pytest.raises(KeyError):
         others.lookup("ada")
+
+
+@pytest.mark.skipif(not can_separate(), reason="only root can make system users")
+def test_what_is_discarded_leaves_no_process_no_file_and_no_user(state: Path, tmp_path: Path) -> None:
+    users, welcome = SystemUsers(state / "homes", separate=True), tmp_path
+    # Of the same account, which stays.
+    users.ensure("robot", welcome=welcome)
+    system = users.ensure("robot/run-1", welcome=welcome)
+    assert system is not None and system != users.lookup("robot")
+    # One that nobody waits for, in a session of its own, as a notebook can leave it behind.
+    left = subprocess.Popen(
+        ["sleep", "300"], preexec_fn=become(system, users.home("robot/run-1")), start_new_session=True
+    )
+
+    users.discard("robot/run-1")
+
+    assert not psutil.pid_exists(left.pid)
+    left.wait(10)
+    assert not users.home("robot/run-1").exists()
+    with pytest.raises(KeyError):
+        users.lookup("robot/run-1")
+    assert users.home("robot").exists() and users.lookup("robot")
+    users.discard("robot/run-1")

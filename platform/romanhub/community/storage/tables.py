@@ -175,9 +175,16 @@ run = Table(
     Column("peak_bytes", BigInteger),
     Column("credits", BigInteger),
     Column("lease", BigInteger),
+    # The server's name at the hub, until it is known to be gone.
     Column("server", Text),
+    # Who pays and in which size, where somebody's own notebook says so.
+    Column("account", Text),
+    Column("size", Text),
+    # Where the notebook with its outputs is in the home.
+    Column("result", Text),
+    Column("tries", Integer, nullable=False, server_default="0"),
     CheckConstraint("purpose IN ('regular', 'image', 'own')", name="purpose"),
-    CheckConstraint("outcome IN ('passed', 'failed', 'refused', 'lost')", name="outcome"),
+    CheckConstraint("outcome IN ('passed', 'failed', 'refused', 'lost', 'cancelled')", name="outcome"),
     CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended"),
 )
 Index(
@@ -186,6 +193,13 @@ Index(
     run.c.id,
     sqlite_where=run.c.ended_at.is_(None),
     postgresql_where=run.c.ended_at.is_(None),
+)
+Index(
+    "run_server",
+    run.c.server,
+    unique=True,
+    sqlite_where=run.c.server.is_not(None),
+    postgresql_where=run.c.server.is_not(None),
 )
 Index("run_entry", run.c.entry_id, run.c.id)
 Index("run_person", run.c.person, run.c.id)

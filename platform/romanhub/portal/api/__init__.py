@@ -23,6 +23,7 @@ from romanhub.portal.api import (
     purge,
     repositories,
     requests,
+    runs,
     scratch,
     whatif,
 )
@@ -36,6 +37,7 @@ from romanhub.portal.problems import described
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.registering import Registering
+from romanhub.portal.running import Running
 from romanhub.portal.scratching import Scratching
 from romanhub.portal.trying import Trying
 
@@ -112,6 +114,13 @@ def community_routes(gate: Gate, cataloguing: Cataloguing, registering: Register
     router = _router()
     router.include_router(repositories.routes(gate, registering))
     router.include_router(community.routes(gate, cataloguing))
+    return router
+
+
+def run_routes(gate: Gate, running: Running) -> APIRouter:
+    """The API's routes of notebooks that run without a person."""
+    router = _router()
+    router.include_router(runs.routes(gate, running))
     return router
 
 
