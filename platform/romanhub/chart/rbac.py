@@ -90,6 +90,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         part="controller",
+        group="networking.k8s.io",
+        resources=("networkpolicies",),
+        verbs=("create",),
+        reason="A cluster's pods reach each other, and no other cluster's.",
+    ),
+    Rule(
+        part="controller",
         group="traefik.io",
         resources=("ingressroutetcps",),
         verbs=("create",),
