@@ -18,7 +18,8 @@ from hubquota.models.money import to_units
 from hubquota.models.overrides import Overridden
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
-from jupyterhub.spawner import Spawner
+from jupyterhub.spawner import SimpleLocalProcessSpawner, Spawner
+from kubespawner import KubeSpawner
 from tornado.web import HTTPError
 from traitlets.config import Config
 
@@ -64,6 +65,15 @@ def make(
     user = SimpleNamespace(name="ada", groups=[SimpleNamespace(name=group) for group in groups])
     orm = SimpleNamespace(name="", server=None)
     return QuotaSpawner(config=config, user=user, orm_spawner=orm, user_options={})
+
+
+@pytest.mark.parametrize("spawner", [KubeSpawner, SimpleLocalProcessSpawner])
+def test_the_mixins_own_parts_take_the_place_of_none_of_a_spawners(spawner: type[Spawner]) -> None:
+    own = {
+        name for one in QuotaSpawnerMixin.__mro__ if one.__module__.startswith("hubquota") for name in vars(one)
+    }
+    # What every spawner has is there to be taken over.
+    assert {name for name in own if hasattr(spawner, name) and not hasattr(Spawner, name)} == set()
 
 
 async def test_the_form_and_its_reading_are_the_mixins_even_where_the_spawner_has_its_own(database: str) -> None:

@@ -213,7 +213,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
 
     async def _admit_or_allow(self) -> tuple[Size, bool]:
         """Return the size that may start, and whether it is a clean-up server."""
-        start = self._start()
+        start = self._asked()
         try:
             # What ran without the ledger comes first: it has to be known before anything else is held.
             if self._allowance.used and not await self._allowance.post(self.user.name):
@@ -225,7 +225,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         self._lease_id = started.lease_id
         return started.size, started.admission.label == CLEAN_UP
 
-    def _start(self) -> Start:
+    def _asked(self) -> Start:
         """Return what the ledger is asked about.
 
         Raises:
