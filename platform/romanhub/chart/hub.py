@@ -108,6 +108,8 @@ def _servers(c: Config, settings: Settings, environment: Mapping[str, str]) -> N
     c.Spawner.quota_tiers_file = environment["HUBQUOTA_TIERS"]
     c.Spawner.quota_database_url = environment["HUBQUOTA_DATABASE_URL"]
     c.Spawner.quota_hub = settings.hub_name
+    # A node that has just come is busy.
+    c.Spawner.http_timeout = 120
     c.Spawner.quota_clean_up_home = homes.clean_up
     if homes.storage_class is not None:
         c.KubeSpawner.storage_class = homes.storage_class
