@@ -51,6 +51,8 @@ def main() -> int:
         images.pause(kept)
         for image in ("roman", "hub"):
             images.built(kept, image)
+        if os.environ.get("ROMANHUB_CHARTS"):
+            images.platform(kept)
     except programs.MissingError as error:
         print(error)
         return 1
