@@ -71,6 +71,8 @@ def _on_its_own() -> int:
     images.pause(kept)
     for image in ("roman", "hub"):
         images.built(kept, image)
+    if os.environ.get("ROMANHUB_CHARTS"):
+        images.platform(kept)
     if sys.argv[1:] == [BUILD]:
         return 0
     namespaces = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]

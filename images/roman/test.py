@@ -40,6 +40,11 @@ class RomanImage(ImageChecks):
             client.execute()
         self.assertEqual(notebook.cells[0].outputs[0].text.strip(), "3600.0")
 
+    def test_it_says_that_it_is_the_platforms_own(self) -> None:
+        from romanhub.client.environment import identity
+
+        self.assertEqual(identity({"ROMANHUB_ENVIRONMENT": "an image"}), "an image")
+
     def test_the_commands_that_the_platform_starts_are_there(self) -> None:
         for command in ("jupyterhub-singleuser", "jupyter-lab", "dask", "romanhub"):
             self.assertTrue((self.environment / "bin" / command).is_file(), command)

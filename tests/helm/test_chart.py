@@ -131,6 +131,10 @@ def test_the_gateways_programs_can_read_what_they_are_told(chart: Path) -> None:
     assert settings.namespace == NAMESPACE
     assert settings.image == "romanhub/roman:0.1.0"
     assert settings.workers.nodes.preferred == {"kind": "spot"}
+    # Workers get keys for the storage as notebooks do.
+    assert settings.environment["AWS_CONFIG_FILE"] == "/etc/romanhub/aws/config"
+    assert settings.config_folders == {"romanhub-aws": "/etc/romanhub/aws"}
+    assert set(settings.config_folders) <= set(rendered.kind("ConfigMap"))
     # What is said of nodes does not take away what follows from the chart.
     assert settings.workers.nodes.priority_class == f"{NAMESPACE}-dask-worker"
     assert settings.workers.nodes.priority_class in rendered.kind("PriorityClass")
@@ -208,7 +212,7 @@ def test_a_change_of_settings_starts_parts_again_and_one_of_tiers_does_not(chart
 
 
 def test_pieces_can_be_left_out(chart: Path) -> None:
-    less = {"search": {"enabled": False}, "probe": {"enabled": False}, "network": {"enabled": False}}
+    less = {"global": {"romanhub": {"search": False}}, "probe": {"enabled": False}, "network": {"enabled": False}}
     rendered = render(chart, with_values(less, {"quota": {"enabled": False}}))
     assert "romanhub-search" not in rendered.kind("Deployment")
     assert rendered.kind("CronJob") == {}

@@ -229,7 +229,9 @@ spec:
   "image_pull_secrets" .Values.imagePullSecrets
   "tiers_file" "/etc/romanhub/files/tiers.yaml"
   "region" $settings.storage.region
-  "environment" (dict "ROMANHUB_BROKER_URL" (printf "%s/services/broker/" $inside))
+  "environment" (dict "ROMANHUB_BROKER_URL" (printf "%s/services/broker/" $inside) "AWS_CONFIG_FILE" "/etc/romanhub/aws/config")
+  "config_folders" (dict "romanhub-aws" "/etc/romanhub/aws")
+  "network_policies" .Values.network.enabled
   "scheduler" (dict "nodes" (dict "priority_class" (printf "%s-dask-scheduler" .Release.Namespace)))
   "workers" (dict "nodes" (dict "priority_class" (printf "%s-dask-worker" .Release.Namespace)))
 }}

@@ -73,7 +73,8 @@ def configure(c: Config, settings: Settings, environment: Mapping[str, str], sec
     if url := environment.get("ROMANHUB_HUB_DATABASE_URL"):
         c.JupyterHub.db_url = url
     c.JupyterHub.template_paths = template_paths
-    c.JupyterHub.services = services(ADDRESSES, {name: secret(secrets, name) for name in (*SERVED, *USING)})
+    here = {name: address for name, address in ADDRESSES.items() if name != "archive" or settings.search}
+    c.JupyterHub.services = services(here, {name: secret(secrets, name) for name in (*SERVED, *USING)})
     c.JupyterHub.custom_scopes = CUSTOM_SCOPES
     c.JupyterHub.load_roles = ROLES
     # Their accounts have no person.
@@ -88,6 +89,8 @@ def _sign_in(c: Config, settings: Settings, environment: Mapping[str, str], secr
         c.DummyAuthenticator.password = secret(secrets, "trial-password")
         c.Authenticator.allow_all = True
         c.Authenticator.admin_users = {"admin"}
+        # So that the end of a server says who stopped it. An institution's provider is not asked for that.
+        c.Authenticator.refresh_pre_stop = True
         return
     provider = load_sign_in({"ROMANHUB_SIGN_IN": environment.get("ROMANHUB_SIGN_IN_FILE", "")})
     if provider is None:
@@ -106,6 +109,9 @@ def _servers(c: Config, settings: Settings, environment: Mapping[str, str]) -> N
     c.Spawner.quota_tiers_file = environment["HUBQUOTA_TIERS"]
     c.Spawner.quota_database_url = environment["HUBQUOTA_DATABASE_URL"]
     c.Spawner.quota_hub = settings.hub_name
+    # A node that has just come is busy.
+    c.Spawner.http_timeout = 120
+    c.Spawner.quota_clean_up_home = homes.clean_up
     if homes.storage_class is not None:
         c.KubeSpawner.storage_class = homes.storage_class
     if homes.shared.claim is not None:
@@ -127,6 +133,8 @@ def _servers(c: Config, settings: Settings, environment: Mapping[str, str]) -> N
         "DASK_LABEXTENSION__FACTORY__CLASS": "DaskCluster",
         "DASK_DISTRIBUTED__CLIENT__SECURITY_LOADER": "romanhub.client.panel.security_for",
     }
+    if not settings.search:
+        del told["ROMANHUB_SEARCH_URL"]
     c.KubeSpawner.environment = {**dict(c.KubeSpawner.get("environment", {})), **told}
 
 

@@ -90,6 +90,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         part="controller",
+        group="networking.k8s.io",
+        resources=("networkpolicies",),
+        verbs=("create",),
+        reason="A cluster's pods reach each other, and no other cluster's.",
+    ),
+    Rule(
+        part="controller",
         group="traefik.io",
         resources=("ingressroutetcps",),
         verbs=("create",),
@@ -124,9 +131,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         part="dask-proxy",
         group="",
-        resources=("services", "secrets"),
+        resources=("services", "secrets", "configmaps"),
         verbs=("get", "list", "watch"),
-        reason="Routes name services; Traefik watches Secrets, too, since a route might name a certificate.",
+        reason="Routes name services; Traefik watches Secrets and ConfigMaps, too, and waits for both: a "
+        "certificate might be there.",
     ),
     Rule(
         part="dask-proxy",

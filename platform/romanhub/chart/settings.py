@@ -56,6 +56,12 @@ class Homes(Values):
     )
     mount_path: str = Field(default="/home/roman", pattern=r"^/.+", description="Where a home is in a server.")
     shared: Shared = Field(default=Shared(), description="The folders that teams share.")
+    clean_up: Literal["delete-only", "read-only"] = Field(
+        default="delete-only",
+        description="What somebody in grace can do with their home, where the tiers file offers a clean-up "
+        "server. `delete-only`: read and delete; it needs Linux 5.13 or later with Landlock on users' nodes. "
+        "`read-only`: read.",
+    )
 
 
 class Settings(Values):
@@ -76,6 +82,7 @@ class Settings(Values):
         pattern=r"^[a-z0-9-]*$",
         description="This hub's name, where several hubs share one ledger.",
     )
+    search: bool = Field(default=True, description="Whether the archive can be searched here.")
     storage: Storage = Field(default=Storage(), description="Where the archive and people's scratch are.")
     homes: Homes = Field(default=Homes(), description="The users' home volumes.")
 

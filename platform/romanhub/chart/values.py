@@ -58,9 +58,8 @@ class Volume(Values):
 
 
 class Search(Part):
-    """The search of the archive."""
+    """The search of the archive, where `global.romanhub.search` has it run."""
 
-    enabled: bool = Field(default=True, description="Whether the archive can be searched here.")
     volume: Volume = Field(description="Where its index is kept.")
     index_schedule: str = Field(
         default="17 * * * *",
@@ -235,7 +234,7 @@ class ChartValues(Values):
 _FOLLOWS = frozenset(
     {
         "instance", "namespace", "api_url", "api_address", "controller_address", "prefix", "image",
-        "image_pull_secrets", "tiers_file", "uid", "same_owner_label",
+        "image_pull_secrets", "tiers_file", "uid", "same_owner_label", "config_folders", "network_policies",
     }
 )  # fmt: skip
 

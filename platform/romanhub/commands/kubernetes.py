@@ -113,6 +113,8 @@ def write_chart(only_check: bool) -> None:
     from romanhub.chart.rbac import rbac_text
     from romanhub.chart.values import schema_text
 
+    if not (_chart() / "Chart.yaml").is_file():
+        raise click.ClickException("The chart is in the checkout alone: run this there.")
     for name, content in (("values.schema.json", schema_text()), ("files/rbac.yaml", rbac_text())):
         path = _chart() / name
         if only_check and path.read_text() != content:

@@ -23,6 +23,7 @@ from hubquota.models.ledger import Lease
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFile
 from hubquota.storage.engine import make_engine
+from kubernetes_asyncio.client import NetworkingV1Api
 from kubernetes_asyncio.client.rest import ApiException
 
 from romanhub.dask.charged import REPORTER
@@ -31,6 +32,7 @@ from romanhub.dask.policy import Policy
 from romanhub.dask.rounds import PERIOD, Rounds
 from romanhub.dask.tokens import VARIABLE, ClusterTokens
 from romanhub.kubernetes import secrets
+from romanhub.kubernetes.apart import policy_of
 from romanhub.kubernetes.clerk import Clerk
 from romanhub.kubernetes.engine import OVER, PodEngine, facts_of, is_active, name_of
 from romanhub.kubernetes.gateway import ACTIVE_AT, GROUP, PLURAL
@@ -239,6 +241,8 @@ class ChargedController(KubeController):  # type: ignore[misc]
         """Make a cluster's credentials, and a token of its owner's for the broker with them."""
         meta, made = cluster["metadata"], None
         name: str = await super().create_secret_if_not_exists(cluster)
+        # Before it has a pod.
+        await self._keep_apart(cluster)
         if self.tokens is None:
             return name
         secret = await self.core_client.read_namespaced_secret(name, meta["namespace"])
@@ -247,6 +251,20 @@ class ChargedController(KubeController):  # type: ignore[misc]
         if made is not None:
             await self.core_client.patch_namespaced_secret(name, meta["namespace"], secrets.with_token(made))
         return name
+
+    async def _keep_apart(self, cluster: dict[str, Any]) -> None:
+        """Make the rule by which the network keeps a cluster to itself, where there are such rules."""
+        if not self.settings.network_policies:
+            return
+        meta = cluster["metadata"]
+        rule = policy_of(cluster, self.get_labels(meta["name"]))
+        # The client takes plain dictionaries, too; its types do not say so.
+        api: Any = NetworkingV1Api(self.api_client)
+        try:
+            await api.create_namespaced_network_policy(meta["namespace"], rule)
+        except ApiException as error:
+            if error.status != 409:
+                raise
 
     async def cleanup_cluster_resources(self, status: dict[str, Any], namespace: str) -> None:
         """Remove what a cluster had, and have the hub forget its token."""

@@ -140,6 +140,15 @@ class DaskSettings(Strict):
     environment: dict[str, str] = Field(
         default_factory=dict, description="Environment variables of schedulers and workers. No secrets."
     )
+    config_folders: dict[LabelName, str] = Field(
+        default_factory=dict,
+        description="ConfigMaps by their names, each with the folder where schedulers and workers see it.",
+    )
+    network_policies: bool = Field(
+        default=False,
+        description="Whether each cluster has a NetworkPolicy of its own, by which its pods reach each other. "
+        "Needed where another policy keeps pods from reaching what is not said.",
+    )
     grace_seconds: int = Field(
         default=10,
         ge=1,

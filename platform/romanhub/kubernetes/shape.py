@@ -76,11 +76,13 @@ def shaped(
         if "secret" in volume:
             # For the group that the pod's own user is in.
             volume["secret"]["defaultMode"] = 0o440
+    spec["volumes"] = [*(spec.get("volumes") or ()), *_volumes(settings)]
     for container in spec["containers"]:
         container["securityContext"] = {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
         }
+        container["volumeMounts"] = [*(container.get("volumeMounts") or ()), *_mounts(settings)]
     if worker:
         _set_aside(spec["containers"][0]["resources"], settings.workers.share)
     return found
@@ -105,6 +107,16 @@ def _place(spec: dict[str, Any], nodes: Nodes, region: Mapping[str, str]) -> Non
         }
     if affinity:
         spec["affinity"] = {"nodeAffinity": affinity}
+
+
+def _volumes(settings: DaskSettings) -> list[dict[str, Any]]:
+    return [{"name": name, "configMap": {"name": name}} for name in settings.config_folders]
+
+
+def _mounts(settings: DaskSettings) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "mountPath": folder, "readOnly": True} for name, folder in settings.config_folders.items()
+    ]
 
 
 def _expressions(labels: Mapping[str, str], operator: str) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ INSTALLED = Path(__file__).resolve().parents[1] / "deployment"
 
 
 def deployment() -> Path:
-    """The folder that holds `hub_config/` and `images/`: the checkout, or the installed package's copy."""
+    """The folder that holds `hub_config/`, `images/` and `helm/`: the checkout, or the package's copy."""
     return INSTALLED if INSTALLED.is_dir() else CHECKOUT
 
 

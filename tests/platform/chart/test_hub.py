@@ -136,6 +136,27 @@ def test_servers_are_told_what_notebooks_ask_for(told: dict[str, str]) -> None:
     assert c.RomanServerSpawner.shared_claim == "teams"
 
 
+def test_without_a_search_nobody_is_led_to_one(told: dict[str, str]) -> None:
+    c = Config()
+    c.KubeSpawner.image = "registry.example.org/roman:1"
+    settings = Settings(url="https://hub.example.org", sign_in="trial", search=False)
+    configure(c, settings, told, Path(told["ROMANHUB_SECRETS"]))
+    assert "archive" not in {one["name"] for one in c.JupyterHub.services}
+    assert "ROMANHUB_SEARCH_URL" not in c.KubeSpawner.environment
+
+
+def test_a_clean_up_server_is_held_as_the_operator_says(told: dict[str, str]) -> None:
+    c = Config()
+    c.KubeSpawner.image = "registry.example.org/roman:1"
+    settings = Settings.model_validate(
+        {"url": "https://hub.example.org", "signIn": "trial", "homes": {"cleanUp": "read-only"}}
+    )
+    configure(c, settings, told, Path(told["ROMANHUB_SECRETS"]))
+    assert c.Spawner.quota_clean_up_home == "read-only"
+    # The end of a server says who stopped it.
+    assert c.Authenticator.refresh_pre_stop is True
+
+
 @pytest.mark.parametrize(("quantity", "size"), [("10Gi", 10 * 2**30), ("1.5G", 1_500_000_000), ("1000", 1000)])
 def test_sizes_of_homes_are_compared_in_bytes(quantity: str, size: int) -> None:
     assert bytes_of(quantity) == size

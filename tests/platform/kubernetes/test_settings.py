@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from romanhub.kubernetes.apart import policy_of
 from romanhub.kubernetes.settings import DaskSettings, Secrets, SettingsError, image_identity
 from romanhub.kubernetes.shape import labels_of, shaped
 
@@ -87,3 +88,28 @@ def test_a_pod_is_its_owners_and_may_do_next_to_nothing(tmp_path: Path) -> None:
     assert container["resources"]["requests"] == {"cpu": "1.880", "memory": str(int(8 * 2**30 * 0.94))}
     # What upstream made is as it was.
     assert made["spec"]["restartPolicy"] == "OnFailure"
+
+
+def test_pods_see_the_folders_that_are_said(tmp_path: Path) -> None:
+    settings = load(tmp_path, config_folders={"romanhub-aws": "/etc/romanhub/aws"})
+    made = {"metadata": {}, "spec": {"containers": [{"resources": {"limits": {"cpu": "1", "memory": "1024"}}}]}}
+    cluster = {"metadata": {}, "spec": {"username": "ada"}}
+    for worker in (False, True):
+        spec = shaped(made, cluster, settings, worker=worker)["spec"]
+        assert spec["volumes"] == [{"name": "romanhub-aws", "configMap": {"name": "romanhub-aws"}}]
+        (mount,) = spec["containers"][0]["volumeMounts"]
+        assert mount == {"name": "romanhub-aws", "mountPath": "/etc/romanhub/aws", "readOnly": True}
+
+
+def test_a_clusters_rule_is_of_its_own_pods_and_goes_with_it() -> None:
+    cluster = {
+        "apiVersion": "gateway.dask.org/v1alpha1",
+        "kind": "DaskCluster",
+        "metadata": {"name": "abc", "uid": "1"},
+    }
+    rule = policy_of(cluster, {"gateway.dask.org/instance": "romanhub"})
+    chosen = {"podSelector": {"matchLabels": {"gateway.dask.org/cluster": "abc"}}}
+    assert rule["spec"]["podSelector"] == chosen["podSelector"]
+    assert rule["spec"]["ingress"] == [{"from": [chosen]}]
+    assert rule["spec"]["egress"] == [{"to": [chosen]}]
+    assert rule["metadata"]["ownerReferences"][0]["uid"] == "1"

@@ -1,0 +1,276 @@
+"""The whole platform on the cluster: the chart with the real charts that it depends on, installed by Helm."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import helm_python as helm
+import httpx
+import yaml
+from click.testing import CliRunner
+from hubquota.services.ledger import Ledger
+from hubquota.storage.engine import make_engine
+from romanhub.cli import romanhub
+from romanhub.local.parts import ROLE
+from romanhub.local.settings import REGION, SCRATCH_BUCKET
+
+from tests.cluster import images, outside
+from tests.cluster.conftest import Cluster
+from tests.cluster.names import Names
+from tests.helm.charts import NAMESPACE, RELEASE, assembled, with_values
+from tests.quota.support import Postgres, eventually
+from tests.support.platform import shared_environments
+
+#: Where people open the platform: a port of the node.
+PORT = 30080
+
+#: How long the whole may take to be ready, in seconds, on a busy machine.
+PATIENCE = 420.0
+
+#: The homes of two people, and the index of the search, in GiB.
+VOLUMES = [10, 10, 20]
+
+#: A machine of two cores has no room for what is set aside for servers and workers; their limits stay.
+_LESS = """
+Object{spec: Object.spec{containers: [Object.spec.containers{
+    name: object.spec.containers[0].name,
+    resources: Object.spec.containers.resources{requests: {"cpu": "200m"}}}]}}
+"""
+
+#: Which pods these are.
+_WHICH = """
+"app.kubernetes.io/component" in object.metadata.?labels.orValue({}) &&
+object.metadata.labels["app.kubernetes.io/component"] in ["singleuser-server", "dask-scheduler", "dask-worker"]
+"""
+
+
+def tight() -> list[dict[str, Any]]:
+    """A rule by which a small machine holds what a real node does: little is set aside of its cores."""
+    rule = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingAdmissionPolicy",
+        "metadata": {"name": "a-small-machine"},
+        "spec": {
+            "failurePolicy": "Fail",
+            "reinvocationPolicy": "Never",
+            "matchConstraints": {
+                "resourceRules": [
+                    {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+                ]
+            },
+            "matchConditions": [{"name": "peoples", "expression": " ".join(_WHICH.split())}],
+            "mutations": [
+                {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": " ".join(_LESS.split())}}
+            ],
+        },
+    }
+    binding = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingAdmissionPolicyBinding",
+        "metadata": {"name": "a-small-machine"},
+        "spec": {"policyName": "a-small-machine"},
+    }
+    return [rule, binding]
+
+
+def image(name: str) -> dict[str, str]:
+    """An image as the charts' values say it."""
+    place, _, tag = name.rpartition(":")
+    return {"name": place, "tag": tag}
+
+
+@dataclass
+class Installation:
+    """The platform on the cluster, as its operator has it."""
+
+    cluster: Cluster
+    chart: Path
+    values: dict[str, Any]
+    ledger: Ledger
+    #: How long steps took, in seconds.
+    took: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where people open it."""
+        return f"http://{self.cluster.plane.address}:{PORT}"
+
+    def release(self) -> helm.Config:
+        """Helm, with the cluster."""
+        return helm.Config(kubeconfig_path=self.cluster.plane.kubeconfig, namespace=NAMESPACE)
+
+    def pods(self, *components: str) -> list[dict[str, Any]]:
+        """The pods of some components; of all without any."""
+        found = self.cluster.pods(NAMESPACE).values()
+        return [
+            pod
+            for pod in found
+            if not components or pod["metadata"]["labels"].get("app.kubernetes.io/component") in components
+        ]
+
+    def unready(self) -> dict[str, str]:
+        """The platform's own pods that are not ready, and why."""
+        deployments = self.cluster.api.get(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments").json()["items"]
+        return {
+            one["metadata"]["name"]: json.dumps(one["status"].get("conditions", []))
+            for one in deployments
+            if one["status"].get("readyReplicas", 0) < one["spec"]["replicas"]
+            or one["status"].get("updatedReplicas", 0) < one["spec"]["replicas"]
+            or one["status"].get("observedGeneration", 0) < one["metadata"]["generation"]
+        }
+
+    def wait_ready(self) -> None:
+        """Wait until every pod of the platform is ready."""
+        eventually(lambda: not self.unready(), "a platform that is ready", within=PATIENCE)
+
+    def secret(self, name: str, key: str) -> str:
+        """A value of a Secret, as `kubectl get secret -o jsonpath | base64 -d` shows it."""
+        import base64
+
+        found = self.cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{name}").json()
+        return base64.b64decode(found["data"][key]).decode()
+
+    def run_job(self, cron_job: str, name: str) -> str:
+        """Do now what a CronJob does now and then (`kubectl create job --from`); returns what it said."""
+        base = f"/apis/batch/v1/namespaces/{NAMESPACE}"
+        found = self.cluster.api.get(f"{base}/cronjobs/{cron_job}").json()
+        template = found["spec"]["jobTemplate"]
+        meta = {"name": name, "labels": template["metadata"].get("labels", {})}
+        self.cluster.create(f"{base}/jobs", {"metadata": meta, "spec": template["spec"]})
+
+        def over() -> str | None:
+            status = self.cluster.api.get(f"{base}/jobs/{name}").json().get("status", {})
+            kinds = [one["type"] for one in status.get("conditions", []) if one["status"] == "True"]
+            return next((kind for kind in kinds if kind in ("Complete", "Failed")), None)
+
+        state = eventually(over, f"the end of {name}", within=PATIENCE)
+        said = "".join(
+            self.cluster.log(NAMESPACE, pod["metadata"]["name"])
+            for pod in self.pods()
+            if pod["metadata"]["labels"].get("job-name") == name
+        )
+        assert state == "Complete", said
+        return said
+
+    def logs(self) -> str:
+        """What all pods said last."""
+        base = f"/api/v1/namespaces/{NAMESPACE}"
+        found = []
+        for pod in self.pods():
+            name = pod["metadata"]["name"]
+            log = self.cluster.api.get(f"{base}/pods/{name}/log", params={"tailLines": "40"}).text
+            found.append(f"== {name}: {json.dumps(pod['status'].get('containerStatuses'))}\n{log}")
+        events = self.cluster.api.get(f"{base}/events").json()["items"]
+        found += [f"{one['involvedObject']['name']}: {one['reason']}: {one['message']}" for one in events[-60:]]
+        return "\n".join(found)
+
+
+@contextmanager
+def installed(cluster: Cluster, postgres: Postgres, folder: Path, charts: Path) -> Iterator[Installation]:
+    """Do what docs/operator-kubernetes.md says, up to a platform that is ready."""
+    kept = Path(shared_environments())
+    for archive in (
+        images.built(kept, "hub"),
+        images.built(kept, "portal"),
+        images.proxy(kept),
+        images.traefik(kept),
+    ):
+        cluster.node.import_image(archive)
+    address = cluster.plane.address
+    with ExitStack() as stack:
+        api = stack.enter_context(cluster.plane.api())
+        stack.callback(Names(api, address).close)
+        settings = stack.enter_context(outside.storage(folder))
+        storage = stack.enter_context(outside.forwarded(address, settings.ports.archive))
+        socket = Path(postgres.folder, ".s.PGSQL.5432")
+        database = stack.enter_context(outside.forwarded(address, socket))
+        for name in ("ledger", "hub"):
+            postgres.new_database(name)
+        urls = {
+            name: f"postgresql+psycopg://{postgres.user}@{address}:{database}/{name}" for name in ("ledger", "hub")
+        }
+        given = {
+            "romanhub-databases": urls,
+            "romanhub-storage": {"access-key": "broker", "secret-key": settings.secrets.archive_broker},
+            "archive-index": {
+                "AWS_ACCESS_KEY_ID": "operator",
+                "AWS_SECRET_ACCESS_KEY": settings.secrets.archive_operator,
+            },
+        }
+        for one in [*outside.volumes(folder / "volumes", VOLUMES), *tight()]:
+            apply(cluster.api, one)
+        restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
+        cluster.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE, "labels": restricted}})
+        made = CliRunner().invoke(
+            romanhub, ["secrets", "generate", "-n", NAMESPACE, "--kubeconfig", str(cluster.plane.kubeconfig)]
+        )
+        assert made.exit_code == 0, made.output
+        where = f"/api/v1/namespaces/{NAMESPACE}/secrets"
+        for one in yaml.safe_load_all(made.output):
+            cluster.create(where, one)
+        for name, data in given.items():
+            cluster.create(where, {"metadata": {"name": name}, "stringData": data})
+        found = Installation(
+            cluster=cluster,
+            chart=assembled(folder, charts),
+            values=with_values(values(f"http://{address}:{PORT}", f"http://{address}:{storage}")),
+            ledger=Ledger(make_engine(postgres.url("ledger"))),
+        )
+        began = time.monotonic()
+        try:
+            with found.release() as release:
+                release.install(found.chart, RELEASE, found.values, timeout=int(PATIENCE))
+            found.wait_ready()
+        except BaseException:
+            print(found.logs())
+            raise
+        found.took["install"] = time.monotonic() - began
+        yield found
+
+
+def values(url: str, storage: str) -> dict[str, Any]:
+    """What the operator of a small trial says."""
+    few = {"requests": {"cpu": "10m", "memory": "128Mi"}}
+    return {
+        "global": {
+            "romanhub": {
+                "url": url,
+                "signIn": "trial",
+                "storage": {
+                    "endpoint": storage,
+                    "region": REGION,
+                    "scratchBucket": SCRATCH_BUCKET,
+                    "role": ROLE,
+                },
+            }
+        },
+        "image": image(images.PORTAL),
+        "daskProxy": {"image": image(images.TRAEFIK), "replicas": 1, "resources": few},
+        "search": {"indexSecret": "archive-index", "resources": few},
+        "jupyterhub": {
+            "hub": {"image": image(images.HUB)},
+            "singleuser": {"image": image(images.ROMAN)},
+            "proxy": {
+                "chp": {"image": image(images.PROXY)},
+                "service": {"type": "NodePort", "nodePorts": {"http": PORT}},
+            },
+            # Their images are in a registry that cannot be reached from here.
+            "prePuller": {"hook": {"enabled": False}, "continuous": {"enabled": False}},
+            "scheduling": {"userScheduler": {"enabled": False}, "userPlaceholder": {"enabled": False}},
+        },
+    }
+
+
+def apply(api: httpx.Client, one: dict[str, Any]) -> None:
+    """Make an object that is in no namespace, where it is not there yet."""
+    version, kind = one["apiVersion"], one["kind"]
+    plural = {"StorageClass": "storageclasses", "MutatingAdmissionPolicy": "mutatingadmissionpolicies"}
+    path = f"/{'apis' if '/' in version else 'api'}/{version}/{plural.get(kind, kind.lower() + 's')}"
+    answer = api.post(path, json=one)
+    assert answer.is_success or answer.status_code == 409, answer.text
