@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -51,14 +51,16 @@ def chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(chart: Path, api: httpx.Client) -> Rendered:
-    """What the chart makes; its kinds of object are known to the server."""
+def made(chart: Path, plane: Plane, api: httpx.Client) -> Iterator[Rendered]:
+    """What the chart makes; its kinds of object are known to the server. What is installed goes in the end."""
     for path in sorted((chart / "charts" / "dask-gateway").glob("crds/*.yaml")):
         for kind in yaml.safe_load_all(path.read_text()):
             if kind:
                 answer = api.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", json=kind)
                 assert answer.status_code in (201, 409), answer.text
-    return render(chart, VALUES)
+    yield render(chart, VALUES)
+    with helm.Config(kubeconfig_path=plane.kubeconfig, namespace=NAMESPACE) as release, suppress(helm.HelmError):
+        release.uninstall(RELEASE)
 
 
 def address(api: httpx.Client, one: dict[str, Any]) -> str:
@@ -201,7 +203,6 @@ def test_an_install_says_which_secret_is_missing_and_runs_when_all_are_there(
         release.rollback(RELEASE, version=1)
         assert _replicas(api, "romanhub-portal") == 2
         assert "romanhub-migrations" in hooks
-        release.uninstall(RELEASE)
 
 
 def _replicas(api: httpx.Client, name: str) -> int:

@@ -59,7 +59,7 @@ def admit_cluster(
     if refused is not None or beaten:
         for lease in leases:
             ledger.cancel(lease.id, NOT_STARTED, "failed")
-        raise refused or _beaten(ledger, tiers, cluster, sizes, now)
+        raise _beaten(ledger, tiers, cluster, sizes, now, refused)
 
 
 def check_cluster(
@@ -165,14 +165,24 @@ def _within(
 
 
 def _beaten(
-    ledger: Ledger, tiers: Tiers, cluster: ClusterFacts, sizes: Mapping[str, WorkerSize], now: datetime
+    ledger: Ledger,
+    tiers: Tiers,
+    cluster: ClusterFacts,
+    sizes: Mapping[str, WorkerSize],
+    now: datetime,
+    refused: Refused | None,
 ) -> Refused:
-    """Return why a cluster is refused whose place another one took at the same moment."""
+    """Return why a cluster is refused whose place another one took at the same moment.
+
+    The ledger's own refusal knows the count that there was room for, and not why there was no more.
+    """
     try:
         check_cluster(ledger, tiers, cluster, sizes, now)
-    except Refused as refused:
-        return refused
-    return Refused(limit="count", message=f"Another cluster took the place just now. Try again. {tiers.ask}")
+    except Refused as again:
+        return again
+    return refused or Refused(
+        limit="count", message=f"Another cluster took the place just now. Try again. {tiers.ask}"
+    )
 
 
 def _workers(

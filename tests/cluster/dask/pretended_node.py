@@ -56,9 +56,12 @@ class PretendedNode:
         self._thread.start()
 
     def stop(self) -> None:
-        """Go away."""
+        """Go away, with all that it has."""
         self._end.set()
         self._thread.join(10)
+        for pod in self._pods():
+            self._remove(pod)
+        self._api.delete(f"/api/v1/nodes/{self._name}")
 
     def finish(self, pod: str, namespace: str, *, code: int, reason: str) -> str:
         """Say that a pod's container has ended just now; return when."""
@@ -83,8 +86,7 @@ class PretendedNode:
                 beats += 1
                 if beats % 10 == 0:
                     self._beat()
-                pods = self._api.get("/api/v1/pods", params={"fieldSelector": f"spec.nodeName={self._name}"})
-                for pod in pods.json()["items"]:
+                for pod in self._pods():
                     self._tend(pod)
 
     def _beat(self) -> None:
@@ -102,13 +104,20 @@ class PretendedNode:
         if answer.status_code == 404:
             self._api.post(base, json={"metadata": {"name": self._name}, "spec": spec})
 
+    def _pods(self) -> list[dict[str, Any]]:
+        found = self._api.get("/api/v1/pods", params={"fieldSelector": f"spec.nodeName={self._name}"})
+        return list(found.json()["items"])
+
+    def _remove(self, pod: dict[str, Any]) -> None:
+        path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
+        self._api.request("DELETE", path, json={"gracePeriodSeconds": 0})
+
     def _tend(self, pod: dict[str, Any]) -> None:
         phase, told = pod["status"].get("phase"), pod["metadata"].get("deletionTimestamp")
         if told:
             if phase == "Running":
                 self._end_container(pod, moment(), 143, "Error")
-            path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
-            self._api.request("DELETE", path, json={"gracePeriodSeconds": 0})
+            self._remove(pod)
         elif phase == "Pending":
             self._begin(pod)
 

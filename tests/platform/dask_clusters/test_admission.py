@@ -245,3 +245,16 @@ def test_a_cluster_whose_place_another_program_takes_at_the_same_moment_is_refus
     assert [lease.key for lease in wide.ledger.open_leases(CLUSTER)] == ["dask-cluster:large"]
     assert len(wide.ledger.open_leases(WORKER)) == 2
     assert wide.ledger.verify() == []
+
+
+def test_a_cluster_whose_last_credit_another_program_takes_at_the_same_moment_is_told_the_balance(
+    world: World,
+) -> None:
+    world.tiers_path.write_text(world.tiers_path.read_text().replace("clusters: 1", "clusters: 10", 1))
+    left = world.ledger.balance("ada").available - RATE * 900
+    world.ledger.correct("ada", -left, actor="admin", reason="x", key="c")
+    ledger = Overtaken(world.engine, world.clock)
+    ledger.before = lambda: start(world, facts("c0"))
+    with pytest.raises(Refused, match="No Dask cluster can start. The balance of ada is"):
+        admit_cluster(ledger, world.tiers, facts("c1"), world.sizes, world.now)
+    assert len(world.ledger.open_leases(CLUSTER)) == len(world.ledger.open_leases(WORKER)) == 1
