@@ -12,19 +12,19 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from romanhub.local.environments import SetupError
 
-#: How often what a system user runs is looked for before it is given up, at most: each look kills what it finds.
-LOOKS = 20
+#: How long processes that were killed may take to be gone, in seconds.
+PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class SystemUsers:
         name = self.system_name(user)
         if self.separate:
             with suppress(KeyError):
-                _end_all(pwd.getpwnam(name).pw_uid)
+                end_processes(pwd.getpwnam(name).pw_uid)
         shutil.rmtree(self.home(user), ignore_errors=True)
         if any(entry.pw_name == name for entry in self._entries()):
             _remove(name)
@@ -182,21 +182,34 @@ def _remove(name: str) -> None:
         raise SetupError(f"The system user {name} cannot be removed: {result.stderr.strip()}")
 
 
-def _end_all(uid: int) -> None:
-    """Kill every process of a system user, and those that they make meanwhile."""
-    for _ in range(LOOKS):
-        found = [process for process in psutil.process_iter(["uids", "status"]) if _runs_as(process, uid)]
-        if not found:
-            return
-        for process in found:
-            with suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(found, timeout=5)
+def end_processes(uid: int) -> None:
+    """End what runs as a user, such as a server that outlived a crash of everything else.
+
+    Raises
+    ------
+    SetupError
+        Where something does not end.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while left := _processes(uid):
+        if time.monotonic() > deadline:
+            raise SetupError(f"Processes of a system user do not end: {left}. End them, then try again.")
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
 
 
-def _runs_as(process: psutil.Process, uid: int) -> bool:
-    uids = process.info["uids"]
-    return uids is not None and uids.real == uid and process.info["status"] != psutil.STATUS_ZOMBIE
+def _processes(uid: int) -> list[int]:
+    """The processes of a user that still run."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if folder.stat().st_uid == uid and "\nState:\tZ" not in (folder / "status").read_text():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
 
 
 def can_separate() -> bool:
