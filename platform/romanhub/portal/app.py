@@ -88,7 +88,15 @@ def create_app(
     clusters, scratching = Clusters(desk), Scratching(desk)
     accounts, reading, acts = Accounts(desk), Reading(desk), Acts(desk)
     viewer = Path(settings.viewer) if settings.viewer else None
-    rendered = Pages(settings.hub, gate.ticket, viewer if viewer and viewer.is_file() else None)
+    rendered = Pages(
+        settings.hub,
+        gate.ticket,
+        viewer if viewer and viewer.is_file() else None,
+        without=[
+            *(["community"] if catalogue is None else []),
+            *(["runs"] if running is NOTHING_RUNS else []),
+        ],
+    )
     app.include_router(signin.routes(settings.hub, doorkeeper))
     app.include_router(api.routes(gate, desk, accounts, reading, acts), prefix=f"{prefix}api")
     app.include_router(

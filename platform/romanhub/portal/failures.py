@@ -38,7 +38,6 @@ from romanhub.portal.auth import Doorkeeper, NotAllowedError, NotSignedInError, 
 from romanhub.portal.desk import LedgerUnavailableError
 from romanhub.portal.headers import protect
 from romanhub.portal.hub import CodeRefusedError, HubUnavailableError
-from romanhub.portal.navigation import items_for
 from romanhub.portal.problems import MEDIA_TYPE, PortalError, Problem
 from romanhub.portal.rendering import Pages
 from romanhub.portal.settings import HubSettings
@@ -129,7 +128,7 @@ class Failures:
             "problem.html",
             visitor=getattr(request.state, "visitor", None),
             here=None,
-            items=items_for(getattr(request.state, "visitor", None), getattr(request.state, "unread", 0)),
+            items=self._pages.items(request),
             problem=problem,
             links=self._ways_out(request, error),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from romanhub.portal.auth import Visitor
 from romanhub.portal.display import FILTERS
 from romanhub.portal.forms import new_key
-from romanhub.portal.navigation import items_for
+from romanhub.portal.navigation import Item, items_for
 from romanhub.portal.settings import HubSettings
 
 #: The files that pages refer to, with their media types.
@@ -32,7 +32,12 @@ class Pages:
     """Renders the portal's templates; every template can use `hub`, the hub's settings, for its links."""
 
     def __init__(
-        self, settings: HubSettings, ticket: Callable[[Request], str], viewer: Path | None = None
+        self,
+        settings: HubSettings,
+        ticket: Callable[[Request], str],
+        viewer: Path | None = None,
+        *,
+        without: Collection[str] = (),
     ) -> None:
         """Read the files.
 
@@ -40,8 +45,9 @@ class Pages:
             settings: the hub's settings.
             ticket: makes what forms carry.
             viewer: the file of the viewer of the sky, where there is one.
+            without: what the platform has none of: by what it calls itself in the navigation.
         """
-        self._ticket = ticket
+        self._ticket, self._without = ticket, frozenset(without)
         folder = files("romanhub.portal") / "static"
         self.static = {name: (folder / name).read_bytes() for name in STATIC}
         if viewer is not None:
@@ -76,10 +82,15 @@ class Pages:
             here=here,
             ticket=ticket,
             once=new_key(),
-            items=items_for(visitor, getattr(request.state, "unread", 0)),
+            items=self.items(request),
             **context,
         )
         return HTMLResponse(text, status)
+
+    def items(self, request: Request) -> list[Item]:
+        """The links at the top of a page, for whoever `request` has let in, or for nobody."""
+        visitor, unread = getattr(request.state, "visitor", None), getattr(request.state, "unread", 0)
+        return [item for item in items_for(visitor, unread) if item.here not in self._without]
 
     def render(self, template: str, **context: object) -> str:
         """The page that `template` makes of `context`."""

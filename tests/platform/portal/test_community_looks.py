@@ -133,6 +133,7 @@ def test_every_page_fits_and_the_browser_has_nothing_to_complain_of(
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     answer = page.goto(f"{server.url}{path}", wait_until="load")
+    assert page.get_by_role("link", name="Community", exact=True).count() > 0
     assert answer
     assert answer.status == status
 

@@ -93,6 +93,9 @@ async def test_the_page_answers_why_the_balance_is_what_it_is(
     assert "Small server 5 Nov 2026, 17:00 1 d 1 h 0.04 1.01" in page.text
     assert "Grant Budget of the tier explorer, granted when the account was opened. By hubquota." in page.text
     assert page.links["Open Lab"] == "/hub/user-redirect/lab"
+    # This platform has no catalogue of the community's, and nothing that runs without a person.
+    assert "Archive" in page.links
+    assert {"Community", "Your runs"} & page.links.keys() == set()
 
 
 async def test_a_later_grant_is_where_the_page_counts_from(
