@@ -19,9 +19,9 @@ NOTEBOOK = ("tests/platform/client", "tests/platform/sample")
 #: Tests that need a Kubernetes: `make test-cluster` runs them, and `make test` where the variable is set.
 CLUSTER, WITH_CLUSTER = "tests/cluster", "ROMANHUB_TEST_CLUSTER"
 
-#: The part of the hub's side that takes as long as the rest of the tests. They wait for servers most of the time,
-#: so that two lanes on two cores take little more than half as long as one.
-PLATFORM = "tests/platform"
+#: The parts of the hub's side: the platform but for the community takes as long as all other tests. They wait for
+#: servers most of the time, so that two lanes on two cores take little more than half as long as one.
+PLATFORM, COMMUNITY = "tests/platform", "tests/platform/community"
 
 
 #: What only has to be there in the end makes room for what is waited for.
@@ -67,9 +67,10 @@ def main() -> int:
         Step("mypy", [str(bin_folder / "mypy")]),
         Step("import rules", [str(bin_folder / "lint-imports")]),
     ]
-    shown = [Step("tests of the platform", [sys.executable, *pytest, PLATFORM, *ignoring(*NOTEBOOK)])]
+    shown = [Step("tests of the platform", [sys.executable, *pytest, PLATFORM, *ignoring(*NOTEBOOK, COMMUNITY)])]
     beside = [
         Step("tests of the notebook's side", [notebook, *pytest, *NOTEBOOK]),
+        Step("tests of the community", [sys.executable, *pytest, COMMUNITY]),
         Step("tests of the quotas and the rest", [sys.executable, *pytest, "tests", *ignoring(PLATFORM, CLUSTER)]),
     ]
     building = _Lane(
