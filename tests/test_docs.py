@@ -146,10 +146,9 @@ def test_the_scientists_page_has_examples() -> None:
 
 @cache
 def _code() -> str:
-    """All of our own code, and what says how the chart is tested."""
-    return "".join(
-        path.read_text() for root in ("platform", "quota", "tests/helm") for path in (ROOT / root).rglob("*.py")
-    )
+    """All of our own code, and what says how the chart and a cluster are tested."""
+    roots = ("platform", "quota", "tests/helm", "tests/cluster")
+    return "".join(path.read_text() for root in roots for path in (ROOT / root).rglob("*.py"))
 
 
 def _prose(page: Path) -> str:

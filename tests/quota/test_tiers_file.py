@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 
 def test_the_platforms_own_file_is_without_mistakes(tiers: Tiers) -> None:
-    assert list(tiers.tiers) == ["explorer", "researcher", "team"]
+    assert list(tiers.tiers) == ["explorer", "researcher", "team", "robot"]
 
 
 def test_the_first_rule_of_the_file_that_names_a_group_decides() -> None:

@@ -76,7 +76,9 @@ lease = Table(
 _open, _ended = lease.c.ended_at.is_(None), lease.c.ended_at.is_not(None)
 # One open lease a key, whoever asks and however many ask at once.
 partial_index("lease_open_key", lease.c.key, where=_open, unique=True)
-# An admission reads the account's open leases. Whoever looks at all that is open goes along it too.
+# Whoever looks at all that is open does so in the order of the admissions, and reads nothing of what has ended.
+partial_index("lease_open", lease.c.id, where=_open)
+# An admission reads the account's open leases.
 partial_index("lease_open_account", lease.c.account_id, where=_open)
 partial_index("lease_open_person", lease.c.person, where=_open)
 # Whether an account was used of late is asked of every one whose term is about to end.

@@ -16,7 +16,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Put four indexes in the place of three."""
+    """Put four indexes in the place of two."""
     for name, columns, where in (
         ("lease_open_account", ["account_id"], "ended_at IS NULL"),
         ("lease_open_person", ["person"], "ended_at IS NULL"),
@@ -25,5 +25,5 @@ def upgrade() -> None:
     ):
         some = sa.text(where)
         op.create_index(name, "lease", columns, sqlite_where=some, postgresql_where=some)
-    for name in ("lease_account_ended", "lease_person_ended", "lease_open"):
+    for name in ("lease_account_ended", "lease_person_ended"):
         op.drop_index(name, "lease")
