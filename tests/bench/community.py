@@ -66,11 +66,11 @@ def _searching(folder: Path) -> list[Row]:
     ninety_fifth = statistics.quantiles(searches, n=20)[-1]
     return [
         Row(
-            name="community (search, 95th percentile)", value=round(ninety_fifth, 2), unit="ms of a processor",
+            name="community: search, 95th percentile", value=round(ninety_fifth, 2), unit="ms of a processor",
             against="the 50 ms that it may take", versus=GOAL, goal="<= 1", runs=SEARCHES,
         ),
         Row(
-            name="community (search, median)", value=round(statistics.median(searches), 2),
+            name="community: search, median", value=round(statistics.median(searches), 2),
             unit="ms of a processor", against="24 names, newest first",
             versus=round(statistics.median(plains), 3), runs=SEARCHES,
         ),
@@ -134,7 +134,7 @@ def _viewing(folder: Path) -> list[Row]:
     engine.dispose()
     return [
         Row(
-            name="community (a second view)", value=round(statistics.median(second), 2), unit="ms of a processor",
+            name="community: a second view", value=round(statistics.median(second), 2), unit="ms of a processor",
             against="the first view, which renders", versus=round(statistics.median(first), 1), goal="<= 0.1",
             runs=len(first),
         )

@@ -62,7 +62,7 @@ def measure() -> list[Row]:
         platform.remove()
     return [
         Row(
-            name="community, a run through the queue",
+            name="community-runs: a run through the queue",
             value=median(queued for queued, _ in pairs),
             unit="s",
             against="the same notebook by nbclient alone",
