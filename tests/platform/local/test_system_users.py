@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import signal
 import string
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,7 +100,7 @@ def test_what_is_discarded_leaves_no_process_no_file_and_no_user(state: Path, tm
 
     users.discard("robot/run-1")
 
-    assert not psutil.pid_exists(left.pid)
+    assert left.wait(timeout=10) == -signal.SIGKILL
     left.wait(10)
     assert not users.home("robot/run-1").exists()
     with pytest.raises(KeyError):
