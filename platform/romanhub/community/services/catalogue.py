@@ -293,7 +293,7 @@ class Catalogue:
     def has_star(self, person: str, name: str) -> bool:
         """Whether somebody gave an entry a star; raises NoSuchEntryError."""
         with self._store.reading() as connection:
-            return entries.has_star(connection, existing(connection, name, None), person)
+            return entries.has_star(connection, existing(connection, name, person), person)
 
     def opened(self, person: str, name: str, number: int) -> bool:
         """Count that somebody opened a copy of a version; return whether it counted.
