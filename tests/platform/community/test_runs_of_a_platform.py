@@ -90,7 +90,7 @@ def rows(platform: Platform, what: str = "SELECT * FROM run ORDER BY id") -> lis
 @pytest.mark.timeout(900)
 def test_green_then_red_then_green_after_a_fix(running: Platform) -> None:
     ada = Author(running, "ada")
-    ada.publish("depth", "block = bytearray(60_000_000)", "import romanhub; print(len(block))")
+    ada.publish("depth", "block = b'x' * 60_000_000", "import romanhub; print(len(block))")
     until(running, lambda: ada.proof("depth") == "passed")
     until(running, lambda: all(row["server"] is None for row in rows(running)))
     (row,) = [row for row in rows(running) if row["outcome"]]

@@ -21,6 +21,7 @@ API = "/services/portal/api/v1/community"
 
 #: How long an answer may take on a busy machine, in seconds.
 PATIENCE = 180.0
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="module")

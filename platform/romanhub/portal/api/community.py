@@ -23,11 +23,12 @@ from romanhub.portal.models import Answer
 from romanhub.portal.problems import described, invalid
 
 _Name = Annotated[str, Path(pattern=ENTRY_NAME, max_length=100, description="The entry's name.")]
+_Act = Annotated[Act, Path(description="What is to be done.")]
 _Number = Annotated[int, Path(ge=1, lt=2**31, description="The version's number.")]
 #: What is sent for a draft is no larger, in bytes: a notebook in base64, and what is said of it.
 LARGEST_DRAFT = LARGEST_NOTEBOOK * 4 // 3 + 200_000
 
-_Many = Annotated[list[str], Query(max_length=20)]
+_Many = Annotated[list[str], Query(max_length=20, description="Such entries alone; may be given several times.")]
 
 
 class EntryModel(Answer):
@@ -219,7 +220,7 @@ def routes(gate: Gate, cataloguing: Cataloguing) -> APIRouter:
         )
 
     @router.post("/entries/{name}/acts/{act}", responses=described(404, 409))
-    async def do_act(name: _Name, act: Act, given: ActInput, visitor: Visitor = publisher) -> Entry:
+    async def do_act(name: _Name, act: _Act, given: ActInput, visitor: Visitor = publisher) -> Entry:
         """Do one of the acts: publish, discard, review, unreview, deprecate, restore, withdraw."""
         roles = cataloguing.roles(visitor)
         return await cataloguing.ask(
