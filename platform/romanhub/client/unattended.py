@@ -64,9 +64,19 @@ class LimitedClient(NotebookClient):
         How long all cells may take.
     output_bytes
         How much they may write.
+    look
+        What is called whenever a cell has ended, while the kernel still lives.
     """
 
-    def __init__(self, notebook: nbformat.NotebookNode, *, seconds: int, output_bytes: int, **more: Any) -> None:
+    def __init__(
+        self,
+        notebook: nbformat.NotebookNode,
+        *,
+        seconds: int,
+        output_bytes: int,
+        look: Callable[..., None],
+        **more: Any,
+    ) -> None:
         super().__init__(notebook, timeout_func=self._seconds_left, **more)
         self._deadline = time.monotonic() + seconds
         self._room = output_bytes
@@ -74,6 +84,7 @@ class LimitedClient(NotebookClient):
         #: The cell that runs or ran last, by its place among all cells; None before the first.
         self.at: int | None = None
         self.on_cell_execute = self._note
+        self.on_cell_executed = look
 
     @property
     def wrote_too_much(self) -> bool:
@@ -101,7 +112,9 @@ class LimitedClient(NotebookClient):
 class Memory:
     """Looks at how much memory the descendants of this process have, while it is entered as a context.
 
-    Memory that processes share is counted for each of them, so that the peak is never told too small.
+    Memory that processes share is counted for each of them, so that the peak is never told too small. The kernel
+    remembers the most that each process had at once, so that nothing is missed between two looks by one that still
+    lives at the next.
     """
 
     def __init__(self) -> None:
@@ -118,16 +131,29 @@ class Memory:
         self._thread.join()
 
     def _watch(self) -> None:
-        me = psutil.Process()
         while not self._over.is_set():
-            total = 0
-            for process in me.children(recursive=True):
-                try:
-                    total += process.memory_info().rss
-                except psutil.Error:
-                    continue
-            self.peak = max(self.peak, total)
+            self.look()
             self._over.wait(LOOK)
+
+    def look(self, **_cell: Any) -> None:
+        """Look once more."""
+        total = 0
+        for process in psutil.Process().children(recursive=True):
+            try:
+                total += process.memory_info().rss
+                most = _most(process.pid)
+            except (psutil.Error, OSError):
+                continue
+            self.peak = max(self.peak, most)
+        self.peak = max(self.peak, total)
+
+
+def _most(pid: int) -> int:
+    """Return the most bytes of memory that a process had at once: VmHWM in proc_pid_status(5)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0  # a process that has just ended has no memory
 
 
 def run_notebook(source: Path, *, seconds: int, output_bytes: int, kernel: str = "") -> tuple[Any, Report]:
@@ -158,16 +184,18 @@ def run_notebook(source: Path, *, seconds: int, output_bytes: int, kernel: str =
     except (OSError, ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
         text = f"{source.name} is no notebook that can be run: {type(error).__name__}."
         return None, Report(passed=False, error=text, seconds=0)
+    memory = Memory()
     client = LimitedClient(
         notebook,
         seconds=seconds,
         output_bytes=output_bytes,
+        look=memory.look,
         kernel_name=kernel,
         resources={"metadata": {"path": str(source.parent)}},
     )
     error_text: str | None = None
     in_a_cell = True
-    with Memory() as memory:
+    with memory:
         try:
             client.execute()
         except CellExecutionError as error:

@@ -33,6 +33,12 @@ def test_what_passes_says_what_it_took(tmp_path):
     assert notebook.cells[2].outputs[0].text == "80000000\n"
 
 
+def test_memory_that_a_cell_had_for_a_moment_is_told(tmp_path):
+    _, report = run(write(tmp_path / "a.ipynb", "len(b'x' * 80_000_000)"))
+    assert report.passed
+    assert report.peak_bytes > 80_000_000
+
+
 def test_what_fails_says_which_cell_and_how(tmp_path):
     # Before: the cell of text is none that could fail, and is not counted.
     _, report = run(write(tmp_path / "a.ipynb", "x = 1", "raise ValueError('no such\\nfilter')", "x = 2"))
