@@ -33,6 +33,4 @@ def save(*_: object) -> None:
 
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, save)
-# Beside the home folder, in the hub's own: from there the tests end what a killed hub leaves behind.
-Path("..", f"{os.environ['USER']}.server-pid").write_text(str(os.getpid()))
 ThreadingHTTPServer((address.hostname or "127.0.0.1", address.port or 0), Answer).serve_forever()

@@ -242,11 +242,8 @@ class Hub:
                 self.process.wait(30)
             except psutil.TimeoutExpired:
                 self.process.kill()
-        for note in [*self.folder.glob("*.server-pid"), self.folder / "jupyterhub-proxy.pid"]:
-            if note.exists():
-                _end(int(note.read_text()))
         for init in self.inits:
-            init.wait(30)
+            _end_with_all(init)
 
     def _client(self, **options: Any) -> httpx.Client:
         client = httpx.Client(timeout=90, **options)
@@ -286,6 +283,11 @@ def new_hub(folder: Path, database_url: str, ledger: Ledger) -> Hub:
     )
 
 
-def _end(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+def _end_with_all(init: subprocess.Popen[bytes]) -> None:
+    """Kill what an init has taken in (a server that a killed hub was just starting, too), until it ends itself."""
+    while init.poll() is None:
+        with suppress(psutil.NoSuchProcess):
+            for left in psutil.Process(init.pid).children(recursive=True):
+                left.kill()
+        with suppress(subprocess.TimeoutExpired):
+            init.wait(0.05)
