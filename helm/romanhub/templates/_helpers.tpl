@@ -73,6 +73,13 @@ imagePullPolicy: {{ . }}
 {{- end }}
 {{- end }}
 
+{{/* Where the community's catalogue is, and how its notebooks are run. */}}
+{{- define "romanhub.catalogueEnv" -}}
+- name: ROMANHUB_COMMUNITY_DATABASE_URL
+  valueFrom: {secretKeyRef: {name: romanhub-databases, key: community}}
+- {name: ROMANHUB_RUNS, value: /etc/romanhub/settings/runs.yaml}
+{{- end }}
+
 {{/*
 A Deployment with its ServiceAccount, and where it has a port its Service.
 dict "root" $ "part" name "values" values "image" image "command" list "env" text "port" number
@@ -113,7 +120,7 @@ spec:
         {{- end }}
       annotations:
         # The files of tiers and data sets are read again when they change; settings are not.
-        romanhub.org/settings: {{ toYaml (list $.Values.global.romanhub $.Values.dask) | sha256sum | trunc 16 }}
+        romanhub.org/settings: {{ toYaml (list $.Values.global.romanhub $.Values.dask $.Values.runs) | sha256sum | trunc 16 }}
     spec:
       serviceAccountName: {{ $name }}
       automountServiceAccountToken: {{ $extra.token | default false }}

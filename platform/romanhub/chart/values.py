@@ -9,6 +9,7 @@ from pydantic import Field
 
 from romanhub.chart.model import Cidr, ObjectName, Quantity, Values
 from romanhub.chart.settings import Settings
+from romanhub.community.proof.settings import RunSettings
 from romanhub.kubernetes.settings import DaskSettings
 
 
@@ -86,6 +87,16 @@ class Broker(Part):
 
     service_account: ServiceAccount = Field(
         default=ServiceAccount(), description="Its account, which carries the cloud role that may assume `role`."
+    )
+
+
+class Portal(Replicated):
+    """The pages and the API; they keep what the community publishes."""
+
+    service_account: ServiceAccount = Field(
+        default=ServiceAccount(),
+        description="Its account, which may carry a cloud role that reads and writes the community's bucket "
+        "alone; without one, the key in the Secret romanhub-community does.",
     )
 
 
@@ -198,7 +209,7 @@ class ChartValues(Values):
     )
     notices: str = Field(default="", description="The text of the file of notices; without it, none are sent.")
     purge: str = Field(default="", description="The text of the purge's file; without it, nothing is purged.")
-    image: Image = Field(description="The image of portal, broker, search and probe.")
+    image: Image = Field(description="The image of portal, broker, search, runner and probe.")
     image_pull_secrets: list[ObjectName] = Field(
         default=[], description="Secrets with which images of the platform's own parts are pulled."
     )
@@ -207,10 +218,18 @@ class ChartValues(Values):
         description="The cluster's nodes, by a name of your own. With them, a size of the tiers file that fits on "
         "none fails the install.",
     )
-    portal: Replicated = Field(default=Replicated(), description="The pages and the API.")
+    portal: Portal = Field(default=Portal(), description="The pages and the API.")
     broker: Broker = Field(default=Broker(), description="The broker of short-lived keys.")
     search: Search = Field(description="The search of the archive.")
     watch: Part = Field(default=Part(), description="What stops servers, charges and sweeps. One runs.")
+    runner: Part = Field(
+        default=Part(), description="What runs notebooks without a person, where there is a community. One runs."
+    )
+    runs: dict[str, Any] = Field(
+        default={},
+        description="How often shared notebooks are run, how many at once and for how long: keys of "
+        "romanhub.community.proof.settings.",
+    )
     gateway: Replicated = Field(default=Replicated(), description="Dask Gateway's API, under the policy.")
     controller: Part = Field(default=Part(), description="What makes Dask clusters' pods. One runs.")
     dask: dict[str, Any] = Field(
@@ -248,6 +267,12 @@ def schema() -> dict[str, Any]:
     definitions = found.pop("$defs")
     dask = DaskSettings.model_json_schema(ref_template="#/definitions/{model}")
     definitions |= dask["$defs"]
+    runs = RunSettings.model_json_schema()["properties"]
+    # There is one image for everybody.
+    found["properties"]["runs"] |= {
+        "additionalProperties": False,
+        "properties": {key: said for key, said in runs.items() if key != "images"},
+    }
     found["properties"]["dask"] |= {
         "additionalProperties": False,
         "properties": {key: said for key, said in dask["properties"].items() if key not in _FOLLOWS},
