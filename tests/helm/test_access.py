@@ -128,6 +128,15 @@ def test_the_runner_reaches_the_hub_and_the_databases_alone(with_community: Rend
     assert with_community.kind("NetworkPolicy")["romanhub-runner"]["spec"]["ingress"] in (None, [])
 
 
+def test_the_purge_meets_the_standard_and_has_a_policy(chart: Path) -> None:
+    found = render(chart, with_values({"purge": "archive: /a"}))
+    template = pods(found.ours())["CronJob/romanhub-purge"]
+    assert unrestricted(template["spec"]) == []
+    assert template["spec"]["automountServiceAccountToken"] is False
+    policies = found.kind("NetworkPolicy").values()
+    assert any(_selects(one["spec"]["podSelector"], template["metadata"]["labels"]) for one in policies)
+
+
 def test_the_portal_reaches_the_outside_for_its_community_alone(
     chart: Path, rendered: Rendered, with_community: Rendered
 ) -> None:

@@ -303,6 +303,34 @@ def test_the_communitys_part_of_the_portal_can_be_said(chart: Path) -> None:
     assert portal["ROMANHUB_COMMUNITY_GIT_ORIGINS"] == "https://git.example.org:8443"
 
 
+#: The text of a purge's file, which a test of the quota package reads.
+PURGE = {"purge": "archive: /var/lib/romanhub/purge\nadapters: {}\n"}
+
+
+def test_the_purge_says_what_it_would_do_until_it_is_told_to_do_it(chart: Path, rendered: Rendered) -> None:
+    assert "romanhub-purge" not in rendered.kind("CronJob"), "without its file there is none"
+    found = render(chart, with_values(PURGE)).kind("CronJob")["romanhub-purge"]["spec"]
+    (container,) = found["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["hubquota", "purge", "daily"]
+    assert (found["concurrencyPolicy"], found["suspend"]) == ("Forbid", False)
+    told = {"purgeJob": {"really": True, "homes": {"claim": "homes"}, "secret": "purge-keys"}}
+    again = render(chart, with_values(PURGE, told))
+    spec = again.kind("CronJob")["romanhub-purge"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert container["command"][-1] == "--really"
+    assert {one["mountPath"] for one in container["volumeMounts"]} >= {"/homes", "/var/lib/romanhub/purge"}
+    # What was taken from people outlives the release.
+    kept = again.kind("PersistentVolumeClaim")["romanhub-purge"]["metadata"]["annotations"]
+    assert kept["helm.sh/resource-policy"] == "keep"
+
+
+def test_one_thing_purges(chart: Path) -> None:
+    """The watch would do it too, without the archives' volume, if it knew the file."""
+    rendered = render(chart, with_values(PURGE))
+    for part, knows in {"watch": False, "portal": True, "broker": True, "gateway": False}.items():
+        assert ("HUBQUOTA_PURGE" in _environment(rendered, f"romanhub-{part}")) is knows, part
+
+
 def _container(rendered: Rendered, deployment: str) -> dict[str, Any]:
     found: dict[str, Any] = rendered.kind("Deployment")[deployment]["spec"]["template"]["spec"]["containers"][0]
     return found

@@ -68,6 +68,10 @@ imagePullPolicy: {{ . }}
 - name: HUBQUOTA_DATABASE_URL
   valueFrom: {secretKeyRef: {name: romanhub-databases, key: ledger}}
 - {name: HUBQUOTA_TIERS, value: /etc/romanhub/files/tiers.yaml}
+{{- end }}
+
+{{/* The purge's file, for those that show it, or go by its quarantine. */}}
+{{- define "romanhub.purgeEnv" -}}
 {{- if .Values.purge }}
 - {name: HUBQUOTA_PURGE, value: /etc/romanhub/files/purge.yaml}
 {{- end }}

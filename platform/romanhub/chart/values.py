@@ -125,6 +125,33 @@ class Migrations(Part):
     )
 
 
+class PurgeHomes(Values):
+    """The volume with people's homes, where all of them are folders on one."""
+
+    claim: ObjectName | None = Field(
+        default=None,
+        description="A PersistentVolumeClaim that several nodes may mount (ReadWriteMany); without one, no homes.",
+    )
+    mount_path: str = Field(default="/homes", pattern=r"^/.+", description="Where the purge finds it.")
+
+
+class PurgeJob(Part):
+    """The purge's daily run, where `purge` has its file."""
+
+    schedule: str = Field(default="30 3 * * *", min_length=9, description="When, as for cron, in UTC.")
+    suspend: bool = Field(default=False, description="Whether it waits; a run by hand is possible all the same.")
+    really: bool = Field(
+        default=False, description="Whether it does what is due. Without it, its log says what it would do."
+    )
+    volume: Volume = Field(description="Where its archives are kept, at /var/lib/romanhub/purge.")
+    homes: PurgeHomes = Field(default=PurgeHomes(), description="Where homes are.")
+    secret: ObjectName | None = Field(
+        default=None,
+        description="A Secret whose values become environment variables of the run, such as AWS_ACCESS_KEY_ID and "
+        "AWS_SECRET_ACCESS_KEY of who may empty the buckets that the purge's file names.",
+    )
+
+
 class Monitoring(Values):
     """What Prometheus and Grafana are given."""
 
@@ -237,6 +264,7 @@ class ChartValues(Values):
     )
     dask_proxy: Proxy = Field(description="The proxy of Dask clusters.")
     probe: Probe = Field(default=Probe(), description="The robot that uses the platform now and then.")
+    purge_job: PurgeJob = Field(description="The purge's daily run.")
     migrations: Migrations = Field(default=Migrations(), description="What comes before an install or upgrade.")
     monitoring: Monitoring = Field(default=Monitoring(), description="What Prometheus and Grafana are given.")
     network: Network = Field(default=Network(), description="What pods may reach.")
