@@ -126,6 +126,11 @@ class Settings:
         return self.state.roman_environment(full=self.full)
 
     @property
+    def image(self) -> str:
+        """What the environment of users' servers is called among the images."""
+        return "full" if self.full else "core"
+
+    @property
     def images(self) -> dict[str, Environment]:
         """What shared notebooks can be run in, by name, whether it is installed or not."""
         return {"core": self.state.roman_environment(), "full": self.state.roman_environment(full=True)}
