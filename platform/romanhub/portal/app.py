@@ -116,7 +116,7 @@ def create_app(
         repositories_page.routes(settings.hub, gate, registering, rendered),
         archive_page.routes(settings.hub, gate, doorkeeper, archive, rendered),
         sharing.routes(settings.hub, gate, doorkeeper, desk, cataloguing, rendered),
-        community_pages.routes(settings.hub, gate, doorkeeper, desk, cataloguing, rendered),
+        community_pages.routes(settings.hub, gate, doorkeeper, desk, cataloguing, running, rendered),
         runs_page.routes(settings.hub, gate, running, rendered),
     ):
         app.include_router(part, prefix=prefix.rstrip("/"))

@@ -313,6 +313,11 @@ class Queue:
         with reading(self._engine) as connection:
             return list(runs.of_person(connection, person, limit=limit, before=before))
 
+    def of_entry(self, name: str, *, limit: int) -> list[Run]:
+        """Return the last regular runs of an entry that have ended, the newest first."""
+        with reading(self._engine) as connection:
+            return list(runs.of_entry(connection, name, limit=limit))
+
     def many(self, numbers: list[int]) -> list[Run]:
         """Return the runs of these numbers, in their order."""
         with reading(self._engine) as connection:

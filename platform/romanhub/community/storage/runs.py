@@ -268,6 +268,21 @@ def of_person(connection: Connection, person: str, *, limit: int, before: int | 
     return _views(connection, statement.order_by(run.c.id.desc()).limit(limit))
 
 
+def of_entry(connection: Connection, name: str, *, limit: int) -> list[Run]:
+    """Return the regular runs of an entry that have ended by themselves, of all its versions, the newest first."""
+    statement = (
+        select(run)
+        .join_from(run, entry, entry.c.id == run.c.entry_id)
+        .where(
+            entry.c.name == name,
+            run.c.purpose == Purpose.REGULAR.value,
+            run.c.outcome.is_not(None),
+            run.c.outcome != Outcome.CANCELLED.value,
+        )
+    )
+    return _views(connection, statement.order_by(run.c.id.desc()).limit(limit))
+
+
 def count_waiting(connection: Connection, person: str) -> int:
     """Return how many of somebody's own runs have not ended."""
     statement = select(func.count()).where(
