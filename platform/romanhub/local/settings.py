@@ -23,6 +23,9 @@ SCRATCH_BUCKET = "roman-scratch"
 #: The bucket that holds what the community publishes.
 COMMUNITY_BUCKET = "roman-community"
 
+#: What an operator may say of the community's catalogue; `romanhub.community.settings` describes each.
+COMMUNITY = ("CURATORS", "PRODUCT_BYTES", "PRODUCT_FILES", "PERSON_BYTES", "GIT_ORIGINS", "GIT_SECONDS")
+
 #: The administrator's account on one machine.
 ADMIN = "admin"
 
@@ -108,6 +111,12 @@ class Settings:
         """The settings of what runs notebooks that `ROMANHUB_RUNS` names; without it, what holds then."""
         given = os.environ.get("ROMANHUB_RUNS")
         return Path(given) if given else None
+
+    @property
+    def community_variables(self) -> dict[str, str]:
+        """What the operator's environment, which every part has, says of the catalogue beyond where it is."""
+        names = [f"ROMANHUB_COMMUNITY_{name}" for name in COMMUNITY]
+        return {name: given for name in names if (given := os.environ.get(name))}
 
     @property
     def purge_file(self) -> Path | None:
