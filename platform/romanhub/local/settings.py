@@ -24,7 +24,14 @@ SCRATCH_BUCKET = "roman-scratch"
 COMMUNITY_BUCKET = "roman-community"
 
 #: What an operator may say of the community's catalogue; `romanhub.community.settings` describes each.
-COMMUNITY = ("CURATORS", "PRODUCT_BYTES", "PRODUCT_FILES", "PERSON_BYTES", "GIT_ORIGINS", "GIT_SECONDS")
+COMMUNITY = (
+    "ROMANHUB_COMMUNITY_CURATORS",
+    "ROMANHUB_COMMUNITY_PRODUCT_BYTES",
+    "ROMANHUB_COMMUNITY_PRODUCT_FILES",
+    "ROMANHUB_COMMUNITY_PERSON_BYTES",
+    "ROMANHUB_COMMUNITY_GIT_ORIGINS",
+    "ROMANHUB_COMMUNITY_GIT_SECONDS",
+)
 
 #: The administrator's account on one machine.
 ADMIN = "admin"
@@ -115,8 +122,7 @@ class Settings:
     @property
     def community_variables(self) -> dict[str, str]:
         """What the operator's environment, which every part has, says of the catalogue beyond where it is."""
-        names = [f"ROMANHUB_COMMUNITY_{name}" for name in COMMUNITY]
-        return {name: given for name in names if (given := os.environ.get(name))}
+        return {name: given for name in COMMUNITY if (given := os.environ.get(name))}
 
     @property
     def purge_file(self) -> Path | None:

@@ -31,7 +31,11 @@ from tests.platform.portal.world import PREFIX, SERVICE_TOKEN, TIERS, Clock, Hub
 from tests.support.browser import WIDTHS, chromium, take
 from tests.support.platform import free_port
 
-PERSON = ("access:services!service=portal", "custom:romanhub:community:publish")
+PERSON = (
+    "access:services!service=portal",
+    "custom:romanhub:community:publish",
+    "custom:romanhub:allocations:request",
+)
 
 #: Name of the screenshot, who looks, at what, and the status of the answer.
 VIEWS = {
@@ -79,7 +83,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     clock, hub, tiers = Clock(), HubStandIn(), TiersFile(TIERS)
     for name in ("ada", "bob", "grace"):
         hub.add(name, scopes=PERSON)
+    hub.add("root", scopes=(*PERSON, "custom:romanhub:allocations:admin"))
     hub.add("edwin", scopes=PERSON, groups=["community-curators"])
+    Ledger(engine, clock).open_account("ada", "explorer", 10**9, actor="root", term_days=30, renewable=True)
     settings = PortalSettings.from_environment(
         {
             "JUPYTERHUB_API_TOKEN": SERVICE_TOKEN,
@@ -227,6 +233,36 @@ def test_an_entrys_page_shows_its_last_runs(browser: Browser, server: Server) ->
     assert "It is not known: the platform could not run it." in told
     assert "names the image 'ghcr.io/bob/mine:1', and this platform has roman." in told
     page.context.close()
+
+
+def test_a_request_lists_entries_with_their_use_and_an_administrator_reads_it(
+    browser: Browser, server: Server
+) -> None:
+    ada = signed_in(browser, server, "ada")
+    ada.goto(f"{server.url}requests")
+    ada.select_option("#what", "renew:1")
+    ada.fill("#justification", "Another season.")
+    ada.fill("#results", "doi:10.1000/roman.1")
+    ada.check("label:has-text('Depth of a stack: 3 opens, 3 stars')")
+    take(ada, "request-with-entries")
+    ada.fill("#amount", "a lot")
+    ada.click("text=Send the request")
+    assert ada.is_checked("#entry-depth-of-a-stack"), "nothing that was chosen is lost"
+    ada.fill("#amount", "")
+    ada.click("text=Send the request")
+    line = (
+        "Shared with the community: Depth of a stack (depth-of-a-stack), opened 3 times by 3 people, 3 stars, "
+        "1 built on it."
+    )
+    assert line in ada.locator("section[aria-labelledby=asked]").inner_text()
+    root = signed_in(browser, server, "root")
+    root.goto(f"{server.url}admin/requests")
+    assert f"doi:10.1000/roman.1\n{line}" in root.locator("main").inner_text()
+    bob = signed_in(browser, server, "grace")
+    bob.goto(f"{server.url}requests")
+    assert bob.locator("fieldset").count() == 0, "who shares nothing is not asked"
+    for page in (ada, bob, root):
+        page.context.close()
 
 
 def test_a_hostile_notebook_in_the_real_frame_runs_nothing_and_sends_nothing(
