@@ -172,17 +172,19 @@ def test_the_page_of_runs_shows_them_and_takes_one_back(running: Platform) -> No
 def test_a_runner_that_is_killed_loses_nothing_and_runs_nothing_twice(running: Platform) -> None:
     cyd = Author(running, "cyd")
     cyd.start_server(size="small")
-    content = notebook(code("import time\nopen('made', 'a').write('once\\n')\ntime.sleep(8)"))
+    wait = "while not os.path.exists('go'): time.sleep(0.1)"
+    content = notebook(code(f"import os, time\nopen('made', 'a').write('once\\n')\n{wait}"))
     put = "/user/cyd/api/contents/slow.ipynb"
     cyd.ask("PUT", put, json={"type": "notebook", "content": content})
     cyd.stop_server()
     ids = [cyd.ask("POST", f"{API}/runs", json={"notebook": "slow.ipynb"})["id"] for _ in range(2)]
     cyd.publish("width", "x = 1")
-    # Once while it starts servers, and once while they run.
-    for state in ("running", "running"):
-        until(running, lambda state=state: any(one["state"] == state for one in cyd.runs()))
+    # Once when a first one runs, and once when both do: they wait for that.
+    for number in (1, 2):
+        until(running, lambda number=number: [one["state"] for one in cyd.runs()].count("running") >= number)
         running.part("runner").kill()
         running.wait_for("The runner is back.")
+    (running.state / "homes" / "cyd" / "go").touch()
     until(running, lambda: all(one["state"] == "passed" and one["credits"] for one in cyd.runs()))
     until(running, lambda: cyd.proof("width") == "passed")
     assert (running.state / "homes" / "cyd" / "made").read_text() == "once\n" * 2
