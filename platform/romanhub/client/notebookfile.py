@@ -146,9 +146,14 @@ def write_copy(folder: Path, name: str, content: bytes, source: Provenance) -> P
     )
 
 
-def _holds(path: Path, notebook: object) -> bool:
-    """Whether a file is this very notebook; a link, or what cannot be read, is not."""
+def _holds(path: Path, notebook: Mapping[str, Any]) -> bool:
+    """Whether a file has this notebook's cells and is a copy of the same; a link, or what cannot be read, is not.
+
+    Of the rest, Lab writes which kernel it was opened with.
+    """
     try:
-        return not path.is_symlink() and bool(json.loads(path.read_bytes()) == notebook)
-    except (OSError, ValueError, RecursionError):
+        there = {} if path.is_symlink() else json.loads(path.read_bytes())
+        same = there.get("cells") == notebook.get("cells")
+        return same and there["metadata"].get(METADATA) == notebook["metadata"][METADATA]
+    except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
         return False

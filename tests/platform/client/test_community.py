@@ -162,6 +162,8 @@ def test_a_copy_remembers_what_it_is_of_and_writes_nothing_over(portal, survey: 
     # What is there already and unchanged is opened again; what its owner has changed is not touched.
     assert community.copy("survey") == path
     path.write_text(path.read_text().replace('"metadata"', '"mine": 1, "metadata"', 1))
+    assert community.copy("survey") == path, "its cells are the same"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"cells": []}))
     changed = path.read_bytes()
     assert community.copy("survey").name == "survey-3.ipynb"
     assert path.read_bytes() == changed
