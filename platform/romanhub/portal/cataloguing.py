@@ -59,4 +59,4 @@ def open_catalogue(settings: CommunitySettings | None, *, clock: Callable[[], da
     """Return the catalogue that the settings describe; None where there is none."""
     if settings is None:
         return None
-    return Catalogue(settings.engine(), CommunityBucket(settings), Inspector(), clock)
+    return Catalogue(settings.engine(), CommunityBucket(settings), Inspector(), clock, settings.limits)
