@@ -38,7 +38,7 @@ class Version(_Part):
     entry: str = Field(description="The entry's name.")
     number: int = Field(description="Its number, from 1.")
     digest: str = Field(description="The SHA-256 of its file; of a tool or a product, of its manifest.")
-    size: int = Field(description="The size of that file in bytes.")
+    size: int = Field(description="The size of that file in bytes; of a product, of all its files.")
     sidecar: dict[str, Any] = Field(description="What its author says of it; a draft's may lack fields.")
     details: dict[str, Any] = Field(description="What its kind needs: a picture's digest, a manifest, a package.")
     made_by: str = Field(description="Who made it.")
