@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from romanhub.local.analysis import is_placed
 from romanhub.local.certificates import ensure_certificate
 from romanhub.local.layout import deployment
 from romanhub.local.node_packages import proxy_command, viewer_file
@@ -98,6 +99,8 @@ def runner(settings: Settings) -> Part:
             **_runs(settings),
             "JUPYTERHUB_API_URL": settings.hub_api,
             "JUPYTERHUB_API_TOKEN": settings.secrets.runner,
+            "ROMANHUB_IMAGE": settings.image,
+            "ROMANHUB_IMAGES": ",".join(name for name, one in settings.images.items() if is_placed(one)),
             "ROMANHUB_COMMUNITY_DATABASE_URL": settings.community_url,
         },
     )

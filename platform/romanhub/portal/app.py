@@ -116,11 +116,11 @@ def create_app(
         pages.more_routes(
             settings, gate, desk, reading, mailbox, limits, purging, trying, clusters, scratching, rendered
         ),
-        pages.routes(settings.hub, gate, desk, accounts, reading, acts, limits, purging, rendered),
+        pages.routes(settings.hub, gate, desk, accounts, reading, acts, limits, purging, cataloguing, rendered),
         repositories_page.routes(settings.hub, gate, registering, rendered),
         archive_page.routes(settings.hub, gate, doorkeeper, archive, rendered),
         sharing.routes(settings.hub, gate, doorkeeper, desk, cataloguing, producing, rendered),
-        community_pages.routes(settings.hub, gate, doorkeeper, desk, cataloguing, rendered),
+        community_pages.routes(settings.hub, gate, doorkeeper, desk, cataloguing, running, rendered),
         runs_page.routes(settings.hub, gate, running, rendered),
     ):
         app.include_router(part, prefix=prefix.rstrip("/"))

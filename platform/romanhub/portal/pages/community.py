@@ -34,6 +34,7 @@ from romanhub.portal.gate import Gate
 from romanhub.portal.pages.archive import Pass
 from romanhub.portal.problems import PortalError, invalid
 from romanhub.portal.rendering import Pages
+from romanhub.portal.running import Running
 from romanhub.portal.settings import HubSettings
 
 Name = Annotated[str, Path(max_length=100, pattern=ENTRY_NAME)]
@@ -41,7 +42,13 @@ Number = Annotated[int | None, Query(ge=1, lt=2**31)]
 
 
 def routes(
-    settings: HubSettings, gate: Gate, doorkeeper: Doorkeeper, desk: Desk, cataloguing: Cataloguing, pages: Pages
+    settings: HubSettings,
+    gate: Gate,
+    doorkeeper: Doorkeeper,
+    desk: Desk,
+    cataloguing: Cataloguing,
+    running: Running,
+    pages: Pages,
 ) -> APIRouter:
     """The routes of finding and reading."""
     router = APIRouter(include_in_schema=False)
@@ -138,6 +145,7 @@ def routes(
                 catalogue.has_star(visitor.name, name),
             )
         )
+        runs = await running.of_entry(name) if found.kind is Kind.NOTEBOOK else ()
         where, roles = addresses(request, visitor), cataloguing.roles(visitor)
         manifest, tool = await cataloguing.ask(lambda catalogue: made_of(catalogue, found, shown))
         answer = pages.page(
@@ -155,6 +163,7 @@ def routes(
             ],
             starred=starred,
             words=STATUS_WORDS,
+            runs=runs,
             tiers=desk.tiers,
             copied=can_be_copied(found),
             manifest=manifest,
