@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -111,6 +112,8 @@ print("frame", client.compute(frame.z.count()).result(timeout=180))
 client.close(); cluster.shutdown()
 """
 
+IMPORT = "from romanhub import archive"
+
 DEPRECATED = """
 import warnings
 with warnings.catch_warnings(record=True) as told:
@@ -176,10 +179,8 @@ async def test_from_one_scientists_scratch_to_anothers_table(
     assert "a.exe is of no format" in said
     assert "CommunityRefusedError s3://roman-scratch/scratch/wilma/work/ is no folder of a scratch space" in said
     token = {"Authorization": f"token {wilma.token()}"}
-    hidden = await run(wilma, "from romanhub import archive", WITHDRAWN)
+    hidden = await run(wilma, IMPORT, WITHDRAWN)
     assert hidden.count("There is no data product") == 3, "a draft is its owner's alone"
-
-    import asyncio
 
     await asyncio.to_thread(on_the_pages, platform)
 
@@ -201,9 +202,9 @@ async def test_from_one_scientists_scratch_to_anothers_table(
     assert told["dataset"] == "community.photo-z.v1"
 
     act(platform, vera, "photo-z", "deprecate", "The filters were wrong.")
-    assert "community.photo-z is deprecated: The filters were wrong." in await run(wilma, READ[:28], DEPRECATED)
+    assert "community.photo-z is deprecated: The filters were wrong." in await run(wilma, IMPORT, DEPRECATED)
     act(platform, vera, "photo-z", "withdraw", "All of it was wrong.")
-    gone = await run(wilma, "from romanhub import archive", WITHDRAWN)
+    gone = await run(wilma, IMPORT, WITHDRAWN)
     assert gone.count("was withdrawn, and its files are gone: All of it was wrong.") == 2
     tombstone = wilma.web.get("/services/portal/community/photo-z")
     assert tombstone.status_code == 410
@@ -261,3 +262,44 @@ def a_tool(page: Page, platform: Platform) -> None:
     expect(page.get_by_role("heading", name="1 entry")).to_be_visible()
     page.goto(f"{platform.url}/services/portal/community")
     take(page, "product-gallery")
+
+
+ON_THE_SKY = """
+import romanhub, s3fs
+scratch = romanhub.scratch("sky", size="1 GiB", days=2, yes=True)
+files = s3fs.S3FileSystem()
+start = "roman-archive/hats/roman-sources/"
+for path in files.find(start):
+    files.pipe_file(scratch.path + "sources/" + path.removeprefix(start), files.cat_file(path))
+romanhub.community.publish(scratch.path + "sources", name="own-sources", title="Sources of the field",
+    abstract="Sources of the first field, as they were found in its mosaic.", authors="Vera Rubin", licence="MIT")
+"""
+
+CATALOGUE = """
+import astropy.units as u
+from romanhub import archive
+print([name for name in archive.catalogs() if name.startswith("community.")])
+cone = ((270, 66), 20 * u.arcsec)
+own, others = (archive.catalog(name, cone=cone) for name in ("community.own-sources", "roman-sources"))
+print("rows", len(own.to_table()), len(others.to_table()))
+print("matched", len(archive.crossmatch("gaia", own, radius=0.1 * u.arcsec).to_table()) > 0)
+"""
+
+
+@pytest.mark.timeout(900)
+async def test_a_catalogue_on_the_sky_is_opened_and_matched_by_name(
+    platform: Platform, people: tuple[Person, Person]
+) -> None:
+    vera, wilma = people
+    said = await run(vera, ON_THE_SKY)
+    lacking = [line for line in said.splitlines() if "word dimensionless" in line]
+    if lacking:
+        columns = lacking[0].partition("dimensionless: ")[2].rstrip(".").split(", ")
+        units = dict.fromkeys((name for name in columns if " more" not in name), "dimensionless")
+        await run(vera, ON_THE_SKY.replace('licence="MIT"', f'licence="MIT", columns={units!r}'))
+    act(platform, vera, "own-sources", "publish")
+    read = await run(wilma, CATALOGUE)
+    assert "['community.own-sources']" in read
+    rows = next(line for line in read.splitlines() if line.startswith("rows")).split()[1:]
+    assert rows[0] == rows[1] != "0", read
+    assert "matched True" in read
