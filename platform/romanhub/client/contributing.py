@@ -17,6 +17,7 @@ A tool's says what pip installs, pinned, and where it begins:
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -134,7 +135,12 @@ def _within_scratch(path: str) -> tuple[str, str]:
 
 
 def _found_by_pip(requirement: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Have pip find a tool without installing it; return its hash where it has one and none was said."""
+    """Have pip find a tool without installing it; return its hash where it has one and none was said.
+
+    Where this environment has no pip, nobody is asked.
+    """
+    if importlib.util.find_spec("pip") is None:
+        return {}
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed", "--quiet"]
     command += ["--disable-pip-version-check", "--report", "-", requirement]
     try:

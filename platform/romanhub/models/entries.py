@@ -51,6 +51,11 @@ class Version(_Part):
         return Sidecar.model_validate(self.sidecar)
 
     @property
+    def is_data(self) -> bool:
+        """Whether it is of a data product."""
+        return "folder" in self.details
+
+    @property
     def picture(self) -> str | None:
         """The digest of its card's picture, a PNG file; None where it has none."""
         found = self.details.get("picture")

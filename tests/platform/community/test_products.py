@@ -114,6 +114,16 @@ def test_what_breaks_off_is_gone_on_with_and_makes_the_same_objects(shelf: Shelf
     assert shelf.bucket.brought == 0
 
 
+def test_what_reads_it_and_what_made_it_are_linked(shelf: Shelf, scratch: DiskScratch) -> None:
+    shelf.publish("bob", "photo-z-run")
+    publish(shelf, scratch)
+    shelf.publish("bob", "halo", datasets=["community.photo-z.v1"])
+    shelf.publish("bob", "disc", datasets=["community.photo-z"])
+    shelf.publish("bob", "bulge", datasets=["community.photo-z-other"])
+    assert [one.name for one in shelf.catalogue.who_builds_on("photo-z")] == ["disc", "halo"]
+    assert [one.name for one in shelf.catalogue.who_builds_on("photo-z-run")] == ["photo-z"]
+
+
 def test_a_deprecated_one_says_so_and_a_withdrawn_one_is_gone(shelf: Shelf, scratch: DiskScratch) -> None:
     publish(shelf, scratch)
     shelf.catalogue.act("ada", (), "photo-z", Act.DEPRECATE, "The filters were wrong.")

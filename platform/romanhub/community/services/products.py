@@ -118,14 +118,14 @@ class Products:
             pending = existing(connection, name, person).entry.pending
         if pending is None:
             raise ConflictError(f"The entry '{name}' has no draft any more: it was published or thrown away.")
-        self._store.inspector.search([(_WHERE, json.dumps(said, ensure_ascii=False, indent=1))])
         manifest = _said_too(self.manifest(pending), said)
+        self._store.inspector.search([(_WHERE, json.dumps(said, ensure_ascii=False, indent=1))])
         kept = {key: pending.details[key] for key in ("scratch",) if key in pending.details}
         return self._keep(person, name, manifest, pending.details["folder"], said, missing, kept)
 
     def manifest(self, version: Version) -> Manifest:
         """Return what a version is made of; raises NoSuchEntryError where it is no product, or is gone."""
-        if "folder" not in version.details:
+        if not version.is_data:
             raise NoSuchEntryError(f"The entry '{version.entry}' is no data product.")
         return Manifest.model_validate_json(self._store.bucket.get(version.digest))
 
@@ -191,8 +191,10 @@ class Products:
             file.write(content)
             file.flush()
             self._store.bucket.put_in_folder(manifest_key(folder, digest), Path(file.name), digest)
+        with self._store.reading() as connection:
+            before = entries.by_name(connection, name)
         unitless = list(manifest.unitless)
-        return self._drafting.keep(
+        draft = self._drafting.keep(
             person, name, Kind.PRODUCT, digest=digest, size=manifest.size, sidecar=said,
             missing=missing | lacking(unitless),
             details={
@@ -201,6 +203,17 @@ class Products:
             },
             words=_words(manifest),
         )  # fmt: skip
+        self._forget(None if before is None else before.entry.pending, folder)
+        return draft
+
+    def _forget(self, before: Version | None, folder: str) -> None:
+        """Take away what was said of the draft before, where its files are those of this one."""
+        if before is None or before.details.get("folder") != folder:
+            return
+        with self._store.reading() as connection:
+            unused = entries.unused(connection, {before.digest})
+        for digest in unused:
+            self._store.bucket.drop(manifest_key(folder, digest))
 
 
 def lacking(unitless: list[str]) -> dict[str, str]:
@@ -208,7 +221,7 @@ def lacking(unitless: list[str]) -> dict[str, str]:
     if not unitless:
         return {}
     named = ", ".join(unitless[:12]) + (f" and {len(unitless) - 12} more" if len(unitless) > 12 else "")
-    return {"columns": f"The unit of each of these columns, `dimensionless` where it has none: {named}."}
+    return {"columns": f"The unit of each of these columns, or the word dimensionless: {named}."}
 
 
 def manifest_key(folder: str, digest: str) -> str:
@@ -264,7 +277,7 @@ def _said_too(manifest: Manifest, said: Mapping[str, Any]) -> Manifest:
                 raise WrongSidecarError(
                     {
                         "columns": f"{column.name}: '{note['unit']}' is no unit. Write one such as deg, uJy, mag, "
-                        "km / s, or `dimensionless`."
+                        "km / s, or the word dimensionless."
                     }
                 ) from None
             if own is not None and own != unit:

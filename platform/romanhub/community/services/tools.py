@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from romanhub.community.errors import ConflictError
+from romanhub.community.errors import NoSuchEntryError
 from romanhub.community.services.base import Store
 from romanhub.community.services.drafting import Drafting
 from romanhub.community.services.sidecars import read_sidecar
@@ -58,8 +58,8 @@ class Tools:
         )  # fmt: skip
 
     def tool(self, version: Version) -> Tool | None:
-        """Return what a version installs; None for a draft that does not say it yet."""
+        """Return what a version installs; None for a draft that does not say it yet. Raises NoSuchEntryError."""
         found = read_tool(version.sidecar)
         if found is None and version.published_at is not None:
-            raise ConflictError(f"The entry '{version.entry}' is no tool.")
+            raise NoSuchEntryError(f"The entry '{version.entry}' is no tool.")
         return found

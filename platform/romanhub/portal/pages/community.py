@@ -252,6 +252,7 @@ def _bibtex(version: Version, where: Addresses) -> str:
         version=version.number,
         day=version.published_at.date(),
         address=where.public(version),
+        dataset=version.is_data,
     )
 
 
@@ -259,7 +260,11 @@ def _cff(version: Version, where: Addresses) -> str:
     if version.published_at is None:
         raise invalid("What is not public yet cannot be cited.")
     return citation_file(
-        version.about, version=version.number, day=version.published_at.date(), address=where.public(version)
+        version.about,
+        version=version.number,
+        day=version.published_at.date(),
+        address=where.public(version),
+        dataset=version.is_data,
     )
 
 

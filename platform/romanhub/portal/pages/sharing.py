@@ -85,6 +85,12 @@ def routes(
         _, missing = read_sidecar(version.sidecar, entry.kind)
         missing |= lacking(version.details.get("unitless", []))
         manifest, tool = await cataloguing.ask(lambda catalogue: made_of(catalogue, entry, version))
+        said = dict(said or as_text(version.sidecar))
+        if not wrong:
+            # What has to be said is begun, one line a column.
+            begun = [line.partition(":")[0].strip() for line in said["columns"].splitlines()]
+            lines = [f"{name}: " for name in version.details.get("unitless", []) if name not in begun]
+            said["columns"] = "\n".join([*filter(None, [said["columns"]]), *lines])
         # Only a page that a browser asked for with its session can have a frame; one that answers a form has none.
         framed = entry.kind is Kind.NOTEBOOK and request.method == "GET"
         answer = pages.page(
@@ -94,7 +100,7 @@ def routes(
             status=status,
             entry=entry,
             version=version,
-            said=said or as_text(version.sidecar),
+            said=said,
             wrong=wrong or {},
             missing=missing,
             mistake=mistake,
