@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -24,7 +26,7 @@ from romanhub.portal.hub import HubClient
 from romanhub.portal.running import Running
 from romanhub.portal.settings import PortalSettings
 
-from tests.platform.community.hostile import INERT
+from tests.platform.community.hostile import INERT, NAMES
 from tests.platform.community.shelf import Shelf
 from tests.platform.portal.community_world import ABOUT, NearInspector, tell_of_entries, tell_of_runs, with_figure
 from tests.platform.portal.world import PREFIX, SERVICE_TOKEN, TIERS, Clock, HubStandIn, token_of
@@ -296,6 +298,44 @@ def test_a_hostile_notebook_in_the_real_frame_runs_nothing_and_sends_nothing(
         assert len(page.frames) == 2
 
     assert (ran, left) == ([], [])
+    page.context.close()
+
+
+def test_a_name_that_plays_tricks_leads_nowhere_else(browser: Browser, server: Server, tmp_path: Path) -> None:
+    """The names are sent as a browser sends a file's, and come back with the file that a reader downloads."""
+    page = signed_in(browser, server, "bob", scripts=True)
+    ran: list[str] = []
+    page.context.add_init_script("window.ran = what => console.log('RAN ' + what);")
+    page.on("console", lambda said: ran.append(said.text) if said.text.startswith("RAN") else None)
+    for number, name in enumerate(NAMES):
+        page.goto(f"{server.url}community/-/mine")
+        page.fill("#name", entry := f"trick-{number}")
+        # Playwright's own files would have their folders cut off: this is what a page of somebody else's sends.
+        page.evaluate(
+            """([name, content]) => {
+                const files = new DataTransfer();
+                files.items.add(new File([content], name, {type: "application/x-ipynb+json"}));
+                document.querySelector("#notebook").files = files.files;
+            }""",
+            [name, with_figure(number).decode()],
+        )
+        page.click("text=Send it as a draft")
+        if not page.url.endswith("/draft"):
+            assert page.locator("[role=alert]").count() == 1, "refused, with the reason"
+            continue
+        assert page.url == f"{server.url}community/{entry}/draft"
+        page.fill("#title", f"Trick {number}")
+        page.fill("#abstract", "A notebook whose file has another name than one would think.")
+        page.fill("#authors", "Bob")
+        page.fill("#licence", "MIT")
+        page.click("text=Save, and make it public")
+        assert page.url == f"{server.url}community/{entry}"
+        with page.expect_download() as loading:
+            page.click("a:has-text('Download') >> nth=0")
+        called = loading.value.suggested_filename
+        assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9 _.,+()-]*\.ipynb", called), called
+        assert (tmp_path / called).resolve().parent == tmp_path
+    assert ran == []
     page.context.close()
 
 
