@@ -78,7 +78,7 @@ def configure(c: Config, settings: Settings, environment: Mapping[str, str], sec
     c.JupyterHub.custom_scopes = CUSTOM_SCOPES
     c.JupyterHub.load_roles = ROLES
     # Their accounts have no person.
-    c.Authenticator.blocked_users = {ROBOT, COMMUNITY_ROBOT}
+    c.Authenticator.quota_programs = {ROBOT, COMMUNITY_ROBOT}
     _sign_in(c, settings, environment, secrets)
     _servers(c, settings, environment)
 
