@@ -58,7 +58,7 @@ else:
     )
 
 # Their accounts have no person.
-c.Authenticator.blocked_users = {ROBOT, COMMUNITY_ROBOT}
+c.Authenticator.quota_programs = {ROBOT, COMMUNITY_ROBOT}
 
 # Servers with names are those that run a notebook without a person; the spawner refuses any other.
 c.JupyterHub.allow_named_servers = True
