@@ -270,7 +270,7 @@ class Archive(Finding):
         found = open_product(name)
         if found.format != "hats":
             raise NotInArchiveError(f'{name} is no catalogue on the sky. archive.table("{name}") reads it.')
-        return Place(found.access, found.prefix, listed=True, product=found.pinned)
+        return Place(found.access, found.prefix, listed=False, product=found.pinned)
 
     def _products(self) -> dict[str, CommunityProduct]:
         return {} if self._given is not None else source().products()

@@ -148,7 +148,11 @@ def place_of(access: StorageAccess, key: str, product: str = "") -> UPath:
 def is_there(place: Any, name: str) -> bool:
     """Return whether a catalogue has been put where it is to be; raises ArchiveUnavailableError."""
     with _spoken(name):
-        return bool(place.exists())
+        try:
+            # A folder is listed, and its own key not asked for: that is none that a data set's keys open.
+            return bool(place.fs.ls(place.path, detail=False))
+        except (FileNotFoundError, PermissionError):
+            return False
 
 
 def open_catalog(
