@@ -118,18 +118,35 @@ def run(program: str) -> None:
 )
 def write_chart(only_check: bool) -> None:
     """Write the chart's files that are made from typed models: its schema, and who may do what."""
+    from romanhub.chart.alerts import alerts_text
+    from romanhub.chart.dashboards import dashboard_files
     from romanhub.chart.rbac import rbac_text
     from romanhub.chart.values import schema_text
 
     if not (_chart() / "Chart.yaml").is_file():
         raise click.ClickException("The chart is in the checkout alone: run this there.")
-    for name, content in (("values.schema.json", schema_text()), ("files/rbac.yaml", rbac_text())):
+    made = {
+        "values.schema.json": schema_text(),
+        "files/rbac.yaml": rbac_text(),
+        "files/alerts.yaml": alerts_text(),
+        **{f"files/dashboards/{name}": text for name, text in dashboard_files().items()},
+    }
+    for name, content in made.items():
         path = _chart() / name
-        if only_check and path.read_text() != content:
+        path.parent.mkdir(exist_ok=True)
+        if only_check and (not path.is_file() or path.read_text() != content):
             raise click.ClickException(f"{path} is not up to date: romanhub kubernetes write-chart")
         if not only_check:
             path.write_text(content)
             click.echo(str(path))
+
+
+@kubernetes.command("alerts")
+def alerts() -> None:
+    """Print what each alert of the chart means and what to do about it, as a Markdown table."""
+    from romanhub.chart.alerts import runbook
+
+    click.echo(runbook(), nl=False)
 
 
 @click.group()
