@@ -141,6 +141,27 @@ def write_chart(only_check: bool) -> None:
             click.echo(str(path))
 
 
+@kubernetes.command("plan")
+@_tiers
+@_values
+@click.option(
+    "--active", type=click.IntRange(1), default=1000, show_default=True, help="How many servers run at once."
+)
+def plan(tiers: Path, values: Path, active: int) -> None:
+    """Print what so many people at once need, by the file TIERS and the measured figures, in Markdown."""
+    from hubquota.services.tiersfile import TiersFileError, load_tiers
+
+    from romanhub.chart.plan import table
+
+    try:
+        found = table(load_tiers(tiers), _nodes(values), active, deployment() / "docs" / "benchmarks.md")
+    except TiersFileError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise SetupError(f"The figures are in the checkout alone: run this there ({error.strerror}).") from None
+    click.echo(found, nl=False)
+
+
 @kubernetes.command("alerts")
 def alerts() -> None:
     """Print what each alert of the chart means and what to do about it, as a Markdown table."""
