@@ -67,7 +67,7 @@ def table(tiers: Tiers, nodes: Mapping[str, NodePool], active: int, page: Path) 
     lines += [
         f"| the hub's CPU for the ledger, if all start within a minute | {active * cpu:.2f} s of 60 | "
         f"{cpu * 1e6:.1f} µs each, measured |",
-        f"| transactions of the ledger for what runs | {active / SLICE_SECONDS:.2f} a second | one an hour for each |",
+        f"| transactions of the ledger that hold | {active / SLICE_SECONDS:.2f} a second | one an hour for each |",
         f"| the ledger's CPU for a year of 10,000 accounts | {year:.1f} s | measured on SQLite |",
         f"| the sweep after 100,000 allocations ended on one day | {sweep:.1f} s of CPU | measured on SQLite |",
     ]
