@@ -58,7 +58,7 @@ else:
     )
 
 # Their accounts have no person.
-c.Authenticator.blocked_users = {ROBOT, COMMUNITY_ROBOT}
+c.Authenticator.quota_programs = {ROBOT, COMMUNITY_ROBOT}
 
 # Servers with names are those that run a notebook without a person; the spawner refuses any other.
 c.JupyterHub.allow_named_servers = True
@@ -83,6 +83,8 @@ c.Spawner.start_timeout = c.Spawner.http_timeout = 120
 c.Spawner.env_keep = ["LANG", "LC_ALL", "TZ"]
 environment = identity(settings.roman)
 c.Spawner.environment = {
+    # What is shared from a server says what it ran in.
+    "JUPYTER_IMAGE_SPEC": settings.image,
     "PATH": f"{settings.roman.bin}:/usr/local/bin:/usr/bin:/bin",
     "ROMANHUB_PORTAL_URL": f"{settings.url}/services/portal/",
     "ROMANHUB_SEARCH_URL": settings.search_url,

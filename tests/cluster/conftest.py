@@ -47,6 +47,17 @@ HUB_RULES = [
 ]
 
 
+#: How long a test may take, in seconds: the first unpacks the images, and a busy machine takes its time with pods.
+LONGEST = 1800
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give these tests longer than others."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.timeout(LONGEST))
+
+
 class PodChanges:
     """A pod's changes, as Kubernetes tells them from a moment on; they can be read after the pod is gone."""
 

@@ -137,3 +137,10 @@ async def test_a_refresh_opens_what_was_not_opened_and_says_what_the_authenticat
     assert ledger.account("ada").tiers == ("poor",)  # type: ignore[union-attr]
     assert await authenticator.refresh_user(user("expired-eve")) is False
     assert ledger.account("expired-eve") is None
+
+
+def test_nobody_signs_in_as_a_program_which_keeps_its_roles(database: str, tiers_with_claims: Path) -> None:
+    authenticator = make(database, tiers_with_claims, quota_programs={"robot"})
+    assert asyncio.run(authenticator.get_authenticated_user(None, {"name": "robot"})) is None
+    # A hub that starts again takes the roles of all who are in this set, and stops their servers.
+    assert authenticator.blocked_users == set()

@@ -43,8 +43,9 @@ def ledger(database: str) -> Ledger:
     return ledger
 
 
-def run(database: str, *arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments, env={"HUBQUOTA_DATABASE_URL": database, "HUBQUOTA_TIERS": TIERS})
+def run(database: str, *arguments: str, typed: str | None = None) -> Result:
+    places = {"HUBQUOTA_DATABASE_URL": database, "HUBQUOTA_TIERS": TIERS}
+    return CliRunner().invoke(main, arguments, env=places, input=typed)
 
 
 def read(database: str, *arguments: str) -> Any:
@@ -157,6 +158,40 @@ def test_requests_are_asked_for_and_decided_by_command(database: str, ledger: Le
     page = read(database, "request", "list", "--all", "--limit", "2")
     assert (len(page["items"]), page["next"]) == (2, again["id"])
     assert read(database, "request", "list")["items"] == []
+
+
+def test_many_requests_are_decided_with_one_reason(database: str, ledger: Ledger) -> None:
+    ledger.open_account("bob", "explorer", to_units(50), actor="first start")
+    numbers = []
+    for account, tier in (("ada", "poor"), ("ada", "explorer"), ("bob", "poor")):
+        asked = read(database, "request", "ask", account, "5", "--tier", tier, "--justification", "A survey.")
+        numbers.append(str(asked["id"]))
+    approve = ("request", "decide", "approve", "--reason", "The panel said yes.")
+    # A look changes nothing: neither for a script, nor for a person who thinks better of it.
+    planned = read(database, *approve, *numbers[:2], "99")["items"]
+    assert [(row["number"], row["refusal"]) for row in planned] == [
+        (int(numbers[0]), None),
+        (int(numbers[1]), None),
+        (99, "There is no request 99."),
+    ]
+    assert planned[0]["end"] is not None
+    thought = run(database, *approve, "--waiting", typed="n\n")
+    assert ("Approve 3 requests?" in thought.output, thought.exit_code) == (True, 1)
+    assert len(read(database, "request", "list")["items"]) == 3
+
+    some = run(database, *approve, *numbers[:2], "99", typed="y\n")
+    assert ("2 requests decided." in some.output, "There is no request 99." in some.output) == (True, True)
+    assert some.exit_code == 1  # one was left alone
+    deny = ("request", "decide", "deny", "--reason", "Not this year.", "--yes")
+    assert read(database, *deny, "--waiting")["items"] == [
+        {"number": int(numbers[2]), "account": "bob", "refusal": None}
+    ]
+    found = {one["id"]: one["decision"] for one in read(database, "request", "list", "--all")["items"]}
+    assert [found[int(number)] for number in numbers] == ["approved", "approved", "denied"]
+    nothing = run(database, *deny, "--waiting", "--json")
+    assert json.loads(nothing.stderr)["error"]["code"] == "nothing"
+    unsaid = run(database, *deny, "--json")
+    assert (unsaid.exit_code, "--waiting" in json.loads(unsaid.stderr)["error"]["message"]) == (2, True)
 
 
 @pytest.mark.parametrize(

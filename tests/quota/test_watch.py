@@ -74,6 +74,17 @@ def test_what_runs_is_seen_on_every_page_of_the_hubs_list(hub: Hub) -> None:
         assert seen.seen_at > datetime.now(UTC) + timedelta(minutes=4)
 
 
+def test_what_the_hub_only_believes_to_run_is_not_charged(hub: Hub) -> None:
+    lease = running(hub, "ada")
+    eventually(lambda: (found := hub.ledger.lease(lease.id)) and found.seen_at, "a look of the hub's own")
+    # The hub's list would say so of one that has died since its last look, too.
+    assert watch(hub, ahead=timedelta(minutes=1)).pass_once().seen == 1
+    seen = hub.ledger.lease(lease.id)
+    assert seen is not None
+    assert seen.last_alive is not None
+    assert seen.last_alive < datetime.now(UTC) + timedelta(seconds=5)
+
+
 def test_a_lease_without_a_server_is_closed_when_it_was_last_seen(hub: Hub) -> None:
     hub.api().post("users/stopped")
     for name in ("stopped", "unknown-to-the-hub"):

@@ -178,9 +178,14 @@ spec:
             httpGet: {path: {{ . }}, port: {{ $extra.healthPort | default "http" }}}
             periodSeconds: 5
             timeoutSeconds: 3
+          {{- /* A busy node takes its time with all that starts on it; beginning anew would only take longer. */}}
+          startupProbe:
+            httpGet: {path: {{ . }}, port: {{ $extra.healthPort | default "http" }}}
+            periodSeconds: 5
+            timeoutSeconds: 3
+            failureThreshold: 120
           livenessProbe:
             httpGet: {path: {{ . }}, port: {{ $extra.healthPort | default "http" }}}
-            initialDelaySeconds: 60
             periodSeconds: 20
             timeoutSeconds: 5
             failureThreshold: 6

@@ -1,4 +1,4 @@
-/** "Share with the community" in JupyterLab, and a word on copies of which there is a newer version. */
+/** "Share with the community" in JupyterLab, a word on copies of which there is a newer version, and notices. */
 
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette, showErrorMessage } from '@jupyterlab/apputils';
@@ -9,6 +9,7 @@ import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { LabIcon } from '@jupyterlab/ui-components';
 import { Widget } from '@lumino/widgets';
 
+import { notices } from './notices';
 import { Refused, Source, newerThan } from './server';
 import { share } from './share';
 
@@ -123,4 +124,4 @@ function words(error: unknown): string {
   return error instanceof Refused || error instanceof Error ? error.message : String(error);
 }
 
-export default plugin;
+export default [plugin, notices];

@@ -50,26 +50,36 @@ export interface Draft {
   address: string;
 }
 
+/** What the platform tells the person. */
+export interface Notices {
+  notices: { id: number; subject: string; text: string; urgent: boolean }[];
+  address: string;
+}
+
 /** The platform said no, in words for the person. */
 export class Refused extends Error {}
 
 export async function knownOf(path: string): Promise<Known> {
-  return ask<Known>('draft', { path });
+  return ask<Known>('community/draft', { path });
 }
 
 export async function sendDraft(path: string, fields: Fields): Promise<Draft> {
-  return ask<Draft>('draft', {}, { path, fields });
+  return ask<Draft>('community/draft', {}, { path, fields });
 }
 
 export async function newerThan(source: Source): Promise<{ version: number; address: string } | null> {
   const query = { entry: source.entry, version: String(source.version), digest: String(source.digest) };
-  const answer = await ask<{ newer: { version: number; address: string } | null }>('newer', query);
+  const answer = await ask<{ newer: { version: number; address: string } | null }>('community/newer', query);
   return answer.newer;
+}
+
+export async function noticesOf(): Promise<Notices> {
+  return ask<Notices>('notices', {});
 }
 
 async function ask<T>(what: string, query: Record<string, string>, body?: object): Promise<T> {
   const settings = ServerConnection.makeSettings();
-  const url = URLExt.join(settings.baseUrl, 'romanhub/community', what) + URLExt.objectToQueryString(query);
+  const url = URLExt.join(settings.baseUrl, 'romanhub', what) + URLExt.objectToQueryString(query);
   // Lab's own way of asking sends the server's protection against forged requests along.
   const init = body ? { method: 'POST', body: JSON.stringify(body) } : {};
   const response = await ServerConnection.makeRequest(url, init, settings);

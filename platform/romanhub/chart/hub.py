@@ -84,7 +84,7 @@ def configure(c: Config, settings: Settings, environment: Mapping[str, str], sec
     c.JupyterHub.custom_scopes = CUSTOM_SCOPES
     c.JupyterHub.load_roles = [*ROLES, {"name": METRICS, "services": [METRICS], "scopes": ["read:metrics"]}]
     # Their accounts have no person.
-    c.Authenticator.blocked_users = {ROBOT, COMMUNITY_ROBOT}
+    c.Authenticator.quota_programs = {ROBOT, COMMUNITY_ROBOT}
     # Servers with names are those that run a notebook without a person; the spawner refuses any other.
     c.JupyterHub.allow_named_servers = True
     c.JupyterHub.template_vars = {**dict(c.JupyterHub.get("template_vars", {})), "own_named_servers": False}

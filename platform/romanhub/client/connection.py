@@ -147,7 +147,7 @@ class Portal:
                 )
         except httpx.HTTPError:
             raise PortalUnavailableError(
-                "The platform's portal does not answer. Wait a minute and run the cell again; "
+                "The platform's portal does not answer. Wait a minute and try again; "
                 "if it happens again, please tell the platform's operators."
             ) from None
         if refused is not None and answer.status_code == 403 and (why := _detail(answer)):
@@ -155,7 +155,7 @@ class Portal:
         if answer.status_code in (401, 403):
             raise NotAllowedError(
                 "The platform's portal refused this server's token. Restart your server (File, Hub "
-                "Control Panel, Stop My Server, then Start My Server) and run the cell again."
+                "Control Panel, Stop My Server, then Start My Server) and try again."
             )
         if refused is not None and answer.status_code in (404, 409, 413, 422):
             raise refused(_detail(answer) or _problem(answer))
@@ -169,7 +169,7 @@ def _problem(answer: httpx.Response) -> str:
     said = f"The platform's portal could not answer (HTTP status {answer.status_code})."
     if detail := _detail(answer):
         said = f"The platform's portal could not answer: {detail.rstrip('.')}."
-    return f"{said} Run the cell again in a minute; if it happens again, please tell the platform's operators."
+    return f"{said} Try again in a minute; if it happens again, please tell the platform's operators."
 
 
 def _detail(answer: httpx.Response) -> str:

@@ -117,7 +117,10 @@ def write_sidecar(notebook: Path, fields: Mapping[str, Any]) -> Path:
 
 
 def write_copy(folder: Path, name: str, content: bytes, source: Provenance) -> Path:
-    """Write a copy of an entry's notebook, which remembers where it comes from, under a name that is not taken.
+    """Return a copy of an entry's notebook, which remembers where it comes from.
+
+    It is written under a name that is not taken. Where the same version was copied before and nothing was changed
+    in that copy, it is that one.
 
     :raises CommunityRefusedError: what the portal gave is no notebook, or there are a thousand copies.
     """
@@ -134,8 +137,23 @@ def write_copy(folder: Path, name: str, content: bytes, source: Provenance) -> P
             with target.open("x", encoding="utf-8") as file:
                 file.write(text)
         except FileExistsError:
+            if _holds(target, notebook):
+                return target
             continue
         return target
     raise CommunityRefusedError(
         f"There are a thousand files named {name} in {folder}. Remove some, and try again."
     )
+
+
+def _holds(path: Path, notebook: Mapping[str, Any]) -> bool:
+    """Whether a file has this notebook's cells and is a copy of the same; a link, or what cannot be read, is not.
+
+    Of the rest, Lab writes which kernel it was opened with.
+    """
+    try:
+        there = {} if path.is_symlink() else json.loads(path.read_bytes())
+        same = there.get("cells") == notebook.get("cells")
+        return same and there["metadata"].get(METADATA) == notebook["metadata"][METADATA]
+    except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
+        return False

@@ -29,15 +29,17 @@ def rehearse(image: str, as_json: bool) -> None:
     """Run every shared notebook in another image before people have it, and say what would break.
 
     On one machine the images are the two environments of images/roman: `core`, and `full`, which `romanhub up
-    --full` gives to everybody. The one that is named is installed first where it is not there. The platform has to
-    run; its robot runs the notebooks and pays. Ends with 1 where a notebook that runs today would not.
+    --full` gives to everybody. The one that is named is installed first where it is not there, or is of an older
+    lock. The platform has to run; its robot runs the notebooks and pays. Ends with 1 where a notebook that runs
+    today would not. Ctrl-C takes back the runs that are left.
     """
     import httpx
+    from hubquota.services.tiersfile import TiersFile
     from hubquota.storage.engine import make_engine
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from romanhub.client.environment import FILE
     from romanhub.community.proof.__main__ import now
+    from romanhub.community.proof.needs import Offer
     from romanhub.community.proof.queue import Queue
     from romanhub.community.proof.rehearsal import Rehearsal
     from romanhub.community.proof.settings import load_run_settings
@@ -55,16 +57,20 @@ def rehearse(image: str, as_json: bool) -> None:
         httpx.get(f"{settings.hub_api}/", timeout=10, trust_env=False)
     except httpx.HTTPError:
         raise SetupError("The platform does not run: romanhub up. Its robot runs the notebooks.") from None
-    if not (settings.images[image].path / FILE).is_file():
-        place(ensure_roman(settings.state, full=image == "full", screen=Screen()))
+    # As every start of the platform does: where nothing differs, nothing is written.
+    place(ensure_roman(settings.state, full=image == "full", screen=Screen()))
     engine = make_engine(settings.community_url)
-    queue = Queue(engine, load_run_settings(None if settings.runs_file is None else str(settings.runs_file)), now)
+    runs = load_run_settings(None if settings.runs_file is None else str(settings.runs_file))
+    queue, offer = Queue(engine, runs, now), Offer(TiersFile(str(settings.tiers_file)).current(), runs)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, disable=as_json) as bar:
         task = bar.add_task(f"Shared notebooks in {image}", total=None)
-        tried = Rehearsal(queue, lambda: time.sleep(LOOK)).run(
-            image, progress=lambda done, of: bar.update(task, completed=done, total=of)
-        )
+        try:
+            tried = Rehearsal(queue, offer, lambda: time.sleep(LOOK)).run(
+                image, progress=lambda done, of: bar.update(task, completed=done, total=of)
+            )
+        except KeyboardInterrupt:
+            raise SetupError("The rehearsal was given up; what had not run is not going to.") from None
     engine.dispose()
     if as_json:
         click.echo(json.dumps([one.model_dump(mode="json") | {"breaks": one.breaks} for one in tried], indent=2))

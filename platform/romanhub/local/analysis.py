@@ -71,6 +71,11 @@ def place(environment: Environment) -> None:
     (environment.path / FILE).write_text(f"roman-{digest.hexdigest()[:16]}")
 
 
+def is_placed(environment: Environment) -> bool:
+    """Whether the environment was ever made ready by `place`."""
+    return (environment.path / FILE).is_file()
+
+
 def identity(environment: Environment) -> str:
     """What tells the environment from one of another lock, or with another version of the platform's library.
 

@@ -23,6 +23,16 @@ SCRATCH_BUCKET = "roman-scratch"
 #: The bucket that holds what the community publishes.
 COMMUNITY_BUCKET = "roman-community"
 
+#: What an operator may say of the community's catalogue; `romanhub.community.settings` describes each.
+COMMUNITY = (
+    "ROMANHUB_COMMUNITY_CURATORS",
+    "ROMANHUB_COMMUNITY_PRODUCT_BYTES",
+    "ROMANHUB_COMMUNITY_PRODUCT_FILES",
+    "ROMANHUB_COMMUNITY_PERSON_BYTES",
+    "ROMANHUB_COMMUNITY_GIT_ORIGINS",
+    "ROMANHUB_COMMUNITY_GIT_SECONDS",
+)
+
 #: The administrator's account on one machine.
 ADMIN = "admin"
 
@@ -110,6 +120,11 @@ class Settings:
         return Path(given) if given else None
 
     @property
+    def community_variables(self) -> dict[str, str]:
+        """What the operator's environment, which every part has, says of the catalogue beyond where it is."""
+        return {name: given for name in COMMUNITY if (given := os.environ.get(name))}
+
+    @property
     def purge_file(self) -> Path | None:
         """The settings of the purge that `ROMANHUB_PURGE` names; without it, nothing is purged."""
         given = os.environ.get("ROMANHUB_PURGE")
@@ -124,6 +139,11 @@ class Settings:
     def roman(self) -> Environment:
         """The environment of users' servers and Dask workers."""
         return self.state.roman_environment(full=self.full)
+
+    @property
+    def image(self) -> str:
+        """What the environment of users' servers is called among the images."""
+        return "full" if self.full else "core"
 
     @property
     def images(self) -> dict[str, Environment]:

@@ -104,7 +104,9 @@ class HomeProcessSpawner(LocalProcessSpawner):  # type: ignore[misc]
     def get_env(self) -> dict[str, str]:
         """The server's environment variables, which name the image that it starts in."""
         env: dict[str, str] = super().get_env()
-        return env if (image := self._image()) is None else env | _in_image(image, env)
+        return (
+            env if (image := self._image()) is None else env | _in_image(image, str(self.user_options[IMAGE]), env)
+        )
 
     def _image(self) -> Path | None:
         """The folder of the image that the server was asked for with; None for the one that everybody has.
@@ -177,11 +179,12 @@ class LocalServerSpawner(QuotaSpawnerMixin, HomeProcessSpawner):
         await super().run_pre_spawn_hook()
 
 
-def _in_image(folder: Path, env: dict[str, str]) -> dict[str, str]:
+def _in_image(folder: Path, name: str, env: dict[str, str]) -> dict[str, str]:
     """What a server's environment variables say otherwise where it starts in another image."""
     identity = (folder / FILE).read_text()
     search = env["PATH"].split(":")
     return {
+        "JUPYTER_IMAGE_SPEC": name,
         "PATH": ":".join([str(folder / "bin"), *search[1:]]),
         "ROMANHUB_ENVIRONMENT": identity,
         "DASK_GATEWAY__CLUSTER__OPTIONS__ENVIRONMENT": identity,

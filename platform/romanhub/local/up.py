@@ -16,8 +16,10 @@ from hubquota.services.settingsfile import SettingsFileError, load_settings
 from hubquota.services.tiersfile import TiersFileError, load_tiers
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
+from pydantic import ValidationError
 
 from romanhub.community.proof.settings import load_run_settings
+from romanhub.community.settings import CommunitySettings
 from romanhub.community.storage.tables import MIGRATIONS
 from romanhub.local import parts, ports, sample_archive, secrets
 from romanhub.local.analysis import ensure_roman, place
@@ -113,6 +115,7 @@ def _prepare(state: State, *, port: int, full: bool, screen: Screen) -> Settings
         if settings.purge_file is not None:
             load_settings(settings.purge_file, PurgeSettings)
         load_run_settings(None if settings.runs_file is None else str(settings.runs_file))
+        _check_community(settings)
         if provider := load_sign_in():
             with httpx.Client(timeout=10) as client:
                 discover(provider, client)
@@ -222,3 +225,16 @@ def _welcome(settings: Settings, screen: Screen, seconds: float) -> None:
     screen.say()
     screen.say("Ctrl-C ends everything.")
     sys.stdout.flush()
+
+
+def _check_community(settings: Settings) -> None:
+    """Say what is wrong with the catalogue's settings while somebody looks at the screen. Raises SetupError."""
+    given = {
+        name.removeprefix("ROMANHUB_COMMUNITY_").lower(): value
+        for name, value in settings.community_variables.items()
+    }
+    try:
+        CommunitySettings.model_validate({"database_url": settings.community_url, **given})
+    except ValidationError as error:
+        wrong = [f"ROMANHUB_COMMUNITY_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()]
+        raise SetupError("\n".join(wrong)) from None

@@ -30,6 +30,10 @@ DEADLINE = 20.0
 MOST = 100
 
 
+#: How many runs the page of an entry shows.
+OF_ENTRY = 8
+
+
 class Running:
     """The queue of runs, each question in a thread and within a deadline. All raise PortalError.
 
@@ -57,6 +61,12 @@ class Running:
         """Return somebody's own runs, the newest first."""
         found = await self._ask(lambda queue: queue.of_person(visitor.name, limit=MOST))
         return tuple(own_run(one) for one in found)
+
+    async def of_entry(self, name: str) -> tuple[Run, ...]:
+        """Return the last runs of a shared notebook, the newest first; none where nothing is run."""
+        if self._queue is None:
+            return ()
+        return tuple(await self._ask(lambda queue: queue.of_entry(name, limit=OF_ENTRY)))
 
     async def cancel(self, visitor: Visitor, number: int) -> OwnRun:
         """Take somebody's own run back."""

@@ -8,6 +8,7 @@ from datetime import datetime
 import click
 
 from hubquota.commands import options
+from hubquota.commands.decisions import decide
 from hubquota.commands.options import TIME, actor, credits_above_zero, engine_of
 from hubquota.commands.output import answer, listed, table, when
 from hubquota.models.money import format_credits
@@ -20,6 +21,9 @@ _amount = credits_above_zero("a request")
 @click.group()
 def request() -> None:
     """Requests for allocations, and what is decided about them."""
+
+
+request.add_command(decide)
 
 
 @request.command("list")

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyterhub.auth import Authenticator
-from traitlets import Float, Unicode, default
+from traitlets import Float, Set, Unicode, default
 
 from hubquota.hub.accounts import open_first_account
 from hubquota.hub.desk import LedgerDesk, desk_for
@@ -44,6 +44,19 @@ class QuotaAuthenticatorMixin(Authenticator):  # type: ignore[misc]
         help="Seconds that a sign-in waits for the ledger. Then the account is opened later.",
         config=True,
     )
+
+    quota_programs = Set(
+        Unicode(),
+        help=(
+            "Accounts of programs, as which nobody can sign in. Unlike those in `blocked_users`, they keep their "
+            "roles and their servers when the hub starts again."
+        ),
+        config=True,
+    )
+
+    def check_blocked_users(self, username: str, authentication: Any = None) -> Any:
+        """Say whether somebody may sign in under a name, which is nobody's where it is a program's."""
+        return username not in self.quota_programs and super().check_blocked_users(username, authentication)
 
     @default("quota_tiers_file")
     def _default_tiers_file(self) -> str:

@@ -36,6 +36,9 @@ BEGIN_GRACE = 60
 RETRY = 5.0
 #: How many days scratch is kept after its end where its account's tier is not in the file any more.
 DEFAULT_GRACE_DAYS = 30
+#: A spawner of this package looks at its server every half minute (`Spawner.poll_interval`) and tells the ledger.
+#: After so many seconds without a word, the hub's list has to do, which says what it believed at its last look.
+UNSEEN = 90
 #: Two passes are so many seconds apart at least, however soon something is due.
 SHORTEST = 1.0
 
@@ -129,7 +132,10 @@ class Watch:
             if server.ready and key not in leases and self._ledger.open_lease(key) is None:
                 leases[key] = adopt(self._ledger, tiers, server, key, now)
                 done.adopted += 1
-        done.seen = self._ledger.seen((key for key, server in servers.items() if server.ready), at=now)
+        ready = [key for key, server in servers.items() if server.ready]
+        done.seen = len(ready)
+        # Not the others: one that has died would be charged until the hub's next look.
+        self._ledger.seen((key for key in ready if _is_unseen(leases.get(key), now)), at=now)
         # After what was seen and before what is stopped: whatever can be held for what runs, is.
         ScratchSpaces.sharing(self._ledger).keep(lambda account: self._grace_days(tiers, account))
         done.extended = len(self._ledger.extend_due(within=self._extend_within))
@@ -214,3 +220,8 @@ class Watch:
             return interval
         until = (next_at - self._clock()).total_seconds()
         return min(interval, max(SHORTEST, until))
+
+
+def _is_unseen(lease: Lease | None, now: datetime) -> bool:
+    """Return whether nobody has said for a while that a lease's server runs."""
+    return lease is None or lease.last_alive is None or now - lease.last_alive > timedelta(seconds=UNSEEN)

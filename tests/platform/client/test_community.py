@@ -159,6 +159,14 @@ def test_a_copy_remembers_what_it_is_of_and_writes_nothing_over(portal, survey: 
     assert survey.read_text() == before
     source = read_notebook_file(path).source
     assert source == Provenance(entry="survey", version=3, digest="a" * 64)
+    # What is there already and unchanged is opened again; what its owner has changed is not touched.
+    assert community.copy("survey") == path
+    path.write_text(path.read_text().replace('"metadata"', '"mine": 1, "metadata"', 1))
+    assert community.copy("survey") == path, "its cells are the same"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"cells": []}))
+    changed = path.read_bytes()
+    assert community.copy("survey").name == "survey-3.ipynb"
+    assert path.read_bytes() == changed
     # The author's sidecar is not the copier's.
     assert read_notebook_file(path).fields == {}
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 #: Where all of them lead, if anywhere. No such host is there; whatever asks for it has left.
@@ -115,6 +118,86 @@ def _deep(depth: int) -> bytes:
         + b"}}"
     )
 
+
+def _png(width: int, height: int) -> str:
+    """A PNG file of so many black pixels, in base64: a few kilobytes that unpack to all of them."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    packer, line = zlib.compressobj(9), b"\0" * (width // 8 + 1)
+    packed = b"".join(packer.compress(line) for _ in range(height)) + packer.flush()
+    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return base64.b64encode(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    ).decode()
+
+
+_LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12))
+_BOMB = f'<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY l0 "ha">{_LAUGHS}]><svg xmlns="http://www.w3.org/2000/svg">'
+_USE = '<use href="#g{}"/>'
+_USES = "".join(f'<g id="g{n}">{_USE.format(n - 1) * 10}</g>' for n in range(1, 12))
+_NESTED = 20_000
+
+#: Notebooks that are too much: small files that grow, and large or deep ones. Each is refused, or a page that a
+#: browser can show; none runs anything.
+HEAVY: dict[str, Callable[[], dict[str, Any]]] = {
+    "a-long-output": lambda: notebook(markdown("# A title"), code("x", printed("x" * 15_000_000))),
+    "many-outputs": lambda: notebook(markdown("# A title"), code("x", *[printed("y\n" * 50)] * 20_000)),
+    "a-long-table": lambda: notebook(
+        markdown("# A title"),
+        code("x", shown({"text/html": f"<table>{'<tr><td>1</td><td>2</td></tr>' * 300_000}</table>"})),
+    ),
+    "deep-markup": lambda: notebook(
+        markdown("# A title"), code("x", shown({"text/html": "<div>" * _NESTED + "<script>ran('deep')</script>"}))
+    ),
+    "deep-tables": lambda: notebook(
+        markdown("# A title"), code("x", shown({"text/html": "<table><tr><td>" * _NESTED + "x"}))
+    ),
+    "deep-quotes": lambda: notebook(markdown("# A title"), markdown("> " * _NESTED + "x")),
+    "deep-lists": lambda: notebook(
+        markdown("# A title"), markdown("\n".join(f"{'  ' * depth}- x" for depth in range(1500)))
+    ),
+    "deep-emphasis": lambda: notebook(markdown("# A title"), markdown("*a **b " * _NESTED)),
+    "open-brackets": lambda: notebook(markdown("# A title"), markdown("[" * _NESTED + "](" * _NESTED)),
+    "deep-formula": lambda: notebook(markdown("# A title"), markdown(f"${'{' * 5000}x{'}' * 5000}$")),
+    "a-picture-that-explodes": lambda: notebook(
+        markdown("# A title"), code("x", shown({"image/png": _png(60_000, 60_000)}))
+    ),
+    "svg-entities": lambda: notebook(
+        markdown("# A title"), code("x", shown({"image/svg+xml": f"{_BOMB}<text>&l11;</text></svg>"}))
+    ),
+    "svg-uses": lambda: notebook(
+        markdown("# A title"),
+        code(
+            "x",
+            shown(
+                {
+                    "image/svg+xml": '<svg xmlns="http://www.w3.org/2000/svg"><defs><g id="g0"><rect/></g>'
+                    f'{_USES}</defs><use href="#g11"/></svg>'
+                }
+            ),
+        ),
+    ),
+}
+
+#: What somebody may call a file, to have it land elsewhere or look like something else.
+NAMES = (
+    "../../.bashrc.ipynb",
+    "..\\..\\x.ipynb",
+    "/etc/cron.d/x.ipynb",
+    "%2e%2e%2fx.ipynb",
+    ".ipynb",
+    ".hidden.ipynb",
+    "a/b.ipynb",
+    "x.ipynb\x00.exe",
+    "x\r\nSet-Cookie: a=b.ipynb",
+    'x"; filename="y.exe.ipynb',
+    "\u202ebpyni.exe",
+    "<img src=x onerror=ran(1)>.ipynb",
+    "x" * 300 + ".ipynb",
+    "survey.ipynb.exe",
+)
 
 #: Files that are refused, each with words of the reason.
 REFUSED = {

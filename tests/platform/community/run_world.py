@@ -16,6 +16,7 @@ from hubquota.services.tiersfile import TiersFile
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
 from romanhub.community.proof.hub import HubDownError, ServerState, StartRefusedError
+from romanhub.community.proof.needs import Offer
 from romanhub.community.proof.queue import Queue, UnknownRunError
 from romanhub.community.proof.runner import Runner
 from romanhub.community.proof.settings import RunSettings
@@ -120,7 +121,16 @@ class RunWorld:
 
     def restart(self) -> None:
         """Start a runner that knows nothing."""
-        self.runner = Runner(self.queue, self.hub, self.ledger, TiersFile(TIERS), lambda: self.shelf.now)
+        self.runner = Runner(
+            self.queue,
+            self.hub,
+            self.ledger,
+            TiersFile(TIERS),
+            lambda: self.shelf.now,
+            image="roman:2",
+            images=("full",),
+        )
+        self.offer = Offer(TiersFile(TIERS).current(), self.queue.settings)
 
     async def turn(self, *, seconds: float = 60) -> None:
         """Let the runner look once, the notebooks run, and the runner look again."""

@@ -151,7 +151,7 @@ async def test_an_image_is_tried_before_it_is_everybodys(world: RunWorld) -> Non
     world.shelf.publish("bob", "width")
     await world.turn()
     world.reports["width.ipynb"] = FAILED
-    numbers = world.queue.rehearse("full")
+    numbers = world.queue.rehearse("full", world.offer)
     await world.turn()
     found = world.queue.many(numbers)
     assert [one.outcome for one in found] == [Outcome.PASSED, Outcome.FAILED]
@@ -159,6 +159,58 @@ async def test_an_image_is_tried_before_it_is_everybodys(world: RunWorld) -> Non
     # It says nothing of the image that people have.
     assert proof(world, "width") is Proof.PASSED
     assert world.told("bob") == ["width runs"]
+
+
+async def test_an_entry_runs_in_the_image_and_the_size_that_it_names(world: RunWorld) -> None:
+    world.shelf.publish("ada", "depth", image="roman:1", tier="researcher")
+    world.shelf.publish("ada", "width", image="full", tier="explorer")
+    await world.turn()
+    # Everybody's image has a new version; of it the entry names an older one.
+    assert [options for *_, options in world.hub.started] == [
+        {"size": "medium"},
+        {"size": "small", "image": "full"},
+    ]
+    assert [one.image for one in world.runs() if one.outcome] == ["", "full"]
+    # A rehearsal is in the same sizes, and in another image.
+    world.queue.rehearse("next", world.offer)
+    await world.turn()
+    assert [options for *_, options in world.hub.started[2:]] == [
+        {"size": "medium", "image": "next"},
+        {"size": "small", "image": "next"},
+    ]
+
+
+async def test_what_the_platform_does_not_have_is_refused_and_told_once(world: RunWorld) -> None:
+    world.shelf.publish("ada", "depth", image="ghcr.io/ada/mine:1")
+    world.shelf.publish("bob", "width", tier="team")
+    world.shelf.publish("eve", "height", tier="enormous")
+    for _ in range(3):
+        await world.turn()
+        world.shelf.wait(days=1)
+    assert world.hub.started == []
+    refused = {one.entry_id: one for one in world.runs()}
+    assert len(world.runs()) == len(refused) == 3
+    assert {one.outcome for one in refused.values()} == {Outcome.REFUSED}
+    assert refused[1].error == "It names the image 'ghcr.io/ada/mine:1', and this platform has roman:2 and full."
+    assert "8 cores and 64 GiB, and the platform runs shared notebooks in small and medium." in refused[2].error
+    assert "the tier 'enormous', and this platform has explorer, researcher, team and robot." in refused[3].error
+    assert [world.told(one) for one in ("ada", "bob", "eve")] == [
+        ["depth is not run"],
+        ["width is not run"],
+        ["height is not run"],
+    ]
+    assert refused[1].error in world.ledger.notices("ada")[0].text
+    assert proof(world, "depth") is Proof.NEVER
+
+    # A new version that names what there is, is run at once.
+    world.shelf.publish("ada", "depth", "print(2)", image="roman:2")
+    await world.turn()
+    assert proof(world, "depth") is Proof.PASSED
+    # And one that does not, while its first version waits for its turn, is refused.
+    world.shelf.publish("ada", "depth", "print(3)", image="ghcr.io/ada/mine:2")
+    await world.turn()
+    assert [one.outcome for one in world.runs() if one.version == 3] == [Outcome.REFUSED]
+    assert world.told("ada") == ["depth is not run", "depth runs", "depth is not run"]
 
 
 # Somebody's own notebook -------------------------------------------------------------------------------------
@@ -405,7 +457,7 @@ async def test_a_rehearsal_says_what_would_break(world: RunWorld) -> None:
         await world.turn()
     world.reports["width.ipynb"] = FAILED
     seen = []
-    rehearsal = Rehearsal(world.queue, lambda: asyncio.run(world.turn()))
+    rehearsal = Rehearsal(world.queue, world.offer, lambda: asyncio.run(world.turn()))
     tried = await asyncio.to_thread(rehearsal.run, "full", progress=lambda done, of: seen.append((done, of)))
     assert [(one.entry, one.outcome, one.breaks) for one in tried] == [
         ("width", Outcome.FAILED, True),

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
+import signal
 import sqlite3
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,7 +23,7 @@ from tests.platform.community.hostile import code, markdown, notebook
 from tests.platform.community.shelf import sidecar
 from tests.support.browser import chromium, sign_in, take
 from tests.support.person import Person
-from tests.support.platform import Platform, fresh_state
+from tests.support.platform import Platform, fresh_state, shared_environments
 
 API = "/services/portal/api/v1/community"
 
@@ -167,17 +172,19 @@ def test_the_page_of_runs_shows_them_and_takes_one_back(running: Platform) -> No
 def test_a_runner_that_is_killed_loses_nothing_and_runs_nothing_twice(running: Platform) -> None:
     cyd = Author(running, "cyd")
     cyd.start_server(size="small")
-    content = notebook(code("import time\nopen('made', 'a').write('once\\n')\ntime.sleep(8)"))
+    wait = "while not os.path.exists('go'): time.sleep(0.1)"
+    content = notebook(code(f"import os, time\nopen('made', 'a').write('once\\n')\n{wait}"))
     put = "/user/cyd/api/contents/slow.ipynb"
     cyd.ask("PUT", put, json={"type": "notebook", "content": content})
     cyd.stop_server()
     ids = [cyd.ask("POST", f"{API}/runs", json={"notebook": "slow.ipynb"})["id"] for _ in range(2)]
     cyd.publish("width", "x = 1")
-    # Once while it starts servers, and once while they run.
-    for state in ("running", "running"):
-        until(running, lambda state=state: any(one["state"] == state for one in cyd.runs()))
+    # Once when a first one runs, and once when both do: they wait for that.
+    for number in (1, 2):
+        until(running, lambda number=number: [one["state"] for one in cyd.runs()].count("running") >= number)
         running.part("runner").kill()
         running.wait_for("The runner is back.")
+    (running.state / "homes" / "cyd" / "go").touch()
     until(running, lambda: all(one["state"] == "passed" and one["credits"] for one in cyd.runs()))
     until(running, lambda: cyd.proof("width") == "passed")
     assert (running.state / "homes" / "cyd" / "made").read_text() == "once\n" * 2
@@ -185,3 +192,60 @@ def test_a_runner_that_is_killed_loses_nothing_and_runs_nothing_twice(running: P
     until(running, lambda: all(row["server"] is None for row in rows(running)))
     with sqlite3.connect(f"file:{running.state / 'private' / 'ledger.sqlite'}?mode=ro", uri=True) as ledger:
         assert ledger.execute("SELECT key FROM lease WHERE ended_at IS NULL").fetchall() == []
+
+
+@pytest.mark.timeout(900)
+def test_an_operator_rehearses_an_image_and_sees_what_would_break(running: Platform) -> None:
+    eve = Author(running, "eve")
+    # What breaks is a notebook that runs once: to install another image than everybody's takes minutes.
+    marks = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    marks.chmod(0o777)
+    try:
+        eve.publish("steady", "import romanhub")
+        eve.publish("once", "x = 1", f"open('{marks}/mark', 'x').close()")
+        for name in ("steady", "once"):
+            until(running, lambda name=name: eve.proof(name) == "passed")
+        until(running, lambda: all(row["server"] is None for row in rows(running)))
+
+        told = running.command("community", "rehearse", "--image", "core")
+        assert told.returncode == 1, told.stderr
+        assert "Code cell 2: FileExistsError" in " ".join(told.stdout.split())
+        assert "1 that run today would not run in core." in told.stdout
+        (marks / "mark").unlink()
+        told = running.command("community", "rehearse", "--image", "core", "--json")
+        assert told.returncode == 0, told.stderr
+        found = {one["entry"]: one for one in json.loads(told.stdout)}
+        assert (found["once"]["outcome"], found["once"]["breaks"]) == ("passed", False)
+        assert found["steady"]["image_digest"].startswith("roman-")
+    finally:
+        shutil.rmtree(marks)
+    # It says nothing of the image that people have.
+    assert eve.proof("once") == "passed"
+
+    told = running.command("community", "rehearse", "--image", "huge")
+    assert told.returncode == 1 and "there are: core, full" in told.stderr
+
+
+@pytest.mark.timeout(900)
+def test_a_rehearsal_that_is_interrupted_runs_nothing_more(running: Platform) -> None:
+    fay = Author(running, "fay")
+    fay.publish("slow", "import time\ntime.sleep(600)")
+    command = subprocess.Popen(
+        [
+            str(Path(shared_environments()) / "hub" / "bin" / "romanhub"),
+            "community",
+            "rehearse",
+            "--image",
+            "core",
+        ],
+        env=running.variables(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    of_images = "SELECT * FROM run WHERE purpose = 'image' AND outcome IS NULL"
+    until(running, lambda: any(row["notebook"] == "slow.ipynb" for row in rows(running, of_images)))
+    command.send_signal(signal.SIGINT)
+    assert "given up" in command.communicate(timeout=PATIENCE)[1]
+    assert command.returncode == 1 and rows(running, of_images) == []
+    fay.ask("POST", f"{API}/entries/slow/acts/withdraw", json={"reason": "It was a test."})

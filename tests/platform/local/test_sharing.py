@@ -209,7 +209,7 @@ def test_a_copy_says_that_there_is_a_newer_version(platform: Platform, vera: Per
 
 
 def test_a_link_in_a_paper_opens_a_copy_in_a_server_that_it_starts(platform: Platform, vera: Person) -> None:
-    """For somebody who has neither a server nor a copy; a second click leaves the first copy alone."""
+    """For somebody who has neither a server nor a copy; a second click opens that copy, until it is changed."""
     link = f"{platform.url}/services/portal/open/colours"
     with chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
@@ -218,13 +218,20 @@ def test_a_link_in_a_paper_opens_a_copy_in_a_server_that_it_starts(platform: Pla
         page.get_by_role("button", name="Start").click()
         page.wait_for_url("**/user/wilma/lab/tree/colours.ipynb", timeout=PATIENCE * 1000)
         expect(page.locator(".jp-NotebookPanel")).to_be_visible()
+        wilma = Person(platform.url, "wilma")
+        wilma.sign_in()
+        header = {"Authorization": f"token {wilma.token()}"}
+        contents = "/user/wilma/api/contents/colours.ipynb"
+        page.goto(link)
+        page.wait_for_url("**/user/wilma/lab/tree/colours.ipynb", timeout=PATIENCE * 1000)
+        copied = wilma.web.get(contents, headers=header).json()["content"]
+        assert copied["metadata"]["romanhub"]["entry"] == "colours"
+        copied["cells"][0]["source"] = "# Mine by now"
+        changed = {"type": "notebook", "content": copied}
+        wilma.web.put(contents, headers=header, json=changed).raise_for_status()
         page.goto(link)
         page.wait_for_url("**/user/wilma/lab/tree/colours-2.ipynb", timeout=PATIENCE * 1000)
-    wilma = Person(platform.url, "wilma")
-    wilma.sign_in()
-    header = {"Authorization": f"token {wilma.token()}"}
-    copied = wilma.web.get("/user/wilma/api/contents/colours.ipynb", headers=header).json()["content"]
-    assert copied["metadata"]["romanhub"]["entry"] == "colours"
+    assert wilma.web.get(contents, headers=header).json()["content"]["cells"][0]["source"] == "# Mine by now"
     used = vera.web.get(f"{API}/use", headers={"Authorization": f"token {vera.token()}"}).json()["entries"]
     assert [(one["name"], one["opens"]) for one in used] == [("colours", 1)]
     wilma.stop_server()

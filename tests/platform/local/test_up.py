@@ -111,6 +111,14 @@ def test_a_mistake_in_the_settings_of_the_purge_stops_the_start(own_platform: Pl
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers are kept apart by system users")
+def test_a_mistake_in_the_settings_of_the_community_stops_the_start(own_platform: Platform) -> None:
+    own_platform.environment["ROMANHUB_COMMUNITY_GIT_SECONDS"] = "now and then"
+    result = own_platform.command("up")
+    assert result.returncode == 1
+    assert "ROMANHUB_COMMUNITY_GIT_SECONDS: Input should be a valid integer" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_state_that_others_cannot_enter_is_refused_for_root(own_platform: Platform) -> None:
     closed = own_platform.state / "closed"
     closed.mkdir(mode=0o700)

@@ -8,14 +8,19 @@ import struct
 import zlib
 from typing import Any
 
+from hubquota.services.tiersfile import load_tiers
 from romanhub.community.comparing import CellChange, changes
 from romanhub.community.inspector import Inspected, Inspector
+from romanhub.community.proof.needs import Offer
+from romanhub.community.proof.queue import Queue
 from romanhub.community.reading import read_notebook, text_of
 from romanhub.community.rendering import page_of, picture_of
 from romanhub.models.community import Act, Provenance, Role
+from romanhub.models.runs import Report
 
 from tests.platform.community.hostile import code, markdown, notebook, shown
 from tests.platform.community.shelf import Shelf
+from tests.platform.portal.world import TIERS
 
 CURATOR = frozenset({Role.CURATOR})
 
@@ -27,7 +32,7 @@ ABOUT: dict[str, Any] = {
     "licence": "BSD-3-Clause",
     "tags": ["photometry", "stacking"],
     "datasets": ["roman-sim"],
-    "image": "roman 2026.11",
+    "image": "roman:2026.11",
     "tier": "researcher",
     "citation": "doi:10.1000/roman.1",
     "parameters": [{"name": "radius", "about": "of the cone, in arcseconds"}],
@@ -88,6 +93,33 @@ def with_figure(radius: int = 10, **metadata: Any) -> bytes:
         code("plt.imshow(stack)", picture),
     ]
     return json.dumps(notebook(*cells, **metadata)).encode()
+
+
+def tell_of_runs(shelf: Shelf, queue: Queue) -> None:
+    """Regular runs: of Ada's entry some that passed and one that failed, and one of Bob's that cannot be run."""
+    offer = Offer(load_tiers(TIERS), queue.settings, "roman")
+    reports = (
+        Report(passed=True, seconds=61.4, peak_bytes=412_000_000, image_digest="roman-0395a1bd6b3dfbfd"),
+        Report(
+            passed=False,
+            failed_cell=2,
+            error="KeyError: 'F158'",
+            seconds=12.2,
+            peak_bytes=398_000_000,
+            image_digest="roman-c4ee9c5b02ed8868",
+        ),
+        Report(passed=True, seconds=63.9, peak_bytes=420_000_000, image_digest="roman-c4ee9c5b02ed8868"),
+    )
+    for report in reports:
+        for one, why in queue.schedule(offer):
+            queue.refuse(one, why)
+        for run in queue.claim():
+            assert run.server is not None
+            queue.report(run.id, run.person, run.server, report)
+            queue.settle(run.id, 730_000)
+        for one, found in queue.changes():
+            queue.noted(one.id, found.proof)
+        shelf.wait(days=14)
 
 
 def tell_of_entries(shelf: Shelf) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -16,19 +18,26 @@ from hubquota.services.tiersfile import TiersFile
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
 from playwright.sync_api import Browser, Page, Route
+from romanhub.community.proof.queue import Queue
+from romanhub.community.proof.settings import RunSettings
 from romanhub.community.storage.tables import MIGRATIONS
 from romanhub.portal.app import create_app
 from romanhub.portal.hub import HubClient
+from romanhub.portal.running import Running
 from romanhub.portal.settings import PortalSettings
 
-from tests.platform.community.hostile import INERT
+from tests.platform.community.hostile import INERT, NAMES
 from tests.platform.community.shelf import Shelf
-from tests.platform.portal.community_world import ABOUT, NearInspector, tell_of_entries, with_figure
+from tests.platform.portal.community_world import ABOUT, NearInspector, tell_of_entries, tell_of_runs, with_figure
 from tests.platform.portal.world import PREFIX, SERVICE_TOKEN, TIERS, Clock, HubStandIn, token_of
 from tests.support.browser import WIDTHS, chromium, take
 from tests.support.platform import free_port
 
-PERSON = ("access:services!service=portal", "custom:romanhub:community:publish")
+PERSON = (
+    "access:services!service=portal",
+    "custom:romanhub:community:publish",
+    "custom:romanhub:allocations:request",
+)
 
 #: Name of the screenshot, who looks, at what, and the status of the answer.
 VIEWS = {
@@ -40,6 +49,7 @@ VIEWS = {
     "entry-older": ("grace", "community/depth-of-a-stack?version=1", 200),
     "entry-of-mine": ("ada", "community/depth-of-a-stack", 200),
     "entry-for-a-curator": ("edwin", "community/light-curves", 200),
+    "entry-that-is-not-run": ("grace", "community/elsewhere", 200),
     "deprecated": ("ada", "community/an-old-way", 200),
     "tombstone": ("ada", "community/a-mistake", 410),
     "changes": ("grace", "community/depth-of-a-stack/changes?from=1&to=3", 200),
@@ -69,10 +79,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     migrate(catalogue_engine, MIGRATIONS)
     shelf = Shelf(catalogue_engine, inspector=NearInspector())
     tell_of_entries(shelf)
+    shelf.publish("bob", "elsewhere", image="ghcr.io/bob/mine:1", title="In an image of Bob's")
+    queue = Queue(catalogue_engine, RunSettings(at_once=20), lambda: shelf.now)
+    tell_of_runs(shelf, queue)
     clock, hub, tiers = Clock(), HubStandIn(), TiersFile(TIERS)
     for name in ("ada", "bob", "grace"):
         hub.add(name, scopes=PERSON)
+    hub.add("root", scopes=(*PERSON, "custom:romanhub:allocations:admin"))
     hub.add("edwin", scopes=PERSON, groups=["community-curators"])
+    Ledger(engine, clock).open_account("ada", "explorer", 10**9, actor="root", term_days=30, renewable=True)
     settings = PortalSettings.from_environment(
         {
             "JUPYTERHUB_API_TOKEN": SERVICE_TOKEN,
@@ -89,6 +104,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         hub=HubClient(settings.hub, http),
         clock=clock,
         catalogue=shelf.catalogue,
+        running=Running(queue, shelf.bucket.get),
     )
     port = free_port()
     running = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
@@ -203,6 +219,54 @@ def test_from_a_file_to_an_entry_that_somebody_else_finds_stars_and_a_curator_re
         page.context.close()
 
 
+def test_an_entrys_page_shows_its_last_runs(browser: Browser, server: Server) -> None:
+    page = signed_in(browser, server, "grace")
+    page.goto(f"{server.url}community/depth-of-a-stack")
+    rows = page.locator("section[aria-labelledby=proof] tbody tr")
+    assert rows.count() == 3
+    failed, passed = rows.nth(1).inner_text(), rows.nth(0).inner_text()
+    for part in ("failed", "Code cell 2: KeyError: 'F158'", "12 s", "roman-c4ee9c5b02ed8868"):
+        assert part in failed
+    for part in ("passed", "1 min 4 s", "400.5 MiB", "0.01 credits", "version 3", "2027"):
+        assert part in passed
+    assert page.locator(".strip").inner_text().split() == ["✓", "✗", "✓"]
+    page.goto(f"{server.url}community/elsewhere")
+    told = page.locator("section[aria-labelledby=proof]").inner_text()
+    assert "It is not known: the platform could not run it." in told
+    assert "names the image 'ghcr.io/bob/mine:1', and this platform has roman." in told
+    page.context.close()
+
+
+def test_a_request_lists_entries_with_their_use_and_an_administrator_reads_it(
+    browser: Browser, server: Server
+) -> None:
+    ada = signed_in(browser, server, "ada")
+    ada.goto(f"{server.url}requests")
+    ada.select_option("#what", "renew:1")
+    ada.fill("#justification", "Another season.")
+    ada.fill("#results", "doi:10.1000/roman.1")
+    ada.check("label:has-text('Depth of a stack: 3 opens, 3 stars')")
+    take(ada, "request-with-entries")
+    ada.fill("#amount", "a lot")
+    ada.click("text=Send the request")
+    assert ada.is_checked("#entry-depth-of-a-stack"), "nothing that was chosen is lost"
+    ada.fill("#amount", "")
+    ada.click("text=Send the request")
+    line = (
+        "Shared with the community: Depth of a stack (depth-of-a-stack), opened 3 times by 3 people, 3 stars, "
+        "1 built on it."
+    )
+    assert line in ada.locator("section[aria-labelledby=asked]").inner_text()
+    root = signed_in(browser, server, "root")
+    root.goto(f"{server.url}admin/requests")
+    assert f"doi:10.1000/roman.1\n{line}" in root.locator("main").inner_text()
+    bob = signed_in(browser, server, "grace")
+    bob.goto(f"{server.url}requests")
+    assert bob.locator("fieldset").count() == 0, "who shares nothing is not asked"
+    for page in (ada, bob, root):
+        page.context.close()
+
+
 def test_a_hostile_notebook_in_the_real_frame_runs_nothing_and_sends_nothing(
     browser: Browser, server: Server
 ) -> None:
@@ -234,6 +298,44 @@ def test_a_hostile_notebook_in_the_real_frame_runs_nothing_and_sends_nothing(
         assert len(page.frames) == 2
 
     assert (ran, left) == ([], [])
+    page.context.close()
+
+
+def test_a_name_that_plays_tricks_leads_nowhere_else(browser: Browser, server: Server, tmp_path: Path) -> None:
+    """The names are sent as a browser sends a file's, and come back with the file that a reader downloads."""
+    page = signed_in(browser, server, "bob", scripts=True)
+    ran: list[str] = []
+    page.context.add_init_script("window.ran = what => console.log('RAN ' + what);")
+    page.on("console", lambda said: ran.append(said.text) if said.text.startswith("RAN") else None)
+    for number, name in enumerate(NAMES):
+        page.goto(f"{server.url}community/-/mine")
+        page.fill("#name", entry := f"trick-{number}")
+        # Playwright's own files would have their folders cut off: this is what a page of somebody else's sends.
+        page.evaluate(
+            """([name, content]) => {
+                const files = new DataTransfer();
+                files.items.add(new File([content], name, {type: "application/x-ipynb+json"}));
+                document.querySelector("#notebook").files = files.files;
+            }""",
+            [name, with_figure(number).decode()],
+        )
+        page.click("text=Send it as a draft")
+        if not page.url.endswith("/draft"):
+            assert page.locator("[role=alert]").count() == 1, "refused, with the reason"
+            continue
+        assert page.url == f"{server.url}community/{entry}/draft"
+        page.fill("#title", f"Trick {number}")
+        page.fill("#abstract", "A notebook whose file has another name than one would think.")
+        page.fill("#authors", "Bob")
+        page.fill("#licence", "MIT")
+        page.click("text=Save, and make it public")
+        assert page.url == f"{server.url}community/{entry}"
+        with page.expect_download() as loading:
+            page.click("a:has-text('Download') >> nth=0")
+        called = loading.value.suggested_filename
+        assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9 _.,+()-]*\.ipynb", called), called
+        assert (tmp_path / called).resolve().parent == tmp_path
+    assert ran == []
     page.context.close()
 
 

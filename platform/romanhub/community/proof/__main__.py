@@ -71,6 +71,8 @@ async def run(environ: Mapping[str, str], registry: CollectorRegistry | None = N
             tiers,
             now,
             hub_name=environ.get("ROMANHUB_HUB_NAME", ""),
+            image=environ.get("ROMANHUB_IMAGE", ""),
+            images=tuple(filter(None, environ.get("ROMANHUB_IMAGES", "").split(","))),
         )
         running = asyncio.ensure_future(runner.forever())
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from hubquota.storage.engine import decision, reading
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
+from romanhub.community.proof.needs import Needs, NotOfferedError, Offer
 from romanhub.community.proof.schedule import next_run
 from romanhub.community.proof.settings import RunSettings
 from romanhub.community.proof.status import Status, status
@@ -53,63 +54,96 @@ class Queue:
 
     # What is to run ------------------------------------------------------------------------------------------
 
-    def schedule(self) -> list[int]:
-        """Queue the next regular run of every public notebook that has none; return the runs' numbers."""
+    def schedule(self, offer: Offer) -> list[tuple[Shared, str]]:
+        """Queue the next regular run of every public notebook that has none.
+
+        Parameters
+        ----------
+        offer
+            What the platform has.
+
+        Returns
+        -------
+        list of (Shared, str)
+            Those that need what the platform does not have, and what that is: for `refuse`, once their authors
+            know. Each is here once for each version and reason.
+        """
         with reading(self._engine) as connection:
             found = runs.shared(connection)
-        new = []
+        refused = []
         for one in found:
             if one.waiting is None or (one.waiting.version != one.newest and one.waiting.started_at is None):
-                new += self._schedule(one)
+                try:
+                    self._schedule(one, offer.of(one.image, one.tier))
+                except NotOfferedError as error:
+                    if one.last is None or one.last.error != str(error):
+                        refused.append((one, str(error)))
         with decision(self._engine) as connection:
             runs.forget_withdrawn(connection)
-        return new
+        return refused
 
-    def _schedule(self, one: Shared) -> list[int]:
+    def refuse(self, one: Shared, why: str) -> None:
+        """Note that an entry's newest version is not run, since the platform does not have what it needs."""
+        now = self._clock()
+        with decision(self._engine) as connection:
+            runs.lock_entry(connection, one.id)
+            if one.waiting is not None:
+                runs.end(connection, one.waiting.id, now, Outcome.CANCELLED, error="There is a newer version.")
+            if not runs.has_regular(connection, one.id):
+                number = self._add(connection, one, Purpose.REGULAR, Needs("", None), now, now)
+                runs.end(connection, number, now, Outcome.REFUSED, error=why)
+
+    def _schedule(self, one: Shared, needs: Needs) -> None:
         now = self._clock()
         with decision(self._engine) as connection:
             runs.lock_entry(connection, one.id)
             if one.waiting is not None:
                 # A version that was never run is, soon.
-                runs.renew(connection, one.waiting.id, one.newest, self._image(one), now)
-                return []
-            if runs.has_regular(connection, one.id):
-                return []
-            number = runs.add(
-                connection,
-                purpose=Purpose.REGULAR,
-                person=COMMUNITY_ROBOT,
-                notebook=ENTRY_FILE.format(name=one.name),
-                queued_at=now,
-                not_before=next_run(one.id, one.last, now, self.settings),
-                entry_id=one.id,
-                number=one.newest,
-                image=self._image(one),
-            )
-        return [number]
+                runs.renew(connection, one.waiting.id, one.newest, needs.image, needs.size, now)
+            elif not runs.has_regular(connection, one.id):
+                turn = next_run(one.id, one.last, now, self.settings)
+                self._add(connection, one, Purpose.REGULAR, needs, now, turn)
 
-    def _image(self, one: Shared) -> str:
-        """Which of the images it is that an entry names; empty for the one that everybody has."""
-        return one.image if one.image in self.settings.images else ""
+    @staticmethod
+    def _add(
+        connection: Connection, one: Shared, purpose: Purpose, needs: Needs, now: datetime, turn: datetime
+    ) -> int:
+        return runs.add(
+            connection,
+            purpose=purpose,
+            person=COMMUNITY_ROBOT,
+            notebook=ENTRY_FILE.format(name=one.name),
+            queued_at=now,
+            not_before=turn,
+            entry_id=one.id,
+            number=one.newest,
+            image=needs.image,
+            size=needs.size,
+        )
 
-    def rehearse(self, image: str) -> list[int]:
-        """Queue a run of every public notebook in an image; return the runs' numbers."""
+    def rehearse(self, image: str, offer: Offer) -> list[int]:
+        """Queue a run of every public notebook in an image, in the size that it needs; return the runs' numbers.
+
+        Those whose size the platform does not have are refused at once.
+        """
+        now = self._clock()
+        numbers = []
+        with decision(self._engine) as connection:
+            for one in runs.shared(connection):
+                try:
+                    size, why = offer.size(one.tier), None
+                except NotOfferedError as error:
+                    size, why = None, str(error)
+                numbers.append(self._add(connection, one, Purpose.IMAGE, Needs(image, size), now, now))
+                if why is not None:
+                    runs.end(connection, numbers[-1], now, Outcome.REFUSED, error=why)
+        return numbers
+
+    def give_up(self, numbers: list[int]) -> int:
+        """Take those of these runs back that have not ended; return how many. Servers that run are stopped."""
         now = self._clock()
         with decision(self._engine) as connection:
-            return [
-                runs.add(
-                    connection,
-                    purpose=Purpose.IMAGE,
-                    person=COMMUNITY_ROBOT,
-                    notebook=ENTRY_FILE.format(name=one.name),
-                    queued_at=now,
-                    not_before=now,
-                    entry_id=one.id,
-                    number=one.newest,
-                    image=image,
-                )
-                for one in runs.shared(connection)
-            ]
+            return sum(runs.end(connection, number, now, Outcome.CANCELLED) for number in numbers)
 
     def later(
         self, person: str, notebook: str, after: datetime | None, *, account: str | None, size: str | None
@@ -278,6 +312,11 @@ class Queue:
         """Return somebody's own runs, the newest first."""
         with reading(self._engine) as connection:
             return list(runs.of_person(connection, person, limit=limit, before=before))
+
+    def of_entry(self, name: str, *, limit: int) -> list[Run]:
+        """Return the last regular runs of an entry that have ended, the newest first."""
+        with reading(self._engine) as connection:
+            return list(runs.of_entry(connection, name, limit=limit))
 
     def many(self, numbers: list[int]) -> list[Run]:
         """Return the runs of these numbers, in their order."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from romanhub.community.proof.needs import Offer
 from romanhub.community.proof.queue import Queue
 from romanhub.models.entries import Proof
 from romanhub.models.runs import Outcome
@@ -45,11 +46,14 @@ class Rehearsal:
     ----------
     queue
         The queue, which a running platform's runner takes from.
+    offer
+        What the platform has; the images in it are not looked at.
     wait
         Called between two looks.
     """
 
     queue: Queue
+    offer: Offer
     wait: Callable[[], None]
 
     def run(self, image: str, *, progress: Callable[[int, int], None]) -> list[Tried]:
@@ -61,15 +65,21 @@ class Rehearsal:
             The image, as the spawner calls it.
         progress
             Called with how many have ended, and of how many.
+
+        Whatever ends it before its last run, such as a Ctrl-C, takes back the runs that are left.
         """
-        numbers = self.queue.rehearse(image)
-        while True:
-            found = self.queue.many(numbers)
-            ended = [one for one in found if one.ended_at is not None]
-            progress(len(ended), len(numbers))
-            if len(ended) == len(numbers):
-                break
-            self.wait()
+        numbers = self.queue.rehearse(image, self.offer)
+        try:
+            while True:
+                found = self.queue.many(numbers)
+                ended = [one for one in found if one.ended_at is not None]
+                progress(len(ended), len(numbers))
+                if len(ended) == len(numbers):
+                    break
+                self.wait()
+        except BaseException:
+            self.queue.give_up(numbers)
+            raise
         entries = {one.entry_id for one in found if one.entry_id is not None}
         names, today = self.queue.names(entries), self.queue.proofs(entries)
         tried = [

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from romanhub.community.proof import telling
 from romanhub.community.proof.hub import HubDownError, ServerState, StartRefusedError
+from romanhub.community.proof.needs import Offer
 from romanhub.community.proof.queue import Queue
 from romanhub.models.runs import COMMUNITY_ROBOT, Outcome, Purpose, Run, short
 
@@ -69,6 +70,10 @@ class Runner:
         Gives the time, with its zone.
     hub_name
         The hub's name in the ledger, where several share one.
+    image
+        What the image is called that everybody has; empty where that is not known.
+    images
+        The other images that the hub starts servers of the robot's in, besides those of the settings.
     """
 
     def __init__(
@@ -80,6 +85,8 @@ class Runner:
         clock: Callable[[], datetime],
         *,
         hub_name: str = "",
+        image: str = "",
+        images: tuple[str, ...] = (),
     ) -> None:
         self._queue = queue
         self._servers = servers
@@ -87,6 +94,7 @@ class Runner:
         self._tiers = tiers
         self._clock = clock
         self._hub_name = hub_name
+        self._image, self._images = image, images
         self._ready = False
 
     async def forever(self, wait: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
@@ -105,7 +113,11 @@ class Runner:
 
     async def survey(self) -> None:
         """Queue what is due, and tell authors of what has become stale. Raises what `step` raises."""
-        await asyncio.to_thread(self._queue.schedule)
+        offer = Offer(self._tiers.current(), self._queue.settings, self._image, self._images)
+        for one, why in await asyncio.to_thread(self._queue.schedule, offer):
+            letter = telling.of_refusal(one, why)
+            await asyncio.to_thread(partial(self._ledger.tell, one.owner, **letter, optional=True))
+            await asyncio.to_thread(self._queue.refuse, one, why)
         await self._tell_authors(None)
 
     async def step(self) -> None:
@@ -152,11 +164,8 @@ class Runner:
 
     async def _start(self, run: Run) -> None:
         assert run.server is not None
-        settings, options = self._queue.settings, {}
-        if run.purpose is not Purpose.OWN and settings.size is not None:
-            options["size"] = settings.size
         named = {"size": run.size, "account": run.account, "image": run.image}
-        options |= {name: value for name, value in named.items() if value}
+        options = {name: value for name, value in named.items() if value}
         try:
             await self._servers.start(run.person, run.server, options)
         except StartRefusedError as refused:

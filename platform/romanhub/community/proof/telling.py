@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from hubquota.models.money import format_credits
 from hubquota.models.notices import LONGEST_SUBJECT
 
@@ -38,6 +40,18 @@ def of_entry(one: Shared, found: Status) -> dict[str, str] | None:
         "key": f"proof:{one.id}:{found.last.id}:{found.proof}",
         "subject": _SUBJECTS[found.proof].format(name=one.name)[:LONGEST_SUBJECT],
         "text": texts[found.proof],
+    }
+
+
+def of_refusal(one: Shared, why: str) -> dict[str, str]:
+    """Return the notice for an author whose notebook the platform cannot run: its key, subject and text."""
+    digest = hashlib.sha256(why.encode()).hexdigest()[:16]
+    return {
+        "kind": PROOF_KIND,
+        "key": f"not-run:{one.id}:{one.newest}:{digest}",
+        "subject": f"{one.name} is not run"[:LONGEST_SUBJECT],
+        "text": f"Version {one.newest} of your notebook {one.name} is not run by the platform. {why} Its page "
+        "says so. Publish a version that names what the platform has, or ask an operator for what it needs.",
     }
 
 

@@ -34,6 +34,8 @@ class Shared:
     newest: int
     #: The environment that its author ran it in, as they call it; empty where they did not say.
     image: str
+    #: The smallest tier that it needs; empty where they did not say.
+    tier: str
     #: What was last noted of it, and since when.
     proof: Proof
     proved_at: datetime | None
@@ -79,6 +81,7 @@ def shared(connection: Connection, entry_ids: Collection[int] | None = None) -> 
             owner=row.owner,
             newest=row.newest,
             image=row.sidecar.get("image") or "",
+            tier=row.sidecar.get("tier") or "",
             proof=Proof(row.proof),
             proved_at=None if row.proved_at is None else moment(row.proved_at),
             last=last.get(row.id),
@@ -179,12 +182,13 @@ def has_regular(connection: Connection, entry_id: int) -> bool:
     return connection.execute(statement).first() is not None
 
 
-def renew(connection: Connection, number: int, newest: int, image: str, not_before: datetime) -> None:
+def renew(
+    connection: Connection, number: int, newest: int, image: str, size: str | None, not_before: datetime
+) -> None:
     """Have a run that waits be of another version, and wait no longer than until then."""
     sooner = case((run.c.not_before < seconds(not_before), run.c.not_before), else_=seconds(not_before))
-    connection.execute(
-        update(run).where(run.c.id == number, _queued).values(version=newest, image=image, not_before=sooner)
-    )
+    values = {"version": newest, "image": image, "size": size, "not_before": sooner}
+    connection.execute(update(run).where(run.c.id == number, _queued).values(values))
 
 
 def forget_withdrawn(connection: Connection) -> int:
@@ -261,6 +265,21 @@ def of_person(connection: Connection, person: str, *, limit: int, before: int | 
     statement = select(run).where(run.c.person == person, run.c.purpose == Purpose.OWN.value)
     if before is not None:
         statement = statement.where(run.c.id < before)
+    return _views(connection, statement.order_by(run.c.id.desc()).limit(limit))
+
+
+def of_entry(connection: Connection, name: str, *, limit: int) -> list[Run]:
+    """Return the regular runs of an entry that have ended by themselves, of all its versions, the newest first."""
+    statement = (
+        select(run)
+        .join_from(run, entry, entry.c.id == run.c.entry_id)
+        .where(
+            entry.c.name == name,
+            run.c.purpose == Purpose.REGULAR.value,
+            run.c.outcome.is_not(None),
+            run.c.outcome != Outcome.CANCELLED.value,
+        )
+    )
     return _views(connection, statement.order_by(run.c.id.desc()).limit(limit))
 
 

@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from romanhub.portal.accounts import Accounts
 from romanhub.portal.acts import Acts
 from romanhub.portal.allclusters import AllClusters
+from romanhub.portal.cataloguing import Cataloguing
 from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
@@ -51,13 +52,14 @@ def routes(
     acts: Acts,
     limits_: Limits,
     purging: Purging,
+    cataloguing: Cataloguing,
     pages: Pages,
 ) -> APIRouter:
     """The pages' routes, to be served under the portal's own path."""
     router = APIRouter(include_in_schema=False)
     for part in (
         account.routes(settings, gate, desk, accounts, reading, limits_, purging, pages),
-        requests.routes(settings, gate, desk, reading, acts, pages),
+        requests.routes(settings, gate, desk, reading, acts, cataloguing, pages),
         projects.routes(settings, gate, desk, accounts, reading, acts, limits_, purging, pages),
         queue.routes(settings, gate, desk, reading, acts, pages),
         audit.routes(gate, desk, pages),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -9,8 +10,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from hubquota.models.ledger import ImpossibleError, UnknownAccountError
 from hubquota.models.requests import ConflictingRequestError
 
+from romanhub.community.errors import CommunityError
+from romanhub.models.entries import Use
 from romanhub.portal.acts import Acts
 from romanhub.portal.auth import Visitor
+from romanhub.portal.cataloguing import Cataloguing
 from romanhub.portal.desk import Desk
 from romanhub.portal.failures import problem_of
 from romanhub.portal.forms import Form
@@ -24,10 +28,25 @@ _SHOWN = 100
 _FIELDS = ("account", "what", "amount", "justification", "results")
 
 
-def routes(settings: HubSettings, gate: Gate, desk: Desk, reading: Reading, acts: Acts, pages: Pages) -> APIRouter:
+def routes(
+    settings: HubSettings,
+    gate: Gate,
+    desk: Desk,
+    reading: Reading,
+    acts: Acts,
+    cataloguing: Cataloguing,
+    pages: Pages,
+) -> APIRouter:
     """The routes of requests."""
     router = APIRouter()
     person, form = Depends(gate.person), Depends(gate.form)
+
+    async def shared(visitor: Visitor) -> tuple[Use, ...]:
+        """What somebody shares with the community, with its use; none where the catalogue does not answer."""
+        try:
+            return await cataloguing.ask(lambda catalogue: catalogue.use_of(visitor.name))
+        except (PortalError, CommunityError):
+            return ()
 
     async def show(
         request: Request,
@@ -36,6 +55,7 @@ def routes(settings: HubSettings, gate: Gate, desk: Desk, reading: Reading, acts
         status: int = 200,
         mistake: str = "",
         given: dict[str, str] | None = None,
+        listed: Collection[str] = (),
     ) -> HTMLResponse:
         projects = await desk.ask(lambda: desk.projects.projects_of(visitor.name))
         names = [visitor.name, *(summary.account.name for summary, role in projects if role == "pi")]
@@ -58,6 +78,8 @@ def routes(settings: HubSettings, gate: Gate, desk: Desk, reading: Reading, acts
             renewable=sorted(renewable, key=lambda one: -one.id)[:20],
             tiers=desk.tiers,
             mistake=mistake,
+            shared=await shared(visitor),
+            listed=listed,
             given=dict.fromkeys(_FIELDS, "") | (given or {}),
         )
 
@@ -68,8 +90,11 @@ def routes(settings: HubSettings, gate: Gate, desk: Desk, reading: Reading, acts
 
     @router.post("/requests", response_model=None)
     async def ask(request: Request, sent: Form = form) -> HTMLResponse | RedirectResponse:
-        visitor = ensure_requester(sent.visitor)
+        visitor, listed = ensure_requester(sent.visitor), sent.texts("entry")
         try:
+            results = [sent.text("results")] if sent.text("results") else []
+            if listed:
+                results += [use_line(one) for one in await shared(visitor) if one.name in listed]
             what, _, which = sent.text("what").partition(":")
             await acts.ask(
                 visitor,
@@ -78,13 +103,15 @@ def routes(settings: HubSettings, gate: Gate, desk: Desk, reading: Reading, acts
                 renews=int(which) if what == "renew" and which.isdigit() else None,
                 units=sent.units("amount") if sent.text("amount") else None,
                 justification=sent.text("justification"),
-                results=sent.text("results"),
+                results="\n".join(results),
             )
         except (PortalError, ConflictingRequestError, ImpossibleError) as error:
             # Nothing that was written is lost.
             given = {name: sent.fields.get(name, [""])[0] for name in _FIELDS}
             problem = problem_of(error)
-            return await show(request, visitor, status=problem.status, mistake=problem.detail, given=given)
+            return await show(
+                request, visitor, status=problem.status, mistake=problem.detail, given=given, listed=listed
+            )
         return RedirectResponse(f"{settings.prefix}requests", status_code=303)
 
     @router.post("/requests/{number}/withdraw")
@@ -93,3 +120,14 @@ def routes(settings: HubSettings, gate: Gate, desk: Desk, reading: Reading, acts
         return RedirectResponse(f"{settings.prefix}requests", status_code=303)
 
     return router
+
+
+def use_line(one: Use) -> str:
+    """Return what the results of a request say of an entry, in a line: its use at the moment of asking."""
+    opens = f"opened {one.opens} time{'' if one.opens == 1 else 's'}"
+    people = f" by {one.people} {'person' if one.people == 1 else 'people'}" if one.people else ""
+    built = f", {one.built_on_by} built on it" if one.built_on_by else ""
+    return (
+        f"Shared with the community: {one.title} ({one.name}), {opens}{people}, "
+        f"{one.stars} star{'' if one.stars == 1 else 's'}{built}."
+    )
