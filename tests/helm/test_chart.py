@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,8 @@ import jsonschema
 import pytest
 import yaml
 from click.testing import CliRunner
+from romanhub.chart.alerts import ALERTS
+from romanhub.chart.dashboards import DASHBOARDS
 from romanhub.chart.settings import Settings
 from romanhub.chart.values import ChartValues
 from romanhub.cli import romanhub
@@ -24,7 +25,6 @@ from tests.helm.charts import (
     CHART,
     COMMUNITY,
     NAMESPACE,
-    ROOT,
     TIERS,
     VALUES,
     Rendered,
@@ -341,16 +341,19 @@ def _environment(rendered: Rendered, deployment: str) -> dict[str, str]:
     return {one["name"]: one["value"] for one in container["env"] if "value" in one}
 
 
-def test_alerts_and_dashboard_ask_for_what_is_measured(chart: Path) -> None:
-    rendered = render(chart, with_values({"monitoring": {"rules": True, "dashboards": True}}))
+def test_what_watches_the_platform_is_in_the_chart(chart: Path) -> None:
+    told = {"monitoring": {"rules": True, "dashboards": True, "namespaces": ["monitoring"]}}
+    rendered = render(chart, with_values(COMMUNITY, told))
     rules = rendered.kind("PrometheusRule")["romanhub"]["spec"]["groups"][0]["rules"]
-    panels = json.loads(rendered.kind("ConfigMap")["romanhub-dashboard"]["data"]["romanhub.json"])["panels"]
-    asked = [rule["expr"] for rule in rules] + [one["expr"] for panel in panels for one in panel["targets"]]
-    source = "".join(
-        path.read_text()
-        for folder in ("quota/hubquota", "platform/romanhub/probe")
-        for path in (ROOT / folder).rglob("*.py")
-    )
-    for name in set(re.findall(r"\b(?:hubquota|romanhub)_[a-z_]+", " ".join(asked))):
-        assert f'"{re.sub("_(total|bucket)$", "", name)}"' in source, f"nothing measures {name}"
+    assert [rule["alert"] for rule in rules] == [one.name for one in ALERTS]
     assert all(rule["annotations"]["action"] for rule in rules)
+    boards = rendered.kind("ConfigMap")["romanhub-dashboard"]["data"]
+    assert {name: json.loads(text)["uid"] for name, text in boards.items()} == {
+        f"{one.uid}.json": one.uid for one in DASHBOARDS
+    }
+    parts = {"watch", "controller", "runner", "hub"}
+    assert set(rendered.kind("PodMonitor")) == {f"romanhub-{part}" for part in parts}
+    # Each is let in where the parts are shut off.
+    policies = rendered.kind("NetworkPolicy")
+    for name in ("romanhub-watch", "romanhub-runner", "romanhub-hub-metrics", "romanhub-controller-metrics"):
+        assert "'monitoring'" in str(policies[name]["spec"]["ingress"]), name

@@ -33,6 +33,9 @@ ADDRESSES = {
     "archive": "http://romanhub-search:8080",
 }
 
+#: Prometheus, which reads what the hub counts and nothing else.
+METRICS = "metrics"
+
 #: How clients of Dask Gateway reach schedulers.
 SCHEDULERS = "gateway://romanhub-dask-proxy:8786"
 
@@ -74,9 +77,12 @@ def configure(c: Config, settings: Settings, environment: Mapping[str, str], sec
         c.JupyterHub.db_url = url
     c.JupyterHub.template_paths = template_paths
     here = {name: address for name, address in ADDRESSES.items() if name != "archive" or settings.search}
-    c.JupyterHub.services = services(here, {name: secret(secrets, name) for name in (*SERVED, *USING)})
+    c.JupyterHub.services = [
+        *services(here, {name: secret(secrets, name) for name in (*SERVED, *USING)}),
+        {"name": METRICS, "api_token": secret(secrets, METRICS)},
+    ]
     c.JupyterHub.custom_scopes = CUSTOM_SCOPES
-    c.JupyterHub.load_roles = ROLES
+    c.JupyterHub.load_roles = [*ROLES, {"name": METRICS, "services": [METRICS], "scopes": ["read:metrics"]}]
     # Their accounts have no person.
     c.Authenticator.quota_programs = {ROBOT, COMMUNITY_ROBOT}
     # Servers with names are those that run a notebook without a person; the spawner refuses any other.

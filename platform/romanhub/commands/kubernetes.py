@@ -118,18 +118,56 @@ def run(program: str) -> None:
 )
 def write_chart(only_check: bool) -> None:
     """Write the chart's files that are made from typed models: its schema, and who may do what."""
+    from romanhub.chart.alerts import alerts_text
+    from romanhub.chart.dashboards import dashboard_files
     from romanhub.chart.rbac import rbac_text
     from romanhub.chart.values import schema_text
 
     if not (_chart() / "Chart.yaml").is_file():
         raise click.ClickException("The chart is in the checkout alone: run this there.")
-    for name, content in (("values.schema.json", schema_text()), ("files/rbac.yaml", rbac_text())):
+    made = {
+        "values.schema.json": schema_text(),
+        "files/rbac.yaml": rbac_text(),
+        "files/alerts.yaml": alerts_text(),
+        **{f"files/dashboards/{name}": text for name, text in dashboard_files().items()},
+    }
+    for name, content in made.items():
         path = _chart() / name
-        if only_check and path.read_text() != content:
+        path.parent.mkdir(exist_ok=True)
+        if only_check and (not path.is_file() or path.read_text() != content):
             raise click.ClickException(f"{path} is not up to date: romanhub kubernetes write-chart")
         if not only_check:
             path.write_text(content)
             click.echo(str(path))
+
+
+@kubernetes.command("plan")
+@_tiers
+@_values
+@click.option(
+    "--active", type=click.IntRange(1), default=1000, show_default=True, help="How many servers run at once."
+)
+def plan(tiers: Path, values: Path, active: int) -> None:
+    """Print what so many people at once need, by the file TIERS and the measured figures, in Markdown."""
+    from hubquota.services.tiersfile import TiersFileError, load_tiers
+
+    from romanhub.chart.plan import table
+
+    try:
+        found = table(load_tiers(tiers), _nodes(values), active, deployment() / "docs" / "benchmarks.md")
+    except TiersFileError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise SetupError(f"The figures are in the checkout alone: run this there ({error.strerror}).") from None
+    click.echo(found, nl=False)
+
+
+@kubernetes.command("alerts")
+def alerts() -> None:
+    """Print what each alert of the chart means and what to do about it, as a Markdown table."""
+    from romanhub.chart.alerts import runbook
+
+    click.echo(runbook(), nl=False)
 
 
 @click.group()

@@ -25,6 +25,7 @@ from hubquota.services.tiersfile import TiersFile
 from hubquota.storage.engine import make_engine
 from kubernetes_asyncio.client import NetworkingV1Api
 from kubernetes_asyncio.client.rest import ApiException
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from romanhub.dask.charged import REPORTER
 from romanhub.dask.payers import NOT_STARTED
@@ -37,6 +38,7 @@ from romanhub.kubernetes.clerk import Clerk
 from romanhub.kubernetes.engine import OVER, PodEngine, facts_of, is_active, name_of
 from romanhub.kubernetes.gateway import ACTIVE_AT, GROUP, PLURAL
 from romanhub.kubernetes.lives import KEY, LEASE, Life, life_of
+from romanhub.kubernetes.metrics import ClusterCollector, ClusterMetrics
 from romanhub.kubernetes.retries import Retries
 from romanhub.kubernetes.settings import DaskSettings, Secrets
 from romanhub.kubernetes.shape import shaped
@@ -69,10 +71,14 @@ class ChargedController(KubeController):  # type: ignore[misc]
         self.clerk = Clerk(self.policy, self.engine.why, self.engine.asked, self.engine.remove)
         self.engine.ends, self.engine.ordered = self.clerk.noting, self.rounds.enforcer.order
         self.retries = Retries()
+        self.registry = CollectorRegistry()
+        collector = ClusterCollector(self._objects, self.engine.everything, lambda: len(self.clerk.noting()))
+        self.metrics = ClusterMetrics(self.registry, collector)
         self.tokens = ClusterTokens.from_environment()
         self._work: list[asyncio.Task[None]] = []
         self.session = aiohttp.ClientSession(timeout=ANSWER)
         self.app.router.add_get("/api/health", self._health)
+        self.app.router.add_get("/metrics", self._metrics)
         # Returns when all there is has been heard of, so nothing is taken for gone that is only not known yet.
         await super().setup()
         work = (self.rounds.run(), self._look_again(), *(self.clerk.run() for _ in range(CLERKS)))
@@ -88,6 +94,10 @@ class ChargedController(KubeController):  # type: ignore[misc]
         """Say whether all that this does again and again is being done."""
         well = all(not task.done() for task in (*self._work, *self.reconcilers))
         return web.json_response({"status": "pass" if well else "fail"}, status=200 if well else 503)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        """Tell Prometheus what there is to count."""
+        return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     def _objects(self) -> Mapping[str, Mapping[str, Any]]:
         found: Mapping[str, Mapping[str, Any]] = self.informers["cluster"].cache
@@ -138,6 +148,8 @@ class ChargedController(KubeController):  # type: ignore[misc]
         self.clerk.take(life, gone=gone)
         if before is None or (before.runs, before.end is None) != (life.runs, life.end is None):
             self.rounds.changed()
+            if life.end is not None and (before is None or before.end is None):
+                self.metrics.ended(life)
             if life.worker and life.end is not None and life.end.own and life.began and life.ended:
                 self.retries.ended(life.cluster, life.began, life.ended)
 

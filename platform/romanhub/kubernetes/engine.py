@@ -110,17 +110,19 @@ class PodEngine:
 
     def overdue(self, now: datetime, patience: timedelta) -> list[Life]:
         """Return the pods that have waited for a node for too long."""
-        return [life for life in self._all() if life.waits and not life.told and life.made < now - patience]
+        return [life for life in self.everything() if life.waits and not life.told and life.made < now - patience]
 
     def lost(self) -> list[Life]:
         """Return the pods whose machine does not answer, and that were not told to end."""
         return [
-            life for life in self._all() if life.end is not None and life.end.kind == "node-lost" and not life.told
+            life
+            for life in self.everything()
+            if life.end is not None and life.end.kind == "node-lost" and not life.told
         ]
 
     def unpaid(self, closed: Callable[[Life], bool]) -> list[Life]:
         """Return the workers that run although their leases are closed: their machine was silent for a while."""
-        return [life for life in self._all() if life.worker and life.runs and not life.told and closed(life)]
+        return [life for life in self.everything() if life.worker and life.runs and not life.told and closed(life)]
 
     # Facts -----------------------------------------------------------------------------------------------
 
@@ -145,11 +147,11 @@ class PodEngine:
 
     def running(self) -> set[str]:
         """Return the keys of the leases of all pods that run now."""
-        return {life.key for life in self._all() if life.runs and life.key}
+        return {life.key for life in self.everything() if life.runs and life.key}
 
     def coming(self) -> set[str]:
         """Return the keys of the leases of all pods that are about to run."""
-        waiting = {life.key for life in self._all() if life.waits and life.key}
+        waiting = {life.key for life in self.everything() if life.waits and life.key}
         return waiting | set(self._making)
 
     def noting(self) -> set[str]:
@@ -191,7 +193,8 @@ class PodEngine:
         """Have something done beside everything else."""
         self._spawn(task)
 
-    def _all(self) -> list[Life]:
+    def everything(self) -> list[Life]:
+        """Return all pods of which anything is known."""
         return [life for pods in self._lives.values() for life in pods.values()]
 
     def _object(self, cluster: str) -> Mapping[str, Any] | None:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 from hubquota.services.tiersfile import load_tiers
 from romanhub.chart.nodes import fitting, left_over, machines, misfits
+from romanhub.chart.plan import HUB_CPU, measured, table
 from romanhub.chart.secretlist import audit, holding, load_secrets, manifests
 from romanhub.chart.values import NodePool
 from romanhub.cli import romanhub
@@ -158,3 +159,27 @@ def test_the_command_says_it_and_prints_the_table(tmp_path: Path) -> None:
     values.write_text("nodes:\n  all: {cores: many, memoryGib: 500}\n")
     done = CliRunner().invoke(romanhub, ["kubernetes", "check", str(TIERS), "-f", str(values)])
     assert "nodes.all.cores" in str(done.exception)
+
+
+def test_the_plan_counts_nodes_and_takes_its_figures_from_the_benchmarks(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "benchmarks.md"
+    nodes = {"servers": NodePool(purpose="user", cores=47, memory_gib=370)}
+    found = table(load_tiers(TIERS), nodes, 1000, page)
+    # 11 of 4 cores and 16 GiB fit on one.
+    assert "| nodes, if all have a Medium server | 91 of `servers` | 11 fit on one |" in found
+    slower = tmp_path / "benchmarks.md"
+    was = measured(page, HUB_CPU)
+    text = page.read_text()
+    (row,) = [line for line in text.splitlines() if line.startswith(f"| {HUB_CPU} |")]
+    slower.write_text(text.replace(row, f"| {HUB_CPU} | 2 ms | x | 1 ms | 2 | | | 1 |"))
+    assert measured(slower, HUB_CPU) == pytest.approx(0.002) != pytest.approx(was)
+    assert "2.00 s of 60" in table(load_tiers(TIERS), nodes, 1000, slower)
+    slower.write_text("no figures")
+    with pytest.raises(SetupError, match="has no time for .*make bench measures it"):
+        table(load_tiers(TIERS), nodes, 1000, slower)
+
+
+def test_the_plan_is_printed() -> None:
+    example = ROOT / "docs" / "examples" / "kubernetes-values.yaml"
+    done = CliRunner().invoke(romanhub, ["kubernetes", "plan", str(TIERS), "-f", str(example), "--active", "22"])
+    assert "| nodes, if all have a Medium server | 2 of `servers` | 11 fit on one |" in done.output

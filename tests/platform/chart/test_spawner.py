@@ -31,7 +31,14 @@ class People:
     def spawner(self, person: str, *names: str) -> dict[str, Any]:
         from romanhub.chart.spawner import RomanServerSpawner
 
-        user = SimpleNamespace(id=1, name=person, url=f"/user/{person}/", groups=[], spawners={})
+        user = SimpleNamespace(
+            id=1,
+            name=person,
+            url=f"/user/{person}/",
+            groups=[],
+            spawners={},
+            orm_user=SimpleNamespace(name=person, groups=[]),
+        )
         for name in ("", *names):
             orm = SimpleNamespace(name=name, server=None)
             user.spawners[name] = RomanServerSpawner(
