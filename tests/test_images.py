@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -35,6 +37,34 @@ def test_an_image_on_kubernetes_has_the_versions_that_run_on_one_machine(image: 
         assert name not in whole
     assert image_pins.items() <= whole.items()
     assert len(image_pins) < len(whole)
+
+
+#: Imports modules as if no packages were there but those that it is told of.
+IMPORTING = """
+import importlib, re, sys
+from importlib.metadata import packages_distributions
+
+there = set(sys.stdin.read().split())
+named = packages_distributions().items()
+absent = {name for name, found in named if not {re.sub("[-_.]+", "-", one).lower() for one in found} & there}
+sys.modules.update(dict.fromkeys(absent))
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("image", "parts"),
+    [
+        ("hub", ("chart.hub", "chart.prepare", "kubernetes.gateway", "kubernetes.controller")),
+        ("portal", ("portal.__main__", "broker.__main__", "discovery.__main__", "probe.command")),
+    ],
+)
+def test_an_image_on_kubernetes_has_what_its_parts_import(image: str, parts: tuple[str, ...]) -> None:
+    command = [sys.executable, "-c", IMPORTING, *(f"romanhub.{part}" for part in parts)]
+    there = "\n".join(pins(ROOT / "images" / image / "image.lock"))
+    done = subprocess.run(command, input=there, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("image", ["base", "hub", "portal", "roman"])

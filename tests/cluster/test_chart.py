@@ -7,11 +7,14 @@ stand-ins for the two that ours is made of.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,9 @@ from romanhub.cli import romanhub
 from tests.cluster.planes import Plane, a_plane
 from tests.helm.charts import CHARTS, NAMESPACE, RELEASE, VALUES, Rendered, assembled, pods, render, with_values
 from tests.quota.support import eventually
+
+#: What an old Kubernetes says of itself.
+VERSION = {"major": "1", "minor": "29", "gitVersion": "v1.29.14"}
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +164,82 @@ def _secrets(plane: Plane, *command: str) -> tuple[int, str]:
         romanhub, ["secrets", *command, "-n", NAMESPACE, "--kubeconfig", str(plane.kubeconfig)]
     )
     return done.exit_code, done.output
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"portal": {"replica": 3}}, r"at '/portal': additional properties 'replica' not allowed"),
+        (
+            {"nodes": {"all": {"cores": 16, "memoryGib": 128}}},
+            r"The size huge of the tier team \(32 cores, 256 GiB\) fits on none of the nodes",
+        ),
+    ],
+)
+def test_a_mistake_ends_the_install_before_anything_is_made(
+    plane: Plane, api: httpx.Client, chart: Path, made: Rendered, wrong: dict[str, Any], said: str
+) -> None:
+    with helm.Config(kubeconfig_path=plane.kubeconfig, namespace=NAMESPACE) as release:
+        with pytest.raises(helm.HelmError) as failed:
+            release.install(chart, RELEASE, with_values(wrong))
+        assert re.search(said, str(failed.value)), str(failed.value)
+        assert release.list() == []
+
+
+def test_an_old_kubernetes_is_told_by_its_version(
+    plane: Plane, chart: Path, made: Rendered, tmp_path: Path
+) -> None:
+    with (
+        an_old_one(plane, tmp_path) as kubeconfig,
+        helm.Config(kubeconfig_path=kubeconfig, namespace=NAMESPACE) as release,
+    ):
+        with pytest.raises(helm.HelmError) as failed:
+            release.install(chart, RELEASE, VALUES)
+        assert "requires kubeVersion: >=1.30.0-0" in str(failed.value), str(failed.value)
+        assert "v1.29.14" in str(failed.value)
+        assert release.list() == []
+
+
+@contextmanager
+def an_old_one(plane: Plane, folder: Path) -> Iterator[Path]:
+    """A stand-in for an old Kubernetes, by its kubeconfig: the server as it can be read, of another version."""
+
+    class Old(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            if self.path.startswith("/version"):
+                self.say(200, "application/json", json.dumps(VERSION).encode())
+                return
+            with plane.api() as api:
+                answer = api.get(self.path, headers={"Accept": self.headers.get("Accept", "*/*")})
+            self.say(answer.status_code, answer.headers.get("Content-Type", ""), answer.content)
+
+        def say(self, code: int, kind: str, body: bytes) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Old) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        cluster = {"name": "old", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}
+        context = {"name": "old", "context": {"cluster": "old", "user": "old"}}
+        kubeconfig = {
+            "apiVersion": "v1", "kind": "Config", "clusters": [cluster], "contexts": [context],
+            "users": [{"name": "old", "user": {}}], "current-context": "old",
+        }  # fmt: skip
+        (folder / "kubeconfig").write_text(json.dumps(kubeconfig))
+        try:
+            yield folder / "kubeconfig"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_an_install_says_which_secret_is_missing_and_runs_when_all_are_there(

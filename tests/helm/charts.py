@@ -32,6 +32,9 @@ VALUES: dict[str, Any] = {
     "datasets": DATASETS.read_text(),
 }
 
+#: What adds the community to them.
+COMMUNITY: dict[str, Any] = {"global": {"romanhub": {"community": {"bucket": "my-community"}}}}
+
 #: Shows what reaches a chart, as data of a ConfigMap.
 _ECHO = """apiVersion: v1
 kind: ConfigMap

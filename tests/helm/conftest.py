@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helm.charts import CHARTS, VALUES, Rendered, assembled, render
+from tests.helm.charts import CHARTS, COMMUNITY, VALUES, Rendered, assembled, render, with_values
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +20,12 @@ def chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rendered(chart: Path) -> Rendered:
     """What the least values make."""
     return render(chart, VALUES)
+
+
+@pytest.fixture(scope="session")
+def with_community(chart: Path) -> Rendered:
+    """The same with the community."""
+    return render(chart, with_values(COMMUNITY))
 
 
 @pytest.fixture(scope="session")

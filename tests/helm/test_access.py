@@ -9,7 +9,7 @@ import pytest
 import yaml
 from romanhub.chart.hub import ADDRESSES
 
-from tests.helm.charts import VALUES, Rendered, pods, render, with_values
+from tests.helm.charts import COMMUNITY, VALUES, Rendered, pods, render, with_values
 
 METADATA = "169.254.169.254"
 
@@ -44,9 +44,9 @@ def unrestricted(spec: dict[str, Any]) -> list[str]:
     return found
 
 
-def test_every_pod_meets_the_restricted_standard(rendered: Rendered) -> None:
-    found = {where: unrestricted(template["spec"]) for where, template in pods(rendered.ours()).items()}
-    assert len(found) == 10
+def test_every_pod_meets_the_restricted_standard(with_community: Rendered) -> None:
+    found = {where: unrestricted(template["spec"]) for where, template in pods(with_community.ours()).items()}
+    assert len(found) == 11
     assert {where: wrong for where, wrong in found.items() if wrong} == {}
 
 
@@ -55,9 +55,9 @@ def test_so_do_those_of_the_real_charts(real_chart: Path) -> None:
     assert {where: wrong for where, wrong in found.items() if wrong} == {}
 
 
-def test_only_those_parts_have_a_token_that_use_it(rendered: Rendered) -> None:
+def test_only_those_parts_have_a_token_that_use_it(with_community: Rendered) -> None:
     with_token = {
-        where for where, one in pods(rendered.ours()).items() if one["spec"]["automountServiceAccountToken"]
+        where for where, one in pods(with_community.ours()).items() if one["spec"]["automountServiceAccountToken"]
     }
     assert with_token == {f"Deployment/romanhub-{part}" for part in ("gateway", "controller", "dask-proxy")}
 
@@ -76,9 +76,9 @@ def test_no_rule_is_wide_and_each_has_a_reason(rendered: Rendered) -> None:
             assert "secrets" not in rule["resources"], "no part reads the Secrets of other namespaces"
 
 
-def test_every_pod_has_a_policy_for_both_directions(rendered: Rendered) -> None:
-    policies = list(rendered.kind("NetworkPolicy").values())
-    for where, template in pods(rendered.ours()).items():
+def test_every_pod_has_a_policy_for_both_directions(with_community: Rendered) -> None:
+    policies = list(with_community.kind("NetworkPolicy").values())
+    for where, template in pods(with_community.ours()).items():
         labels = template["metadata"]["labels"]
         mine = [one for one in policies if _selects(one["spec"]["podSelector"], labels)]
         assert mine, where
@@ -119,6 +119,37 @@ def test_only_the_broker_reaches_the_metadata_address(part: str, rendered: Rende
     policy = rendered.kind("NetworkPolicy")
     assert METADATA not in str(policy[f"romanhub-{part}"]["spec"])
     assert METADATA in str(policy["romanhub-broker"]["spec"])
+
+
+def test_the_runner_reaches_the_hub_and_the_databases_alone(with_community: Rendered) -> None:
+    egress = with_community.kind("NetworkPolicy")["romanhub-runner"]["spec"]["egress"]
+    ports = sorted(port["port"] for rule in egress for port in rule["ports"])
+    assert ports == [53, 53, 5432, 8081]
+    assert with_community.kind("NetworkPolicy")["romanhub-runner"]["spec"]["ingress"] in (None, [])
+
+
+def test_the_purge_meets_the_standard_and_has_a_policy(chart: Path) -> None:
+    found = render(chart, with_values({"purge": "archive: /a"}))
+    template = pods(found.ours())["CronJob/romanhub-purge"]
+    assert unrestricted(template["spec"]) == []
+    assert template["spec"]["automountServiceAccountToken"] is False
+    policies = found.kind("NetworkPolicy").values()
+    assert any(_selects(one["spec"]["podSelector"], template["metadata"]["labels"]) for one in policies)
+
+
+def test_the_portal_reaches_the_outside_for_its_community_alone(
+    chart: Path, rendered: Rendered, with_community: Rendered
+) -> None:
+    def portal(found: Rendered) -> str:
+        return str(found.kind("NetworkPolicy")["romanhub-portal"]["spec"]["egress"])
+
+    assert "0.0.0.0/0" not in portal(rendered)
+    assert "0.0.0.0/0" in portal(with_community), "its bucket, and repositories"
+    assert METADATA not in portal(with_community).replace("'169.254.0.0/16'", ""), (
+        "a key in a Secret needs no role"
+    )
+    role = {"portal": {"serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/c"}}}}
+    assert METADATA in portal(render(chart, with_values(COMMUNITY, role)))
 
 
 def test_an_air_gapped_cluster_reaches_its_storage_alone(chart: Path) -> None:

@@ -24,6 +24,9 @@ from tests.helm.charts import VALUES, render, with_values
         ({"nodes": {"big": {"purpose": "gpu", "cores": 8, "memoryGib": 32}}}, r"/nodes/big/purpose'"),
         ({"tires": ""}, r"'tires' not allowed"),
         ({"dask": {"workers": {"share": 3}}}, r"/dask/workers/share'"),
+        ({"runs": {"every_day": 3}}, r"/runs'.*'every_day' not allowed"),
+        ({"runs": {"at_once": 0}}, r"/runs/at_once'"),
+        ({"global": {"romanhub": {"community": {"bucket": "Mine!"}}}}, r"/global/romanhub/community/bucket'"),
         ({"dask": {"schedulers": {}}}, r"/dask'.*'schedulers' not allowed"),
     ],
 )

@@ -14,11 +14,15 @@ from click.testing import CliRunner
 from romanhub.chart.settings import Settings
 from romanhub.chart.values import ChartValues
 from romanhub.cli import romanhub
+from romanhub.community.proof.__main__ import NEEDED
+from romanhub.community.proof.settings import RunSettings, load_run_settings
 from romanhub.kubernetes.settings import DaskSettings
+from romanhub.portal.settings import PortalSettings
 from romanhub.services.hubservices import SERVED
 
 from tests.helm.charts import (
     CHART,
+    COMMUNITY,
     NAMESPACE,
     ROOT,
     TIERS,
@@ -147,8 +151,9 @@ def test_the_tiers_file_is_the_same_as_on_one_machine(rendered: Rendered) -> Non
     )
 
 
-def test_a_service_has_its_own_token_and_no_other(rendered: Rendered) -> None:
+def test_a_service_has_its_own_token_and_no_other(with_community: Rendered) -> None:
     services = {
+        "runner": "runner",
         "portal": "portal",
         "broker": "broker",
         "search": "archive",
@@ -156,7 +161,7 @@ def test_a_service_has_its_own_token_and_no_other(rendered: Rendered) -> None:
         "gateway": "dask-gateway",
     }
     for part, service in services.items():
-        spec = rendered.kind("Deployment")[f"romanhub-{part}"]["spec"]["template"]["spec"]
+        spec = with_community.kind("Deployment")[f"romanhub-{part}"]["spec"]["template"]["spec"]
         keys = [
             one["valueFrom"]["secretKeyRef"]["key"]
             for container in spec["containers"]
@@ -166,7 +171,8 @@ def test_a_service_has_its_own_token_and_no_other(rendered: Rendered) -> None:
         assert keys == [service]
         if service in SERVED:
             assert (
-                _environment(rendered, f"romanhub-{part}")["JUPYTERHUB_SERVICE_PREFIX"] == f"/services/{service}/"
+                _environment(with_community, f"romanhub-{part}")["JUPYTERHUB_SERVICE_PREFIX"]
+                == f"/services/{service}/"
             )
 
 
@@ -195,9 +201,9 @@ def test_migrations_come_before_installs_upgrades_and_rollbacks(rendered: Render
     assert int(files["helm.sh/hook-weight"]) < int(hook["helm.sh/hook-weight"])
 
 
-def test_parts_of_which_there_is_one_are_never_two(rendered: Rendered) -> None:
-    for part in ("watch", "controller", "search"):
-        spec = rendered.kind("Deployment")[f"romanhub-{part}"]["spec"]
+def test_parts_of_which_there_is_one_are_never_two(with_community: Rendered) -> None:
+    for part in ("watch", "controller", "search", "runner"):
+        spec = with_community.kind("Deployment")[f"romanhub-{part}"]["spec"]
         assert (spec["replicas"], spec["strategy"]["type"]) == (1, "Recreate")
 
 
@@ -243,8 +249,95 @@ def test_with_the_real_charts(real_chart: Path) -> None:
     assert rendered.kind("Deployment")["api-dask-gateway"]["spec"]["replicas"] == 0
 
 
+def test_a_community_brings_its_runner_and_the_portals_settings(with_community: Rendered) -> None:
+    assert set(with_community.kind("Deployment")) == {f"romanhub-{part}" for part in {*PARTS, "runner"}}
+    portal = _environment(with_community, "romanhub-portal")
+    told = {
+        **portal,
+        "JUPYTERHUB_API_TOKEN": "a-token-of-the-portal",
+        "HUBQUOTA_DATABASE_URL": "postgresql+psycopg://db/ledger",
+        "ROMANHUB_COMMUNITY_DATABASE_URL": "postgresql+psycopg://db/community",
+    }
+    community = PortalSettings.from_environment(told).community
+    assert community is not None
+    assert (community.bucket, community.region, community.git_seconds) == ("my-community", "us-east-1", 3600)
+    assert community.git_origins == frozenset()
+    runner = _container(with_community, "romanhub-runner")
+    assert {one["name"] for one in runner["env"]} >= set(NEEDED)
+    # Both read the same file, which is right as it stands.
+    assert _environment(with_community, "romanhub-runner")["ROMANHUB_RUNS"] == portal["ROMANHUB_RUNS"]
+    assert runner["livenessProbe"]["httpGet"]["port"] == "metrics"
+    job = with_community.kind("Job")["romanhub-migrations"]["spec"]["template"]["spec"]["containers"][0]
+    assert "ROMANHUB_COMMUNITY_DATABASE_URL" in {one["name"] for one in job["env"]}
+
+
+def test_without_a_bucket_nobody_is_told_of_a_community(rendered: Rendered) -> None:
+    for part in PARTS:
+        names = {one["name"] for one in _container(rendered, f"romanhub-{part}").get("env", [])}
+        assert not any("COMMUNITY" in name for name in names), part
+
+
+def test_how_notebooks_are_run_arrives_as_it_was_given(chart: Path, tmp_path: Path) -> None:
+    given = {"every_days": 3, "at_once": 8, "size": "medium"}
+    rendered = render(chart, with_values(COMMUNITY, {"runs": given}))
+    file = tmp_path / "runs.yaml"
+    file.write_text(rendered.kind("ConfigMap")["romanhub-settings"]["data"]["runs.yaml"])
+    assert load_run_settings(str(file)) == RunSettings(**given)
+    file.write_text(render(chart, VALUES).kind("ConfigMap")["romanhub-settings"]["data"]["runs.yaml"])
+    assert load_run_settings(str(file)) == RunSettings()
+
+
+def test_the_communitys_part_of_the_portal_can_be_said(chart: Path) -> None:
+    more = {
+        "global": {
+            "romanhub": {
+                "storage": {"endpoint": "http://storage:9000"},
+                "community": {"curators": "editors", "gitOrigins": ["https://git.example.org:8443"]},
+            }
+        }
+    }
+    rendered = render(chart, with_values(COMMUNITY, more))
+    portal = _environment(rendered, "romanhub-portal")
+    assert portal["ROMANHUB_COMMUNITY_ENDPOINT"] == "http://storage:9000"
+    assert portal["ROMANHUB_COMMUNITY_CURATORS"] == "editors"
+    assert portal["ROMANHUB_COMMUNITY_GIT_ORIGINS"] == "https://git.example.org:8443"
+
+
+#: The text of a purge's file, which a test of the quota package reads.
+PURGE = {"purge": "archive: /var/lib/romanhub/purge\nadapters: {}\n"}
+
+
+def test_the_purge_says_what_it_would_do_until_it_is_told_to_do_it(chart: Path, rendered: Rendered) -> None:
+    assert "romanhub-purge" not in rendered.kind("CronJob"), "without its file there is none"
+    found = render(chart, with_values(PURGE)).kind("CronJob")["romanhub-purge"]["spec"]
+    (container,) = found["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["hubquota", "purge", "daily"]
+    assert (found["concurrencyPolicy"], found["suspend"]) == ("Forbid", False)
+    told = {"purgeJob": {"really": True, "homes": {"claim": "homes"}, "secret": "purge-keys"}}
+    again = render(chart, with_values(PURGE, told))
+    spec = again.kind("CronJob")["romanhub-purge"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert container["command"][-1] == "--really"
+    assert {one["mountPath"] for one in container["volumeMounts"]} >= {"/homes", "/var/lib/romanhub/purge"}
+    # What was taken from people outlives the release.
+    kept = again.kind("PersistentVolumeClaim")["romanhub-purge"]["metadata"]["annotations"]
+    assert kept["helm.sh/resource-policy"] == "keep"
+
+
+def test_one_thing_purges(chart: Path) -> None:
+    """The watch would do it too, without the archives' volume, if it knew the file."""
+    rendered = render(chart, with_values(PURGE))
+    for part, knows in {"watch": False, "portal": True, "broker": True, "gateway": False}.items():
+        assert ("HUBQUOTA_PURGE" in _environment(rendered, f"romanhub-{part}")) is knows, part
+
+
+def _container(rendered: Rendered, deployment: str) -> dict[str, Any]:
+    found: dict[str, Any] = rendered.kind("Deployment")[deployment]["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
 def _environment(rendered: Rendered, deployment: str) -> dict[str, str]:
-    container = rendered.kind("Deployment")[deployment]["spec"]["template"]["spec"]["containers"][0]
+    container = _container(rendered, deployment)
     return {one["name"]: one["value"] for one in container["env"] if "value" in one}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hubquota.models.entitlement import CLEAN_UP
+from hubquota.models.entitlement import CLEAN_UP, offer_on
 from hubquota.models.ledger import ConflictingKeyError, ImpossibleError, Refused, UnknownOverrideError
 from hubquota.models.overrides import Overridden, Override, effective
 from hubquota.models.states import State
@@ -125,6 +125,28 @@ def test_a_person_runs_no_more_servers_than_the_limit_for_each(ledger: Ledger) -
 
 
 # Grace and suspension ----------------------------------------------------------------------------------
+
+
+def test_while_something_pays_the_tiers_alone_say_what_can_be_started(ledger: Ledger, clock: Clock) -> None:
+    def agree() -> None:
+        account = ledger.account("ada")
+        assert account is not None
+        assert offer_on(CLEAN, account.tiers) == ledger.entitlement(CLEAN, "ada").offer(CLEAN)
+
+    agree()
+    ledger.admit("ada", kind="server", key="server:ada/", label="A server", rate=1_000_000 // 600)
+    agree()
+    more = ledger.grant("ada", 5, tier="poor", actor="admin", reason="More.", key="1")
+    agree()
+    (first,) = (one for one in ledger.allocations("ada") if one.id != more.id)
+    ledger.suspend(first.id, actor="admin", reason="A look.", key="2")
+    agree()
+    ledger.resume(first.id, actor="admin", reason="It was nothing.", key="3")
+    ledger.revoke(more.id, actor="admin", reason="Enough.", key="4")
+    agree()
+    clock.turn(90 * DAY - 1)
+    agree()
+    assert offer_on(CLEAN, ["gone"]) is None
 
 
 def test_in_grace_there_is_a_clean_up_server_free_of_charge(ledger: Ledger, clock: Clock) -> None:

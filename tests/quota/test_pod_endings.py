@@ -62,6 +62,15 @@ def test_why_a_server_ended_is_told_apart(found: dict[str, Any], kind: str, word
     assert words in ending.reason
 
 
+@pytest.mark.parametrize(("after", "kind"), [(-2, "removed"), (0, "removed"), (1, "ended")])
+def test_a_pod_that_is_taken_away_is_told_from_one_that_had_ended_before(after: int, kind: str) -> None:
+    ordered = AT + timedelta(seconds=after)
+    going = {"deletionTimestamp": (ordered + timedelta(seconds=30)).isoformat(), "deletionGracePeriodSeconds": 30}
+    ending = pod_ending({**pod(terminated("Error")), "metadata": going})
+    assert ending is not None
+    assert (ending.kind, ending.at) == (kind, AT)
+
+
 def test_a_server_that_runs_has_no_ending() -> None:
     target = condition(
         "DisruptionTarget", "True", reason="EvictionByEvictionAPI", message="Eviction API: evicting"

@@ -96,3 +96,22 @@ def test_threads_on_one_engine_take_turns(engine: Engine) -> None:
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize("number", [1, 19, 20, 45])
+def test_however_many_rows_are_added_each_is_there_in_its_place(engine: Engine, number: int) -> None:
+    adding = Prepared(insert(account), columns=("id", "name", "kind", "tier", "balance", "created_at"))
+    rows = [(one, f"user-{one}", "user", "explorer", 0, one) for one in range(1, number + 1)]
+    with decision(engine) as connection:
+        adding.add(connection, rows)
+    with reading(engine) as connection:
+        assert [tuple(row) for row in _names.all(connection, after=0)] == [row[:2] for row in rows]
+
+
+def test_of_many_rows_that_are_added_one_that_cannot_be_is_told_and_none_is_there(engine: Engine) -> None:
+    adding = Prepared(insert(account), columns=("name", "kind", "tier", "balance", "created_at"))
+    rows = [(f"user-{one % 30}", "user", "explorer", 0, 0) for one in range(31)]
+    with pytest.raises(IntegrityError), decision(engine) as connection:
+        adding.add(connection, rows)
+    with reading(engine) as connection:
+        assert _names.all(connection, after=0) == []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
+from hubquota.cli import main
 from hubquota.hub.upkeep import PurgeRounds
 from hubquota.models.letters import ADMINS
 from hubquota.models.purge import Act
@@ -175,3 +178,40 @@ def test_the_latest_time_is_yesterdays_before_it_has_come_today() -> None:
     assert latest_time(schedule, datetime(2027, 1, 1, 3, 30, tzinfo=UTC)) == datetime(
         2027, 1, 1, 3, 30, tzinfo=UTC
     )
+
+
+def cron(world: World, *more: str) -> Result:
+    """Run the command that a daily job runs, with the settings in a file."""
+    file = world.folder / "purge.yaml"
+    file.write_text(world.settings.model_dump_json(exclude_none=True))
+    told = {
+        "HUBQUOTA_PURGE": str(file),
+        "HUBQUOTA_TIERS": str(Path(__file__).parents[2] / "hub_config" / "tiers.yaml"),
+        "HUBQUOTA_DATABASE_URL": world.engine.url.render_as_string(hide_password=False),
+    }
+    return CliRunner().invoke(main, ["purge", "daily", "--json", *more], env=told)
+
+
+def test_cron_does_what_the_watch_would(engine: Engine, ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    """First it says what it would do; then it makes a plan and does what is due; then there is nothing more."""
+    # The command goes by the real time.
+    clock.now = datetime.now(UTC) - timedelta(days=60)
+    world = World(engine, ledger, clock, tmp_path)
+    world.set("unreviewed", limits={"accounts": 50, "percent": 100})
+    said = cron(world)
+    assert said.exit_code == 0, said.output
+    assert json.loads(said.stdout)["really"] is False
+    assert (world.register.plans(), world.kept()) == ([], ["ada", "bob"])
+    done = cron(world, "--really")
+    assert done.exit_code == 0, done.output
+    assert (json.loads(done.stdout)["made"], world.kept()) == (1, [])
+    again = json.loads(cron(world, "--really").stdout)
+    assert (again["made"], again["steps"]) == (None, [])
+
+
+def test_cron_needs_to_know_how_plans_are_made(world: World) -> None:
+    world.set(None)
+    done = cron(world, "--really")
+    assert done.exit_code != 0
+    assert "has no `schedule`" in done.output
+    assert world.kept() == ["ada", "bob"]

@@ -67,7 +67,8 @@ def make(
     config.Spawner.quota_deadline = 5
     for name, value in more.items():
         config.Spawner[name] = value
-    user = SimpleNamespace(name="ada", groups=[SimpleNamespace(name=group) for group in groups])
+    row = SimpleNamespace(name="ada", groups=[SimpleNamespace(name=group) for group in groups])
+    user = SimpleNamespace(orm_user=row, **vars(row))
     orm = SimpleNamespace(name="", server=None)
     return QuotaSpawner(config=config, user=user, orm_spawner=orm, user_options={})
 
@@ -452,7 +453,7 @@ async def test_a_clean_up_server_on_kubernetes_cannot_write_into_its_volumes(
     given.config.KubeSpawner.volumes = [{"name": "home", "persistentVolumeClaim": {"claimName": "claim-ada"}}]
     given.config.KubeSpawner.volume_mounts = {one["name"]: one for one in mounts} if mapping else mounts
     given.config.KubeSpawner.cmd = command or None
-    user = SimpleNamespace(id=1, name="ada", url="/user/ada/", groups=[])
+    user = SimpleNamespace(id=1, name="ada", url="/user/ada/", orm_user=given.user.orm_user)
     spawner = QuotaKubeSpawner(_mock=True, config=given.config, user=user, user_options={})
     can_delete = bool(command)
     assert ("and delete files" in await spawner.get_options_form()) is can_delete

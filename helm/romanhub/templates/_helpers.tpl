@@ -68,9 +68,20 @@ imagePullPolicy: {{ . }}
 - name: HUBQUOTA_DATABASE_URL
   valueFrom: {secretKeyRef: {name: romanhub-databases, key: ledger}}
 - {name: HUBQUOTA_TIERS, value: /etc/romanhub/files/tiers.yaml}
+{{- end }}
+
+{{/* The purge's file, for those that show it, or go by its quarantine. */}}
+{{- define "romanhub.purgeEnv" -}}
 {{- if .Values.purge }}
 - {name: HUBQUOTA_PURGE, value: /etc/romanhub/files/purge.yaml}
 {{- end }}
+{{- end }}
+
+{{/* Where the community's catalogue is, and how its notebooks are run. */}}
+{{- define "romanhub.catalogueEnv" -}}
+- name: ROMANHUB_COMMUNITY_DATABASE_URL
+  valueFrom: {secretKeyRef: {name: romanhub-databases, key: community}}
+- {name: ROMANHUB_RUNS, value: /etc/romanhub/settings/runs.yaml}
 {{- end }}
 
 {{/*
@@ -113,7 +124,7 @@ spec:
         {{- end }}
       annotations:
         # The files of tiers and data sets are read again when they change; settings are not.
-        romanhub.org/settings: {{ toYaml (list $.Values.global.romanhub $.Values.dask) | sha256sum | trunc 16 }}
+        romanhub.org/settings: {{ toYaml (list $.Values.global.romanhub $.Values.dask $.Values.runs) | sha256sum | trunc 16 }}
     spec:
       serviceAccountName: {{ $name }}
       automountServiceAccountToken: {{ $extra.token | default false }}

@@ -21,6 +21,7 @@ from romanhub.broker.desk import Desk
 from romanhub.broker.issue import Issuer
 from romanhub.broker.keeper import Keeper
 from romanhub.broker.minter import RoleMinter
+from romanhub.broker.products import Products
 from romanhub.broker.settings import BrokerSettings
 from romanhub.portal.hub import HubClient
 from romanhub.portal.settings import SettingsError
@@ -38,7 +39,8 @@ def main(host: str, port: int) -> None:
 
     It reads its settings from the environment: the hub's usual variables for a service, HUBQUOTA_DATABASE_URL,
     HUBQUOTA_TIERS, ROMANHUB_DATASETS, ROMANHUB_BROKER_ROLE, ROMANHUB_SCRATCH_BUCKET, and where the storage is not
-    Amazon's, ROMANHUB_STORAGE_ENDPOINT, ROMANHUB_BROKER_ACCESS_KEY and ROMANHUB_BROKER_SECRET_KEY.
+    Amazon's, ROMANHUB_STORAGE_ENDPOINT, ROMANHUB_BROKER_ACCESS_KEY and ROMANHUB_BROKER_SECRET_KEY. With
+    ROMANHUB_COMMUNITY_DATABASE_URL, its keys open the community's data products, too.
     """
     try:
         settings = BrokerSettings.from_environment(os.environ)
@@ -66,6 +68,7 @@ async def _serve(settings: BrokerSettings, tiers: TiersFile, datasets: DatasetsF
             datasets=datasets,
             scratch=bucket,
             deadline=settings.ledger_deadline_seconds,
+            products=_products(settings),
         )
         issuer = Issuer(
             minter,
@@ -93,6 +96,14 @@ async def _serve(settings: BrokerSettings, tiers: TiersFile, datasets: DatasetsF
         finally:
             keeping.cancel()
             engine.dispose()
+
+
+def _products(settings: BrokerSettings) -> Products | None:
+    """Return the community's data products; None on a platform without a catalogue."""
+    place = settings.community
+    if place is None:
+        return None
+    return Products(make_engine(place.database_url.get_secret_value()), bucket=place.bucket, region=place.region)
 
 
 async def _keep(keeper: Keeper, interval: float) -> None:

@@ -29,8 +29,12 @@ log = logging.getLogger(__name__)
 
 _Datasets = Annotated[
     list[str] | None,
-    Query(description="Names of data sets that the keys are to open; all that one may read if not given."),
+    Query(
+        description="Names of data sets that the keys are to open; all that one may read if not given. The "
+        "community's data products are opened by name alone: community.photo-z, or community.photo-z.v2."
+    ),
 ]
+_Scratch = Annotated[bool, Query(description="Whether the keys are to open the caller's scratch, too.")]
 
 
 class Health(BaseModel):
@@ -62,20 +66,20 @@ def create_app(settings: BrokerSettings, *, desk: Desk, issuer: Issuer, clock: C
     errors = described(401, 403, 422, 429, 503)
     storage = settings.storage
 
-    async def keys_for(request: Request, wanted: list[str] | None) -> tuple[Settled, Keys]:
+    async def keys_for(request: Request, wanted: list[str] | None, scratch: bool) -> tuple[Settled, Keys]:
         guest = await desk.guest(request)
-        settled = await desk.settle(guest, clock(), wanted)
+        settled = await desk.settle(guest, clock(), wanted, with_scratch=scratch)
         anew = request.method == "POST"
-        return settled, await issuer.keys(guest.name, settled.datasets, settled.scratch, anew=anew)
+        return settled, await issuer.keys(guest.name, settled.readable, settled.scratch, anew=anew)
 
     @app.api_route(f"{prefix}api/credentials", methods=["GET", "POST"], responses=errors)
-    async def credentials(request: Request, dataset: _Datasets = None) -> JSONResponse:
+    async def credentials(request: Request, dataset: _Datasets = None, scratch: _Scratch = True) -> JSONResponse:
         """Keys, and what they open: data sets and scratch by name.
 
         GET answers with keys that others of the same person may have, too; POST with ones that are made anew, for
         whoever was refused with those.
         """
-        settled, keys = await keys_for(request, dataset)
+        settled, keys = await keys_for(request, dataset, scratch)
         return _private(
             {
                 "access_key": keys.access_key.get_secret_value(),
@@ -86,13 +90,14 @@ def create_app(settings: BrokerSettings, *, desk: Desk, issuer: Issuer, clock: C
                 "region": storage.region,
                 "datasets": {name: one.model_dump(mode="json") for name, one in settled.datasets.items()},
                 "scratch": {name: one.model_dump(mode="json") for name, one in settled.scratch.items()},
+                "products": {name: one.model_dump(mode="json") for name, one in settled.products.items()},
             }
         )
 
     @app.api_route(f"{prefix}api/credentials/process", methods=["GET", "POST"], responses=errors)
-    async def for_process(request: Request, dataset: _Datasets = None) -> JSONResponse:
+    async def for_process(request: Request, dataset: _Datasets = None, scratch: _Scratch = True) -> JSONResponse:
         """Keys in the form that AWS's libraries read from a `credential_process`."""
-        _, keys = await keys_for(request, dataset)
+        _, keys = await keys_for(request, dataset, scratch)
         return _private(
             {
                 "Version": 1,
@@ -108,6 +113,12 @@ def create_app(settings: BrokerSettings, *, desk: Desk, issuer: Issuer, clock: C
         """The data sets that the caller may read, by name."""
         settled = await desk.settle(await desk.guest(request), clock(), None)
         return JSONResponse({name: one.model_dump(mode="json") for name, one in settled.datasets.items()})
+
+    @app.get(f"{prefix}api/products", responses=errors)
+    async def list_products(request: Request) -> JSONResponse:
+        """The community's data products, by name; those that are deprecated are left out."""
+        found = await desk.products(await desk.guest(request), clock())
+        return JSONResponse({name: one.model_dump(mode="json") for name, one in found.items()})
 
     @app.post(f"{prefix}api/usage", responses=errors)
     async def report_usage(request: Request, report: UsageReport) -> UsageReceipt:

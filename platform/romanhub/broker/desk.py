@@ -18,9 +18,11 @@ from hubquota.services.tiersfile import TiersFile
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 
+from romanhub.broker.products import Products
 from romanhub.broker.standing import Standing, standing_of
 from romanhub.models.credentials import ScratchPlace
 from romanhub.models.datasets import Dataset
+from romanhub.models.products import COMMUNITY, Product, entry_of
 from romanhub.models.usage import UsageReport
 from romanhub.portal.auth import NotAllowedError, NotSignedInError
 from romanhub.portal.hub import HubClient
@@ -59,6 +61,13 @@ class Settled:
 
     datasets: dict[str, Dataset]
     scratch: dict[str, ScratchPlace]
+    #: Data products of the community: those that were asked for, and no others.
+    products: dict[str, Product]
+
+    @property
+    def readable(self) -> dict[str, Dataset]:
+        """All that is to be read, by name."""
+        return {**self.datasets, **self.products}
 
 
 class Desk:
@@ -74,6 +83,7 @@ class Desk:
         datasets: DatasetsFile,
         scratch: ScratchBucket,
         deadline: float,
+        products: Products | None = None,
     ) -> None:
         """Use a ledger.
 
@@ -85,7 +95,9 @@ class Desk:
             datasets: the file of data sets.
             scratch: the bucket that holds people's scratch.
             deadline: how long one question may wait for the ledger, in seconds.
+            products: the community's data products; None where there are none.
         """
+        self._products = products
         self._settings, self._hub = settings, hub
         self._ledger, self._tiers, self._datasets, self._deadline = ledger, tiers, datasets, deadline
         self._spaces, self._reads, self._bucket = ScratchSpaces.sharing(ledger), DataReads.sharing(ledger), scratch
@@ -110,8 +122,12 @@ class Desk:
             raise NotAllowedError(f"{identity.name} is a service of the hub, and only people are given keys.")
         return Guest(identity.name, identity.groups)
 
-    async def settle(self, guest: Guest, now: datetime, wanted: Collection[str] | None) -> Settled:
+    async def settle(
+        self, guest: Guest, now: datetime, wanted: Collection[str] | None, *, with_scratch: bool = True
+    ) -> Settled:
         """Return what a person's keys may open: of the data sets that are wanted, or of all.
+
+        Products of the community are opened by name alone: all of them would not fit into the rights of one key.
 
         Raises NotWelcomeError and LedgerUnavailableError.
         """
@@ -119,8 +135,11 @@ class Desk:
         if standing.refusal is not None:
             raise NotWelcomeError(standing.refusal)
         readable = self._datasets.current().readable(guest.groups, now)
+        products: dict[str, Product] = {}
         if wanted is not None:
             names = {name for name in wanted if name}
+            products = await self._named({name for name in names if name.startswith(COMMUNITY)})
+            names -= products.keys()
             if missing := sorted(names - readable.keys()):
                 # One that is not theirs is told like one that is not there: an embargo's name is no secret, but
                 # there is nothing to be learnt by trying.
@@ -129,12 +148,31 @@ class Desk:
                     f"{', '.join(readable) or 'none'}."
                 )
             readable = {name: one for name, one in readable.items() if name in names}
-        return Settled(readable, {_called(one, guest.name): self._bucket.place(one) for one in spaces})
+        own = {_called(one, guest.name): self._bucket.place(one) for one in spaces} if with_scratch else {}
+        return Settled(readable, own, products)
+
+    async def products(self, guest: Guest, now: datetime) -> dict[str, Product]:
+        """Return the community's data products, by name; raises what `settle` raises."""
+        await self.settle(guest, now, [""])
+        products = self._products
+        return {} if products is None else await self._ask(products.newest)
+
+    async def _named(self, names: Collection[str]) -> dict[str, Product]:
+        """Return products by name. Raises NotWelcomeError where one cannot be read, and LedgerUnavailableError."""
+        products = self._products
+        if not names or products is None:
+            return {}
+        found = await self._ask(lambda: products.named(names))
+        for name in sorted(names - found.keys()):
+            raise NotWelcomeError(await self._ask(lambda name=name: products.why_not(name)))  # type: ignore[misc]
+        return found
 
     async def count(self, guest: Guest, report: UsageReport) -> bool:
         """Count what a process of a person has read; return whether it was new. Raises LedgerUnavailableError."""
-        known = self._datasets.current().datasets
-        if unknown := sorted({one.dataset for one in report.reads} - known.keys()):
+        known = self._datasets.current().datasets.keys()
+        # Of a product that was withdrawn meanwhile, what had been read before still counts.
+        told = {one.dataset for one in report.reads}
+        if unknown := sorted(name for name in told - known if self._products is None or entry_of(name) is None):
             raise NotWelcomeError(
                 f"There is no data set {', '.join(unknown)}. Nothing of this report was counted."
             )

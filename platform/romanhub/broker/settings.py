@@ -32,6 +32,16 @@ class StorageSettings(BaseModel):
     )
 
 
+class CommunityPlace(BaseModel):
+    """Where the community's data products are: the catalogue's database, which is only read, and its bucket."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    database_url: SecretStr = Field(min_length=1, description="The catalogue's database.")
+    bucket: Bucket = Field(default="roman-community", description="The bucket that keeps its files.")
+    region: str = Field(default="us-east-1", min_length=1, description="The region of that bucket.")
+
+
 class BrokerSettings(BaseModel):
     """Everything that one broker process is told."""
 
@@ -42,6 +52,9 @@ class BrokerSettings(BaseModel):
     database_url: SecretStr = Field(min_length=1, description="The ledger's database.")
     tiers_file: str = Field(min_length=1, description="The file of tiers.")
     datasets_file: str = Field(min_length=1, description="The file of data sets.")
+    community: CommunityPlace | None = Field(
+        default=None, description="The community's catalogue; without it, there are no data products."
+    )
     purge_file: str | None = Field(
         default=None, description="The purge's settings file; without it, scratch that has ended is never deleted."
     )
@@ -72,7 +85,7 @@ class BrokerSettings(BaseModel):
             if environ.get(variable):
                 within = values
                 for key in place[:-1]:
-                    within = within[key]
+                    within = within.setdefault(key, {})
                 within[place[-1]] = environ[variable]
         try:
             return cls.model_validate(values)
@@ -95,6 +108,7 @@ _PLACES: dict[tuple[str, ...], str] = {
     ("storage", "access_key"): "ROMANHUB_BROKER_ACCESS_KEY",
     ("storage", "secret_key"): "ROMANHUB_BROKER_SECRET_KEY",
     ("storage", "seconds"): "ROMANHUB_BROKER_SECONDS",
+    **{("community", name): f"ROMANHUB_COMMUNITY_{name.upper()}" for name in CommunityPlace.model_fields},
     ("database_url",): "HUBQUOTA_DATABASE_URL",
     ("tiers_file",): "HUBQUOTA_TIERS",
     ("purge_file",): "HUBQUOTA_PURGE",

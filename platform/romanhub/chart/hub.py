@@ -79,6 +79,9 @@ def configure(c: Config, settings: Settings, environment: Mapping[str, str], sec
     c.JupyterHub.load_roles = ROLES
     # Their accounts have no person.
     c.Authenticator.blocked_users = {ROBOT, COMMUNITY_ROBOT}
+    # Servers with names are those that run a notebook without a person; the spawner refuses any other.
+    c.JupyterHub.allow_named_servers = True
+    c.JupyterHub.template_vars = {**dict(c.JupyterHub.get("template_vars", {})), "own_named_servers": False}
     _sign_in(c, settings, environment, secrets)
     _servers(c, settings, environment)
 
@@ -106,6 +109,7 @@ def _servers(c: Config, settings: Settings, environment: Mapping[str, str]) -> N
     image = c.KubeSpawner.get("image", "")
     identity = image.partition("@")[2] or image
     c.JupyterHub.spawner_class = RomanServerSpawner
+    c.RomanServerSpawner.fresh_for = COMMUNITY_ROBOT
     c.Spawner.quota_tiers_file = environment["HUBQUOTA_TIERS"]
     c.Spawner.quota_database_url = environment["HUBQUOTA_DATABASE_URL"]
     c.Spawner.quota_hub = settings.hub_name

@@ -1,4 +1,4 @@
-"""What comes before an install or an upgrade: files are checked, databases reached, and the ledger's migrated."""
+"""What comes before an install or an upgrade: files are checked, databases reached and brought up to date."""
 
 from __future__ import annotations
 
@@ -7,21 +7,30 @@ from collections.abc import Mapping
 from alembic.util import CommandError
 from hubquota.services.tiersfile import TiersFileError, load_tiers
 from hubquota.storage.engine import make_engine
-from hubquota.storage.migrate import migrate
+from hubquota.storage.migrate import LEDGER, Migrations, migrate
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from romanhub.chart.settings import load_settings
+from romanhub.community.storage.tables import MIGRATIONS as CATALOGUE
 from romanhub.local.environments import SetupError
 from romanhub.services.datasetsfile import DatasetsFileError, load_datasets
 
 #: The databases: the variable with the URL of each, and what it is.
 DATABASES = {"HUBQUOTA_DATABASE_URL": "ledger", "ROMANHUB_HUB_DATABASE_URL": "hub"}
 
+#: The community's, where there is one.
+COMMUNITY = {"ROMANHUB_COMMUNITY_DATABASE_URL": "community"}
+
+#: Which databases are brought up to date here, by their names. The hub sees to its own.
+MIGRATED: Mapping[str, Migrations] = {"ledger": LEDGER, "community": CATALOGUE}
+
 
 def prepare(environment: Mapping[str, str]) -> list[str]:
-    """Check, and migrate the ledger. Safe to run again, and by several at once.
+    """Check, and bring the ledger and the community's catalogue up to date.
+
+    It is safe to run again, and by several at once.
 
     Returns
     -------
@@ -41,22 +50,48 @@ def prepare(environment: Mapping[str, str]) -> list[str]:
         raise SetupError(str(error)) from None
     except KeyError as error:
         raise SetupError(f"{error.args[0]} is not set.") from None
-    for variable, name in DATABASES.items():
+    databases = DATABASES | (COMMUNITY if settings.community.bucket else {})
+    for variable, name in databases.items():
         _reach(name, environment.get(variable, ""))
-    try:
-        migrate(make_engine(environment["HUBQUOTA_DATABASE_URL"]))
-    except CommandError:
-        raise SetupError(
-            "The ledger's database was brought up to date by a newer version of the platform, which this one does "
-            "not know: install that version again, or restore the backup from before it."
-        ) from None
-    except SQLAlchemyError as error:
-        raise SetupError(f"The ledger's database could not be brought up to date: {_reason(error)}.") from None
+    _told_apart({name: environment[variable] for variable, name in databases.items()})
+    done = []
+    for variable, name in databases.items():
+        if name in MIGRATED:
+            _migrate(name, environment[variable])
+            done.append(f"The {name}'s database is up to date.")
     return [
         f"The settings of {settings.url} are right.",
         f"{len(tiers.tiers)} tiers and {len(datasets.datasets)} data sets, without mistakes.",
-        "The ledger's database is up to date.",
+        *done,
     ]
+
+
+def _told_apart(urls: Mapping[str, str]) -> None:
+    """See that no two of the databases are one: each has tables, and backups, of its own."""
+    found: dict[tuple[object, ...], str] = {}
+    for name, url in urls.items():
+        parsed = make_url(url)
+        where = (parsed.host, parsed.port or 5432, parsed.database)
+        if (other := found.setdefault(where, name)) != name:
+            raise SetupError(
+                f"The {other}'s and the {name}'s database in the Secret romanhub-databases are one, "
+                f"{parsed.database}: give each an empty database of its own."
+            )
+
+
+def _migrate(name: str, url: str) -> None:
+    engine = make_engine(url)
+    try:
+        migrate(engine, MIGRATED[name])
+    except CommandError:
+        raise SetupError(
+            f"The {name}'s database was brought up to date by a newer version of the platform, which this one "
+            "does not know: install that version again, or restore the backup from before it."
+        ) from None
+    except SQLAlchemyError as error:
+        raise SetupError(f"The {name}'s database could not be brought up to date: {_reason(error)}.") from None
+    finally:
+        engine.dispose()
 
 
 def _reach(name: str, url: str) -> None:

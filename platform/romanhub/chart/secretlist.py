@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,16 @@ _MAKERS = {
 }
 
 
+#: On what of the chart's values a Secret, or one value of it, may depend.
+Condition = Literal[
+    "signIn is institution",
+    "there is a community",
+    "there is a community and the portal has no cloud role",
+    "the broker has no cloud role",
+    "an ingress names it",
+]
+
+
 class Key(Values):
     """One value of a Secret."""
 
@@ -30,13 +40,14 @@ class Key(Values):
         default=None, description="How a generated value looks."
     )
     about: str = Field(min_length=5, description="What it is for, in one sentence.")
+    when: Condition | None = Field(default=None, description="When it is needed; with its Secret if not given.")
 
 
 class Secret(Values):
     """One Secret of the namespace."""
 
     about: str = Field(min_length=5, description="What it is for, in one sentence.")
-    when: str | None = Field(default=None, description="When it is needed; always if not given.")
+    when: Condition | None = Field(default=None, description="When it is needed; always if not given.")
     readers: list[str] = Field(min_length=1, description="The parts that read it.")
     keys: dict[str, Key] = Field(min_length=1, description="Its values, by name.")
 
@@ -67,18 +78,65 @@ def load_secrets(path: Path) -> dict[str, Secret]:
 #: What a cluster has: of each Secret the names of its values, with whether each holds anything.
 Found = Mapping[str, Mapping[str, bool]]
 
+#: Whether a condition holds; None where nobody knows the chart's values.
+Holding = Callable[[Condition], bool | None]
 
-def audit(declared: Mapping[str, Secret], found: Found) -> Iterator[tuple[bool, str]]:
-    """What is not as the file says: whether it keeps the platform from running, and a sentence."""
+
+def unknown(_condition: Condition) -> None:
+    """Say of no condition whether it holds."""
+
+
+def holding(values: Mapping[str, Any]) -> Holding:
+    """What holds with somebody's values of the chart. A pod may have its cloud role without them: by its node."""
+
+    def at(*path: str) -> Any:
+        found: Any = values
+        for key in path:
+            found = found.get(key) if isinstance(found, Mapping) else None
+        return found
+
+    community = bool(at("global", "romanhub", "community", "bucket"))
+    served = at("jupyterhub", "ingress", "tls") or []
+    holds: dict[Condition, bool | None] = {
+        "signIn is institution": (at("global", "romanhub", "signIn") or "institution") == "institution",
+        "there is a community": community,
+        "there is a community and the portal has no cloud role": (
+            None if community and not at("portal", "serviceAccount", "annotations") else False
+        ),
+        "the broker has no cloud role": None if not at("broker", "serviceAccount", "annotations") else False,
+        "an ingress names it": any(one.get("secretName") == "romanhub-tls" for one in served),
+    }
+    return holds.__getitem__
+
+
+def audit(declared: Mapping[str, Secret], found: Found, holds: Holding = unknown) -> Iterator[tuple[bool, str]]:
+    """What is not as the file says: whether it keeps the platform from running, and a sentence.
+
+    Parameters
+    ----------
+    declared
+        What the file says.
+    found
+        What the cluster has.
+    holds
+        Which of the conditions hold. Of one that nobody knows it is said that the Secret is needed then.
+    """
     for name, secret in declared.items():
         here = found.get(name)
-        if secret.when is not None and here is None:
-            yield False, f"{name} is not there. It is needed when {secret.when}."
+        needed = True if secret.when is None else holds(secret.when)
+        if here is None and not needed:
+            if needed is None:
+                yield False, f"{name} is not there. It is needed when {secret.when}."
             continue
         for key, said in secret.keys.items():
-            if here is None or key not in here or not here[key]:
+            if here is not None and here.get(key):
+                continue
+            wanted = True if said.when is None else holds(said.when)
+            if wanted:
                 state = "empty" if here is not None and key in here else "missing"
                 yield True, f"{name}: {key} is {state}: {_remedy(key, said)}"
+            elif wanted is None:
+                yield False, f"{name}: {key} is not there. It is needed when {said.when}."
         for key in sorted(set(here or ()) - set(secret.keys)):
             yield False, f"{name}: {key} is in no list; if nothing of yours reads it, remove it."
     for name in sorted(one for one in set(found) - set(declared) if one.startswith("romanhub-")):
@@ -89,7 +147,7 @@ def _remedy(key: str, said: Key) -> str:
     if said.from_ == "generated":
         return "`romanhub secrets generate` makes it."
     if said.from_ == "copied":
-        return f"whoever keeps it copies it here ({said.about})"
+        return f"`romanhub secrets copy` brings it from where it is kept ({said.about})"
     return f"you give it ({said.about})"
 
 
@@ -106,33 +164,3 @@ def manifests(declared: Mapping[str, Secret], found: Found) -> list[dict[str, An
         if fresh:
             made.append({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": fresh})
     return made
-
-
-async def found_in(namespace: str, kubeconfig: str | None) -> dict[str, dict[str, bool]]:
-    """The Secrets of a namespace of the cluster that KUBECONFIG names, without their values.
-
-    Raises
-    ------
-    SetupError
-        The cluster cannot be asked.
-    """
-    # Imported here: the rest of this module needs no cluster.
-    import aiohttp
-    from kubernetes_asyncio import client, config
-    from kubernetes_asyncio.config import ConfigException
-
-    try:
-        await config.load_kube_config(config_file=kubeconfig)
-        async with client.ApiClient() as api:
-            listed = await client.CoreV1Api(api).list_namespaced_secret(namespace, _request_timeout=20)
-    except ConfigException as error:
-        raise SetupError(
-            f"There is no cluster to ask: {str(error).rstrip('.')}. KUBECONFIG names its file."
-        ) from None
-    except client.ApiException as error:
-        raise SetupError(f"The cluster does not show the Secrets of {namespace}: {error.reason}.") from None
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise SetupError(f"The cluster does not answer: {error}.") from None
-    return {
-        one.metadata.name: {key: bool(value) for key, value in (one.data or {}).items()} for one in listed.items
-    }

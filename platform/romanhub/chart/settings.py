@@ -64,6 +64,32 @@ class Homes(Values):
     )
 
 
+class Community(Values):
+    """The catalogue of what people publish."""
+
+    bucket: Bucket | None = Field(
+        default=None,
+        description="The bucket that keeps what people publish, in the same storage; without one there is no "
+        "catalogue, and notebooks do not run without their person.",
+    )
+    curators: str = Field(
+        default="community-curators",
+        min_length=1,
+        description="The hub group whose members are curators; administrators are, too.",
+    )
+    git_origins: list[Url] = Field(
+        default=[],
+        description="Origins whose Git repositories people may register though they are not public or not at "
+        "HTTPS's own port, such as https://git.example.org:8443. Where their addresses are private, "
+        "network.storage has to name them, too.",
+    )
+    git_seconds: int = Field(
+        default=3600,
+        ge=10,
+        description="How long after one look at a registered repository the next one follows, in seconds.",
+    )
+
+
 class Settings(Values):
     """What every part of the platform is told."""
 
@@ -85,6 +111,7 @@ class Settings(Values):
     search: bool = Field(default=True, description="Whether the archive can be searched here.")
     storage: Storage = Field(default=Storage(), description="Where the archive and people's scratch are.")
     homes: Homes = Field(default=Homes(), description="The users' home volumes.")
+    community: Community = Field(default=Community(), description="The catalogue of what people publish.")
 
     @property
     def search_url(self) -> str:

@@ -1,4 +1,7 @@
-"""Users' servers as pods: within their tier, with a home of its size and their teams' folders."""
+"""Users' servers as pods: within their tier, with a home of its size and their teams' folders.
+
+The server of a run, which has a name, has its owner's home, too; what the robot runs has a new home each time.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from hubquota.hub.kubernetes import QuotaKubeSpawner
 from hubquota.services.tiersfile import tiers_file
 from kubernetes_asyncio.client import ApiException
 from traitlets import Dict, Unicode
+
+from romanhub.kubernetes.shape import label_of
+from romanhub.services.namedservers import refuse_other_names
 
 #: The name of the volume with the folders that teams share, and what the names of its mounts begin with.
 SHARED = "shared"
@@ -28,8 +34,17 @@ class RomanServerSpawner(QuotaKubeSpawner):
     # KubeSpawner's own, which has no types.
     container_security_context: Any
     storage_capacity: Any
+    storage_pvc_ensure: Any
+    pod_affinity_required: Any
+    pvc_name: Any
     volumes: Any
     volume_mounts: Any
+
+    fresh_for = Unicode(
+        config=True,
+        help="The account each of whose named servers has a home of its own: it is new at the server's start, and "
+        "goes with its pod.",
+    )
 
     shared_claim = Unicode(config=True, help="The claim of the volume that teams share; empty for none.")
 
@@ -47,15 +62,57 @@ class RomanServerSpawner(QuotaKubeSpawner):
         help="What a container needs to meet the restricted Pod Security Standard, beside what KubeSpawner sets.",
     )
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the server has a home of its own."""
+        return bool(self.name) and self.user.name == self.fresh_for
+
     async def run_pre_spawn_hook(self) -> None:
-        """Ask the ledger; then give the server its owner's home and their teams' folders."""
+        """Refuse a name that is no run's, and ask the ledger; then see to the server's home and folders."""
+        refuse_other_names(self.name)
         await super().run_pre_spawn_hook()
         self.container_security_context = {**self.container_security_context, **self.restricted}
         gib = await self._home_gib()
+        if self.is_fresh:
+            self._make_fresh(gib)
+            return
+        if self.name:
+            # KubeSpawner would give it a volume of its own. What its owner's server remembers is their home.
+            self.pvc_name = self.user.spawners[""].pvc_name
+        self._stay_with_home()
         if gib is not None:
             self.storage_capacity = f"{gib}Gi"
             await self._grow_home()
         self._share()
+
+    async def delete_forever(self) -> None:
+        """Remove the home of a person who was deleted. The end of a run's server takes nobody's home."""
+        if not self.name:
+            await super().delete_forever()
+
+    def _make_fresh(self, gib: int | None) -> None:
+        """Have the server's home be a folder of its pod, as large as its tier's homes."""
+        self.storage_pvc_ensure = False
+        homes = [
+            name
+            for name, one in _named(self.volumes).items()
+            if one.get("persistentVolumeClaim", {}).get("claimName") in ("{pvc_name}", self.pvc_name)
+        ]
+        empty = {"emptyDir": {} if gib is None else {"sizeLimit": f"{gib}Gi"}}
+        self.volumes = {
+            name: {"name": one["name"], **empty} if name in homes else one
+            for name, one in _named(self.volumes).items()
+        }
+
+    def _stay_with_home(self) -> None:
+        """Have a run and its owner's server share a node: most kinds of volume are mounted on one at a time."""
+        mine = {"hub.jupyter.org/username": label_of(self.user.name), "component": self.component_label}
+        term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": mine}}
+        others = [one for one in self.pod_affinity_required if one != term]
+        shares = self.name or any(one.active for name, one in self.user.spawners.items() if name)
+        one_node = "ReadWriteMany" not in self.storage_access_modes
+        # Where there is no such pod yet, Kubernetes takes one that meets its own condition anywhere.
+        self.pod_affinity_required = [*others, term] if shares and one_node else others
 
     async def _home_gib(self) -> int | None:
         """How large a home its owner's own account has, in GiB; None where the ledger does not say."""

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from romanhub.chart.model import Cidr, ObjectName, Quantity, Values
 from romanhub.chart.settings import Settings
+from romanhub.community.proof.settings import RunSettings
 from romanhub.kubernetes.settings import DaskSettings
 
 
@@ -89,6 +90,16 @@ class Broker(Part):
     )
 
 
+class Portal(Replicated):
+    """The pages and the API; they keep what the community publishes."""
+
+    service_account: ServiceAccount = Field(
+        default=ServiceAccount(),
+        description="Its account, which may carry a cloud role that reads and writes the community's bucket "
+        "alone; without one, the key in the Secret romanhub-community does.",
+    )
+
+
 class Proxy(Replicated):
     """The proxy of Dask clusters, which is Traefik."""
 
@@ -111,6 +122,33 @@ class Migrations(Part):
 
     deadline_seconds: int = Field(
         default=600, ge=10, le=86_400, description="How long they may take, in seconds, before the install fails."
+    )
+
+
+class PurgeHomes(Values):
+    """The volume with people's homes, where all of them are folders on one."""
+
+    claim: ObjectName | None = Field(
+        default=None,
+        description="A PersistentVolumeClaim that several nodes may mount (ReadWriteMany); without one, no homes.",
+    )
+    mount_path: str = Field(default="/homes", pattern=r"^/.+", description="Where the purge finds it.")
+
+
+class PurgeJob(Part):
+    """The purge's daily run, where `purge` has its file."""
+
+    schedule: str = Field(default="30 3 * * *", min_length=9, description="When, as for cron, in UTC.")
+    suspend: bool = Field(default=False, description="Whether it waits; a run by hand is possible all the same.")
+    really: bool = Field(
+        default=False, description="Whether it does what is due. Without it, its log says what it would do."
+    )
+    volume: Volume = Field(description="Where its archives are kept, at /var/lib/romanhub/purge.")
+    homes: PurgeHomes = Field(default=PurgeHomes(), description="Where homes are.")
+    secret: ObjectName | None = Field(
+        default=None,
+        description="A Secret whose values become environment variables of the run, such as AWS_ACCESS_KEY_ID and "
+        "AWS_SECRET_ACCESS_KEY of who may empty the buckets that the purge's file names.",
     )
 
 
@@ -198,7 +236,7 @@ class ChartValues(Values):
     )
     notices: str = Field(default="", description="The text of the file of notices; without it, none are sent.")
     purge: str = Field(default="", description="The text of the purge's file; without it, nothing is purged.")
-    image: Image = Field(description="The image of portal, broker, search and probe.")
+    image: Image = Field(description="The image of portal, broker, search, runner and probe.")
     image_pull_secrets: list[ObjectName] = Field(
         default=[], description="Secrets with which images of the platform's own parts are pulled."
     )
@@ -207,10 +245,18 @@ class ChartValues(Values):
         description="The cluster's nodes, by a name of your own. With them, a size of the tiers file that fits on "
         "none fails the install.",
     )
-    portal: Replicated = Field(default=Replicated(), description="The pages and the API.")
+    portal: Portal = Field(default=Portal(), description="The pages and the API.")
     broker: Broker = Field(default=Broker(), description="The broker of short-lived keys.")
     search: Search = Field(description="The search of the archive.")
     watch: Part = Field(default=Part(), description="What stops servers, charges and sweeps. One runs.")
+    runner: Part = Field(
+        default=Part(), description="What runs notebooks without a person, where there is a community. One runs."
+    )
+    runs: dict[str, Any] = Field(
+        default={},
+        description="How often shared notebooks are run, how many at once and for how long: keys of "
+        "romanhub.community.proof.settings.",
+    )
     gateway: Replicated = Field(default=Replicated(), description="Dask Gateway's API, under the policy.")
     controller: Part = Field(default=Part(), description="What makes Dask clusters' pods. One runs.")
     dask: dict[str, Any] = Field(
@@ -218,6 +264,7 @@ class ChartValues(Values):
     )
     dask_proxy: Proxy = Field(description="The proxy of Dask clusters.")
     probe: Probe = Field(default=Probe(), description="The robot that uses the platform now and then.")
+    purge_job: PurgeJob = Field(description="The purge's daily run.")
     migrations: Migrations = Field(default=Migrations(), description="What comes before an install or upgrade.")
     monitoring: Monitoring = Field(default=Monitoring(), description="What Prometheus and Grafana are given.")
     network: Network = Field(default=Network(), description="What pods may reach.")
@@ -248,6 +295,12 @@ def schema() -> dict[str, Any]:
     definitions = found.pop("$defs")
     dask = DaskSettings.model_json_schema(ref_template="#/definitions/{model}")
     definitions |= dask["$defs"]
+    runs = RunSettings.model_json_schema()["properties"]
+    # There is one image for everybody.
+    found["properties"]["runs"] |= {
+        "additionalProperties": False,
+        "properties": {key: said for key, said in runs.items() if key != "images"},
+    }
     found["properties"]["dask"] |= {
         "additionalProperties": False,
         "properties": {key: said for key, said in dask["properties"].items() if key not in _FOLLOWS},

@@ -18,12 +18,15 @@ from romanhub.client.exposures import Exposure, ExposureList
 from romanhub.client.finding import Finding, Place
 from romanhub.client.imagesky import ImageSky
 from romanhub.client.listing import Listing, listing
+from romanhub.client.product import Product, open_product
 from romanhub.client.search import Conditions, Records, TimeLike, not_in_archive
 from romanhub.client.sky import AngleLike, PositionLike, as_position
 from romanhub.client.stack import Stack, make_stack
 from romanhub.client.storage import ArchiveStorage, InWords, StorageAccess
 from romanhub.models.archive import INDEX_KEY, ArchiveIndex, CatalogRecord, ExposureRecord
 from romanhub.models.datasets import Dataset
+from romanhub.models.products import Product as CommunityProduct
+from romanhub.models.products import entry_of
 
 if TYPE_CHECKING:
     from roman_datamodels.datamodels import DataModel
@@ -215,6 +218,26 @@ class Archive(Finding):
                 "Please tell the platform's operators."
             ) from None
 
+    def product(self, name: str) -> Product:
+        """Open a data product of the community; nothing of its tables is read yet.
+
+        :param name: its name, such as "community.photo-z"; with a version, "community.photo-z.v2", it is the same
+            for good.
+        :raises NotAllowedError: there is none of that name, or it was withdrawn; the message says why.
+        :raises ArchiveUnavailableError: the platform does not answer.
+        """
+        return open_product(name)
+
+    def table(self, name: str, *, columns: Iterable[str] | None = None) -> Table:
+        """Read a data product of the community as a table, with the units of its columns.
+
+        :param name: its name, such as "community.photo-z".
+        :param columns: only these; all without it.
+        :raises NotAllowedError: there is none of that name, or it was withdrawn.
+        :raises ValueError: its files have different columns, or it is a catalogue on the sky: see `catalog`.
+        """
+        return self.product(name).table(columns=columns)
+
     def reconnect(self) -> None:
         """Forget the access to the storage and the archive's index; the next question asks anew."""
         self._storage = self._index = self._records = self._listing = None
@@ -240,6 +263,17 @@ class Archive(Finding):
         if self._storage is None:
             self._storage = ArchiveStorage(self._given or self._ask())
         return self._storage
+
+    def _product_place(self, name: str) -> Place | None:
+        if entry_of(name) is None:
+            return None
+        found = open_product(name)
+        if found.format != "hats":
+            raise NotInArchiveError(f'{name} is no catalogue on the sky. archive.table("{name}") reads it.')
+        return Place(found.access, found.prefix, listed=True, product=found.pinned)
+
+    def _products(self) -> dict[str, CommunityProduct]:
+        return {} if self._given is not None else source().products()
 
     def _catalog_places(self) -> dict[str, Place]:
         if self._given is not None:

@@ -21,22 +21,23 @@ _YAML = b"table_meta_yaml"
 _OF_LIBRARIES = (b"pandas", b"ARROW:schema")
 
 
-def read_catalog(data: bytes) -> Table:
+def read_catalog(data: bytes, columns: list[str] | None = None) -> Table:
     """Return the table in a Parquet file's bytes; the file's own notes become the table's `meta`.
 
     Units and descriptions are those that astropy or the Roman data models wrote, or else the fields'
     own metadata `unit` and `description`. Missing values are masked.
 
+    :param columns: only these; all without it.
     :raises ValueError: for bytes that are no Parquet file (pyarrow's ArrowInvalid is a ValueError).
     """
-    stored = pq.read_table(io.BytesIO(data))
+    stored = pq.read_table(io.BytesIO(data), columns=columns)
     kept = dict(stored.schema.metadata or {})
     yaml = kept.pop(_YAML, None)
     header: dict[str, Any] = get_header_from_yaml(yaml.decode().splitlines()) if yaml else {}
     meta = {key.decode(): value.decode() for key, value in kept.items() if key not in _OF_LIBRARIES}
     facts = {column["name"]: column for column in header.get("datatype", [])}
-    columns = [_column(stored, field, facts.get(field.name, {})) for field in stored.schema]
-    return Table(columns, meta=meta | (header.get("meta") or {}))
+    found = [_column(stored, field, facts.get(field.name, {})) for field in stored.schema]
+    return Table(found, meta=meta | (header.get("meta") or {}))
 
 
 def _column(stored: pa.Table, field: pa.Field, facts: dict[str, Any]) -> Column:

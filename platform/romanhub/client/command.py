@@ -22,7 +22,7 @@ def romanhub() -> None:
 
 
 @romanhub.command()
-@click.argument("notebook", required=False, type=click.Path(path_type=Path))
+@click.argument("what", required=False)
 @click.option("--name", help="What the entry is called in addresses; from the file's name by default.")
 @click.option("--title", help="The title.")
 @click.option("--abstract", help="What it does and for whom, in a few sentences.")
@@ -30,6 +30,8 @@ def romanhub() -> None:
 @click.option("--licence", help="The licence, as an SPDX expression such as BSD-3-Clause.")
 @click.option("--tag", "tags", multiple=True, help="What people would look for.")
 @click.option("--dataset", "datasets", multiple=True, help="A data set that it reads, by name.")
+@click.option("--unit", "units", multiple=True, metavar="COLUMN=UNIT", help="Of a product: a column's unit.")
+@click.option("--no-check", is_flag=True, help="Of a tool: do not have pip look for it first.")
 @click.option(
     "--repository", metavar="URL", help="Register a public Git repository instead of sending a notebook."
 )
@@ -37,21 +39,32 @@ def romanhub() -> None:
 @click.option("--folder", default="", help="Of the repository; all of it by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON, for scripts; ask for nothing.")
 def publish(
-    notebook: Path | None, repository: str | None, branch: str, folder: str, as_json: bool, **given: Any
+    what: str | None,
+    repository: str | None,
+    branch: str,
+    folder: str,
+    as_json: bool,
+    no_check: bool,
+    units: tuple[str, ...],
+    **given: Any,
 ) -> None:
-    """Send NOTEBOOK to the community's catalogue as a draft.
+    """Send WHAT to the community's catalogue as a draft: a notebook, or a data product or a tool.
 
-    What it lacks is asked for at a terminal, and kept in the file survey.community.yaml beside survey.ipynb. You
-    make the draft public on its page, whose address is printed.
+    A product is a folder of your scratch, s3://…, or a file photo-z.community.yaml that says `kind: product`, its
+    `scratch` and `folder`. A tool is such a file with `kind: tool`, its `requirement` and its `entry_point`.
+
+    What it lacks is asked for at a terminal; of a notebook it is kept in survey.community.yaml beside
+    survey.ipynb. You make the draft public on its page, whose address is printed.
 
     With --repository, the notebooks of a public Git repository that have such a file become drafts, now and
     whenever the repository changes.
     """
     from romanhub.client import community
+    from romanhub.client.contributing import Contribution, is_contribution, read_contribution
     from romanhub.client.notebookfile import read_notebook_file
 
-    if (notebook is None) == (repository is None):
-        raise click.UsageError("Name a notebook, or a repository with --repository.")
+    if (what is None) == (repository is None):
+        raise click.UsageError("Name a notebook, a sidecar or a folder of scratch, or --repository.")
     fields = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value}
     if repository is not None:
         if left := sorted(fields.keys() - {"name"}):
@@ -61,11 +74,16 @@ def publish(
         )
         click.echo(_json(registered.model_dump(mode="json")) if as_json else registered.told())
         return
-    assert notebook is not None
-    file = read_notebook_file(notebook)
+    assert what is not None
+    if units:
+        fields["columns"] = dict(_unit(one) for one in units)
+    shared = read_contribution(what) if is_contribution(what) else read_notebook_file(Path(what))
     if not as_json and sys.stdin.isatty():
-        fields |= _ask({**file.fields, **fields})
-    draft = community.send(file, fields)
+        fields |= _ask({**shared.fields, **fields})
+    if isinstance(shared, Contribution):
+        draft = community.contribute(shared, fields, check=not no_check)
+    else:
+        draft = community.send(shared, fields)
     if as_json:
         said = {"name": draft.name, "number": draft.number, "missing": draft.missing, "address": draft.address}
         click.echo(_json(said))
@@ -99,6 +117,13 @@ def copy(entry: str, as_json: bool) -> None:
 
     path = community.copy(entry)
     click.echo(_json({"path": str(path)}) if as_json else f"{path.name} is a copy of {entry}.")
+
+
+def _unit(text: str) -> tuple[str, str]:
+    column, _, unit = text.partition("=")
+    if not column or not unit:
+        raise click.UsageError(f"{text!r} is no unit of a column: write z_err=dimensionless, or flux=uJy.")
+    return column.strip(), unit.strip()
 
 
 def _ask(known: dict[str, Any]) -> dict[str, Any]:

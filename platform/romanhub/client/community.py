@@ -24,6 +24,7 @@ from urllib.parse import quote, urlencode, urljoin
 from pydantic import BaseModel, ConfigDict, Field
 
 from romanhub.client.connection import Portal
+from romanhub.client.contributing import Contribution, body_of, is_contribution, name_for, read_contribution
 from romanhub.client.errors import CommunityRefusedError, RomanHubError
 from romanhub.client.notebookfile import NotebookFile, read_notebook_file, write_copy, write_sidecar
 from romanhub.client.sidecars import SidecarError, checked, entry_name
@@ -175,19 +176,24 @@ class Draft:
 
 
 def publish(path: str | os.PathLike[str], **fields: Any) -> Draft:
-    """Send a notebook to the catalogue as a draft; print what it lacks and where it is made public.
+    """Send a notebook, a data product or a tool as a draft; print what it lacks and where it is made public.
 
-    What is said here is kept in the notebook's sidecar, `survey.community.yaml` beside `survey.ipynb`. It need not
-    be said again.
+    What is said here of a notebook is kept in its sidecar, `survey.community.yaml` beside `survey.ipynb`. It need
+    not be said again.
 
-    :param path: the notebook.
+    :param path: the notebook; or of a product or a tool its sidecar, which says its `kind`; or a folder of your
+        scratch, such as `romanhub.scratch().path + "photoz/"`, whose files become a data product.
     :param fields: `name`, what the entry is called in addresses, and the fields of
         `romanhub.models.community.Sidecar`: `title`, `abstract`, `authors` (`["Ada 0000-0002-1825-0097"]`),
-        `licence`, `tags`, `citation`, `image`, `tier`, `datasets` and `parameters`.
+        `licence`, `tags`, `citation`, `image`, `tier`, `datasets` and `parameters`; of a product `columns`
+        (`{"z": "dimensionless"}`), `notebook` and `software`; of a tool `requirement` and `entry_point`.
     :raises CommunityRefusedError: it was refused; the message says why.
     :raises SidecarError: a field is none, or the sidecar cannot be read.
     """
-    draft = send(read_notebook_file(path), fields)
+    if is_contribution(os.fspath(path)):
+        draft = contribute(read_contribution(os.fspath(path)), fields)
+    else:
+        draft = send(read_notebook_file(path), fields)
     print(draft.told())  # noqa: T201  -- what a person has to do next
     return draft
 
@@ -282,6 +288,22 @@ def send(notebook: NotebookFile, fields: Mapping[str, Any], portal: Portal | Non
     return Draft(reply, address_of(portal, f"{PAGES}/{quote(name, safe='')}/draft"))
 
 
+def contribute(given: Contribution, fields: Mapping[str, Any], *, check: bool = True) -> Draft:
+    """Send a data product or a tool with what its sidecar says and, above that, what is said here.
+
+    :param check: whether pip is asked for a tool first.
+    :raises CommunityRefusedError: it was refused.
+    :raises SidecarError: a field is none.
+    """
+    portal = Portal.from_environment()
+    said = in_order({**given.fields, **fields}, given.called)
+    name = name_for(given, said)
+    said.pop("name", None)
+    what, body, seconds = body_of(given, said, check=check)
+    reply = portal.put(f"{_path(name)}/{what}", body, _DraftReply, refused=CommunityRefusedError, timeout=seconds)
+    return Draft(reply, address_of(portal, f"{PAGES}/{quote(name, safe='')}/draft"))
+
+
 def in_order(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return fields as the catalogue takes them: some may be given as text. Raises SidecarError."""
     said = checked(dict(fields), f"What is said of {where}")
@@ -289,9 +311,11 @@ def in_order(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
         said["authors"] = [one for one in said["authors"].replace("\n", ";").split(";") if one.strip()]
     if "authors" in said:
         said["authors"] = [author_of(one) if isinstance(one, str) else one for one in said["authors"]]
-    for name in ("tags", "datasets"):
+    for name in ("tags", "datasets", "software", "hashes"):
         if isinstance(said.get(name), str):
             said[name] = [one.strip() for one in said[name].split(",") if one.strip()]
+    if isinstance(columns := said.get("columns"), Mapping):
+        said["columns"] = [{"name": name, "unit": unit} for name, unit in columns.items()]
     if isinstance(parameters := said.get("parameters"), list | tuple):
         said["parameters"] = [
             dict(zip(("name", "about"), (part.strip() for part in f"{one}:".split(":", 1)), strict=True))

@@ -16,11 +16,12 @@ from typing import Any
 from urllib.parse import urljoin
 
 import httpx
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from romanhub.client.credential_process import BROKER_VARIABLE, TIMEOUT, TOKEN_VARIABLE, WORKER_TOKEN_VARIABLE
 from romanhub.client.errors import ArchiveUnavailableError, NotAllowedError, OutsidePlatformError
 from romanhub.models.credentials import Credentials
+from romanhub.models.products import Product
 from romanhub.models.usage import UsageReceipt, UsageReport
 
 #: Keys are renewed so long before their end; of shorter ones, when a sixth of their life is left.
@@ -28,6 +29,14 @@ RENEW = timedelta(minutes=10)
 
 #: Where the broker does not answer, it is asked again after so long, while the keys still work.
 PAUSE = timedelta(seconds=30)
+
+_PRODUCTS = TypeAdapter(dict[str, Product])
+
+_NOT_UNDERSTOOD = (
+    "The platform's broker gave an answer that this server does not understand. Restart your server, which "
+    "brings its "
+    "software up to date; if it happens again, please tell the platform's operators."
+)
 
 
 def utc_now() -> datetime:
@@ -40,6 +49,9 @@ class CredentialSource:
 
     :param url: the broker's address.
     :param token: a hub token that may use the broker.
+    :param product: a data product of the community that its keys open, and nothing else; without it, all data sets
+        and the scratch of whoever the token is of.
+    :param scratch: keys that open their scratch alone.
     :param transport: how requests are sent; the network unless a test says otherwise.
     :param now: returns the time now.
     """
@@ -49,9 +61,15 @@ class CredentialSource:
         url: str,
         token: SecretStr,
         *,
+        product: str = "",
+        scratch: bool = False,
         transport: httpx.BaseTransport | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
+        self._product = product
+        self._query: dict[str, str] = {"dataset": product, "scratch": "false"} if product else {}
+        if scratch:
+            self._query = {"dataset": ""}
         self._url = url if url.endswith("/") else f"{url}/"
         self._token, self._transport, self._now = token, transport, now
         self._lock = threading.Lock()
@@ -59,7 +77,9 @@ class CredentialSource:
         self._renew_at: datetime | None = None
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> CredentialSource:
+    def from_environment(
+        cls, environment: Mapping[str, str] | None = None, *, product: str = ""
+    ) -> CredentialSource:
         """Return the source that the environment of a server or a worker names.
 
         Raises OutsidePlatformError where it is not that of a server or a worker of the platform.
@@ -72,14 +92,14 @@ class CredentialSource:
                 "This code does not run in a server or a Dask worker of the platform, so there is no data to "
                 "reach. Start a server on the platform and run it in a notebook there."
             )
-        return cls(url, SecretStr(token))
+        return cls(url, SecretStr(token), product=product)
 
     def __repr__(self) -> str:
         return "<keys for the platform's storage>"
 
-    def __reduce__(self) -> tuple[Callable[[], CredentialSource], tuple[()]]:
+    def __reduce__(self) -> tuple[Callable[..., CredentialSource], tuple[str, ...]]:
         # Neither the token nor the keys travel: the process that it comes to has its own.
-        return source, ()
+        return source, (self._product,) if self._product else ()
 
     def current(self, *, refused: Credentials | None = None) -> Credentials:
         """Return keys that work, fetched or renewed where needed.
@@ -138,28 +158,41 @@ class CredentialSource:
         answer = self._ask("POST", "api/usage", content=report.model_dump_json())
         return UsageReceipt.model_validate_json(answer.content).counted
 
+    def again(self) -> Credentials:
+        """Return keys as the broker has them now; raises what `current` raises."""
+        with self._lock:
+            return self._fetch(fresh=False)
+
+    def products(self) -> dict[str, Product]:
+        """Return the community's data products, by name; raises what `current` raises."""
+        try:
+            return _PRODUCTS.validate_json(self._ask("GET", "api/products").content)
+        except ValidationError:
+            raise ArchiveUnavailableError(_NOT_UNDERSTOOD) from None
+
     def _fetch(self, *, fresh: bool) -> Credentials:
         asked = self._now()
         # What is got is what the broker has; what is posted for is made anew.
-        answer = self._ask("POST" if fresh else "GET", "api/credentials")
+        answer = self._ask("POST" if fresh else "GET", "api/credentials", query=self._query)
         try:
             keys = Credentials.model_validate_json(answer.content)
         except ValidationError:
-            raise ArchiveUnavailableError(
-                "The platform's broker gave an answer that this server does not understand. Restart your server, "
-                "which brings its software up to date; if it happens again, please tell the platform's operators."
-            ) from None
+            raise ArchiveUnavailableError(_NOT_UNDERSTOOD) from None
         left = keys.expiration - asked
         self._kept = keys
         self._renew_at = keys.expiration - min(RENEW, left / 6)
         return keys
 
-    def _ask(self, method: str, path: str, content: str | None = None) -> httpx.Response:
+    def _ask(
+        self, method: str, path: str, content: str | None = None, query: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self._token.get_secret_value()}", "Content-Type": "application/json"}
         try:
             # The broker is the platform's own: no proxy that the environment names for the outside is on the way.
             with httpx.Client(transport=self._transport, timeout=TIMEOUT, trust_env=False) as client:
-                answer = client.request(method, urljoin(self._url, path), headers=headers, content=content)
+                answer = client.request(
+                    method, urljoin(self._url, path), params=query or None, headers=headers, content=content
+                )
         except httpx.HTTPError:
             raise ArchiveUnavailableError(
                 "The platform's broker, which gives out the keys for the data, does not answer. Wait a minute and "
@@ -173,9 +206,9 @@ class CredentialSource:
 
 
 @cache
-def source() -> CredentialSource:
-    """Return this process's source of keys; raises OutsidePlatformError."""
-    return CredentialSource.from_environment()
+def source(product: str = "") -> CredentialSource:
+    """Return this process's source of keys, for a data product where one is named; raises OutsidePlatformError."""
+    return CredentialSource.from_environment(product=product)
 
 
 def _detail(answer: httpx.Response) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import astropy.units as u
 import numpy as np
-from astropy.table import QTable
+from astropy.table import QTable, Table
 
 from romanhub.client.epochs import Path, in_time_order
 from romanhub.client.regions import RegionLike
@@ -27,6 +27,8 @@ from romanhub.client.sky import (
 )
 from romanhub.client.skycatalog import BoxLike, Catalog, ConeLike, is_there, open_catalog, place_of
 from romanhub.client.storage import StorageAccess
+from romanhub.models.products import COMMUNITY
+from romanhub.models.products import Product as CommunityProduct
 
 if TYPE_CHECKING:
     from astropy.timeseries import TimeSeries
@@ -45,11 +47,13 @@ class Place:
     key: str
     #: Whether an index says that it is there. A data set may have a place before anything has been put there.
     listed: bool
+    #: The data product of the community that it is; empty for a catalogue of the archive's.
+    product: str = ""
 
     @property
     def path(self) -> Any:
         """The same as LSDB takes it."""
-        return place_of(self.access, self.key)
+        return place_of(self.access, self.key, self.product)
 
     def is_there(self, name: str) -> bool:
         """Return whether there is such a catalogue; raises ArchiveUnavailableError."""
@@ -62,6 +66,14 @@ class Finding(ABC):
     @abstractmethod
     def _catalog_places(self) -> dict[str, Place]:
         """Return where each catalogue is to be, by name. Some may not have been put there yet."""
+
+    def _product_place(self, name: str) -> Place | None:
+        """Return where a catalogue is that is a data product of the community; None where it is none."""
+        return None
+
+    def _products(self) -> dict[str, CommunityProduct]:
+        """Return the community's data products by name."""
+        return {}
 
     def images(
         self,
@@ -102,8 +114,23 @@ class Finding(ABC):
         return connect()
 
     def catalogs(self) -> list[str]:
-        """Return the names of the archive's catalogues on the sky."""
-        return sorted(name for name, place in self._catalog_places().items() if place.is_there(name))
+        """Return the names of the archive's catalogues on the sky, and of the community's."""
+        own = [name for name, place in self._catalog_places().items() if place.is_there(name)]
+        return sorted([*own, *(name for name, one in self._products().items() if one.format == "hats")])
+
+    def products(self) -> Table:
+        """Return the community's data products: a row for each with its name, version, format and title.
+
+        What is deprecated is left out. `product` opens one, and `table` reads one.
+        """
+        found = self._products()
+        columns = {
+            "name": list(found),
+            "version": [one.version for one in found.values()],
+            "format": [str(one.format) for one in found.values()],
+            "title": [one.title for one in found.values()],
+        }
+        return Table(columns, dtype=[str, int, str, str])
 
     def catalog(
         self,
@@ -118,7 +145,8 @@ class Finding(ABC):
     ) -> Catalog:
         """Open a catalogue on the sky, or a part of it; only what is needed is read, and when it is asked for.
 
-        :param name: the catalogue's name, such as "roman-sources" or "gaia".
+        :param name: the catalogue's name, such as "roman-sources" or "gaia", or of a product of the community in
+            the HATS layout, such as "community.photo-z".
         :param cone: only what is in it: a position and a radius.
         :param box: only what is in it: from and to in right ascension, from and to in declination, in degrees.
         :param region: only what is in it: the corners of a polygon in order, or a mocpy MOC.
@@ -130,7 +158,7 @@ class Finding(ABC):
         :raises NotInArchiveError: for an unknown name.
         :raises ValueError: for a condition that cannot be understood.
         """
-        place = self._catalog_places().get(name)
+        place = self._product_place(name) if name.startswith(COMMUNITY) else self._catalog_places().get(name)
         if place is None or not place.is_there(name):
             raise not_in_archive(name, self.catalogs(), "catalogue")
         return open_catalog(

@@ -49,13 +49,19 @@ def parse_sidecar(text: str, where: str) -> dict[str, Any]:
     :param where: the file's name, for messages.
     :raises SidecarError: where it is no list of fields, or has one that there is not.
     """
+    found = load(text, where)
+    return checked({} if found is None else found, where)
+
+
+def load(text: str, where: str) -> Any:
+    """Return what a small YAML text has; raises SidecarError."""
     if len(text.encode()) > LARGEST:
         raise SidecarError(f"{where} is larger than {LARGEST // 1000} kB, so it is no sidecar.")
     try:
         # An alias would let a small file become a large one.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
             raise SidecarError(f"{where} uses a YAML alias (*). Write the value out.")
-        found = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         if isinstance(error, SidecarError):
             raise
@@ -63,7 +69,6 @@ def parse_sidecar(text: str, where: str) -> dict[str, Any]:
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it is no YAML"
         raise SidecarError(f"{where}{line} cannot be read: {problem}.") from None
-    return checked({} if found is None else found, where)
 
 
 def sidecar_of(notebook: Mapping[str, Any], where: str) -> dict[str, Any] | None:

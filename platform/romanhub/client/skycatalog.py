@@ -121,8 +121,11 @@ class Catalog:
         return f"<Catalogue {self.name}, {parts}, read when asked: {', '.join(self.columns)}>"
 
 
-def place_of(access: StorageAccess, key: str) -> UPath:
-    """Return the path of a catalogue, with what it takes to read it; pickled, it has no keys of the broker's."""
+def place_of(access: StorageAccess, key: str, product: str = "") -> UPath:
+    """Return the path of a catalogue, with what it takes to read it; pickled, it has no keys of the broker's.
+
+    :param product: the data product that it is, where it is one: its keys open nothing else.
+    """
     # aiobotocore takes a while to import, which whoever asks for no catalogue need not wait for.
     from romanhub.client.credentials import source
     from romanhub.client.sessions import RenewedSession
@@ -132,7 +135,7 @@ def place_of(access: StorageAccess, key: str) -> UPath:
         f"s3://{access.bucket}/{key.rstrip('/')}",
         key=access.access_key.get_secret_value() if access.access_key else None,
         secret=access.secret_key.get_secret_value() if access.secret_key else None,
-        session=None if given else RenewedSession(source()),
+        session=None if given else RenewedSession(source(product) if product else source()),
         client_kwargs={"endpoint_url": access.endpoint, "region_name": access.region},
         config_kwargs={
             "s3": {"addressing_style": "path" if access.endpoint else "auto"},

@@ -114,7 +114,8 @@ class _Count:
     def _dataset(self, key: str) -> str:
         if self.broker is None:
             return FOLDERS.get(key.partition("/")[0], OTHERS)
-        datasets = self.broker.current().datasets
+        keys = self.broker.current()
+        datasets = {**keys.datasets, **keys.products}
         here = {name: one for name, one in datasets.items() if one.bucket == self.bucket}
         # The index of a data set is read for it, and may be read for several: it counts for the first.
         inside = [name for name, one in here.items() if key.startswith(one.prefix)]

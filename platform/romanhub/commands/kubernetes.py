@@ -42,15 +42,23 @@ def _nodes(values: Path) -> dict[str, Any]:
     from romanhub.chart.values import NodePool
 
     try:
-        said = (yaml.safe_load(values.read_text()) or {}).get("nodes") or {}
-        return TypeAdapter(dict[str, NodePool]).validate_python(said)
+        return TypeAdapter(dict[str, NodePool]).validate_python(_said(values).get("nodes") or {})
     except ValidationError as error:
         lines = [f"{values}: nodes.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise SetupError("\n".join(lines)) from None
+
+
+def _said(values: Path) -> dict[str, Any]:
+    """What a file of values says."""
+    try:
+        said = yaml.safe_load(values.read_text()) or {}
     except OSError as error:
         raise SetupError(f"{values} cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, AttributeError):
-        raise SetupError(f"{values} is not a YAML file of values.") from None
+    except yaml.YAMLError:
+        said = None
+    if not isinstance(said, dict):
+        raise SetupError(f"{values} is not a YAML file of values.")
+    return said
 
 
 @kubernetes.command("check")
@@ -141,21 +149,40 @@ _file = click.option(
 )
 
 
+def _list_of(path: Path | None) -> Path:
+    return path or _chart() / "files" / "secrets.yaml"
+
+
 @secrets.command("audit")
 @_namespace
 @_kubeconfig
 @_file
-def audit_cluster(namespace: str, kubeconfig: str | None, path: Path | None) -> None:
-    """Say which secrets a cluster lacks, and which are in no list. No value is shown."""
-    from romanhub.chart.secretlist import audit, found_in, load_secrets
+@click.option(
+    "--values",
+    "-f",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Your file of values: it says which of the secrets you need.",
+)
+def audit_cluster(namespace: str, kubeconfig: str | None, path: Path | None, values: Path | None) -> None:
+    """Say which secrets a cluster lacks, which copies are old, and which are in no list. No value is shown."""
+    from romanhub.chart.secretcopies import cluster_secrets, differences, names
+    from romanhub.chart.secretlist import audit, holding, load_secrets, unknown
 
-    declared = load_secrets(path or _chart() / "files" / "secrets.yaml")
-    findings = list(audit(declared, asyncio.run(found_in(namespace, kubeconfig))))
+    declared = load_secrets(_list_of(path))
+    holds = unknown if values is None else holding(_said(values))
+
+    async def look() -> list[tuple[bool, str]]:
+        async with cluster_secrets(kubeconfig) as cluster:
+            here = await cluster.of(namespace)
+            old = differences(declared, here, await cluster.sources(here))
+            return [*audit(declared, names(here), holds), *old]
+
+    findings = asyncio.run(look())
     for wrong, sentence in findings:
         click.echo(f"{'✗' if wrong else '·'} {sentence}")
     missing = sum(wrong for wrong, _ in findings)
     if missing:
-        raise click.ClickException(f"{missing} missing in {namespace}.")
+        raise click.ClickException(f"{missing} missing or old in {namespace}.")
     click.echo(f"Everything that {namespace} needs is there.")
 
 
@@ -165,10 +192,52 @@ def audit_cluster(namespace: str, kubeconfig: str | None, path: Path | None) -> 
 @_file
 def generate(namespace: str, kubeconfig: str | None, path: Path | None) -> None:
     """Print a manifest of what is generated and not in the cluster yet, for `kubectl apply --server-side -f -`."""
-    from romanhub.chart.secretlist import found_in, load_secrets, manifests
+    from romanhub.chart.secretcopies import cluster_secrets, names
+    from romanhub.chart.secretlist import load_secrets, manifests
 
-    declared = load_secrets(path or _chart() / "files" / "secrets.yaml")
-    made = manifests(declared, asyncio.run(found_in(namespace, kubeconfig)))
+    declared = load_secrets(_list_of(path))
+
+    async def make() -> list[dict[str, Any]]:
+        async with cluster_secrets(kubeconfig) as cluster:
+            return manifests(declared, names(await cluster.of(namespace)))
+
+    _print(asyncio.run(make()), namespace)
+
+
+@secrets.command("copy")
+@click.argument("name", required=False)
+@_namespace
+@click.option("--from", "source", metavar="NAMESPACE/NAME", help="Where it is kept; where it was, if not given.")
+@_kubeconfig
+@_file
+def copy(name: str | None, namespace: str, source: str | None, kubeconfig: str | None, path: Path | None) -> None:
+    """Print the Secret NAME as a copy of one in another namespace, for `kubectl apply --server-side -f -`.
+
+    Without a NAME: of all that were copied before, as they are now where they are kept.
+    """
+    from romanhub.chart.secretcopies import cluster_secrets, copy_of
+    from romanhub.chart.secretlist import load_secrets
+
+    declared = load_secrets(_list_of(path))
+    if source is not None and name is None:
+        raise SetupError("Say which Secret it is that is copied from there: romanhub secrets copy NAME --from …")
+
+    async def make() -> list[dict[str, Any]]:
+        async with cluster_secrets(kubeconfig) as cluster:
+            here = await cluster.of(namespace)
+            places = {one: kept.source for one, kept in here.items() if kept.source is not None}
+            if name is not None:
+                places = {name: found} if (found := source or places.get(name)) else {}
+                if not places:
+                    raise SetupError(
+                        f"{name} was never copied here: say where it is kept by --from NAMESPACE/NAME."
+                    )
+            return [copy_of(one, declared, kept_at, await cluster.at(kept_at)) for one, kept_at in places.items()]
+
+    _print(asyncio.run(make()), namespace)
+
+
+def _print(made: list[dict[str, Any]], namespace: str) -> None:
     for one in made:
         one["metadata"]["namespace"] = namespace
     click.echo(yaml.safe_dump_all(made, sort_keys=False) if made else "# Nothing is missing.", nl=False)

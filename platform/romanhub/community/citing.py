@@ -17,7 +17,7 @@ _TEX = {
 }
 
 
-def bibtex(sidecar: Sidecar, *, entry: str, version: int, day: date, address: str) -> str:
+def bibtex(sidecar: Sidecar, *, entry: str, version: int, day: date, address: str, dataset: bool = False) -> str:
     """Return an entry's version for a bibliography.
 
     Parameters
@@ -30,6 +30,8 @@ def bibtex(sidecar: Sidecar, *, entry: str, version: int, day: date, address: st
         When that version became public.
     address
         Where it is.
+    dataset
+        Whether it is data, and not software.
     """
     fields = {
         "title": f"{{{_tex(sidecar.title)}}}",
@@ -41,13 +43,14 @@ def bibtex(sidecar: Sidecar, *, entry: str, version: int, day: date, address: st
         "url": "".join(letter for letter in address if letter not in "{}\\"),
     }
     lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
-    return f"@software{{{entry}-{version},\n{lines}\n}}\n"
+    return f"@{'dataset' if dataset else 'software'}{{{entry}-{version},\n{lines}\n}}\n"
 
 
-def citation_file(sidecar: Sidecar, *, version: int, day: date, address: str) -> str:
+def citation_file(sidecar: Sidecar, *, version: int, day: date, address: str, dataset: bool = False) -> str:
     """Return a CITATION.cff (version 1.2.0 of the format) of an entry's version; parameters as for `bibtex`."""
     content = {
         "cff-version": "1.2.0",
+        **({"type": "dataset"} if dataset else {}),
         "message": "If you use this, please cite it as below.",
         "title": sidecar.title,
         "abstract": sidecar.abstract,

@@ -1,4 +1,4 @@
-"""Has notebooks looked into by a process with limits, few at once."""
+"""Has what people share looked into by a process with limits, few at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -67,7 +70,30 @@ class Inspector:
         found = self._ask({"task": "compare"}, [older, newer])
         return tuple(CellChange.model_validate(one) for one in found["changes"])
 
-    def _ask(self, request: dict[str, Any], files: list[bytes]) -> dict[str, Any]:
+    def search(self, texts: Sequence[tuple[str, str]]) -> None:
+        """Look for keys in texts, each with where it is; raises RefusedError where there are any."""
+        self._ask({"task": "texts"}, [json.dumps(list(texts)).encode()])
+
+    def tables(self, files: Sequence[tuple[Path, str, str]]) -> list[list[dict[str, Any]]]:
+        """Return what tables files have, as `products.tables.tables_of` does; raises what `inspect` raises.
+
+        Parameters
+        ----------
+        files
+            Each as where it is, its kind, and what it is called.
+        """
+        with ExitStack() as stack:
+            opened = [stack.enter_context(path.open("rb")) for path, _, _ in files]
+            asked = [
+                {"descriptor": file.fileno(), "kind": kind, "path": name}
+                for file, (_, kind, name) in zip(opened, files, strict=True)
+            ]
+            # It is nobody, and may read what it was handed and nothing else.
+            found = self._ask({"task": "tables", "files": asked}, [], [file.fileno() for file in opened])
+        tables: list[list[dict[str, Any]]] = found["tables"]
+        return tables
+
+    def _ask(self, request: dict[str, Any], files: list[bytes], descriptors: Sequence[int] = ()) -> dict[str, Any]:
         sent = json.dumps({**request, "sizes": [len(file) for file in files]}).encode() + b"\n" + b"".join(files)
         # Nothing of this process's environment, which has keys, goes to the one that reads what people sent.
         environment = {
@@ -85,6 +111,7 @@ class Inspector:
                     capture_output=True,
                     timeout=self._seconds,
                     check=False,
+                    pass_fds=descriptors,
                 )
             except subprocess.TimeoutExpired:
                 raise _too_much() from None
@@ -113,5 +140,6 @@ class Inspector:
 
 def _too_much() -> RefusedError:
     return RefusedError(
-        "The notebook takes too much time or memory to be shown. Clear its largest outputs, and try again."
+        "It takes too much time or memory to be looked into. Of a notebook, clear the largest outputs, and "
+        "try again."
     )

@@ -6,6 +6,7 @@ from hubquota.storage.engine import make_engine
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from sqlalchemy import Engine
 
+from romanhub.community.limits import Limits
 from romanhub.models.parts import Bucket
 
 
@@ -31,13 +32,19 @@ class CommunitySettings(BaseModel):
         description="The hub group whose members are curators; administrators are, too.",
     )
     product_bytes: int = Field(
-        default=2_000_000_000, ge=1, description="How large one version of a data product may be, in bytes."
+        default=Limits.product_bytes,
+        ge=1,
+        description="How large one version of a data product may be, in bytes. The portal needs as much room in "
+        "its temporary folder while it copies one.",
     )
     product_files: int = Field(
-        default=1000, ge=1, le=10_000, description="How many files one version of a data product may have."
+        default=Limits.product_files,
+        ge=1,
+        le=10_000,
+        description="How many files one version of a data product may have.",
     )
     person_bytes: int = Field(
-        default=20_000_000_000,
+        default=Limits.person_bytes,
         ge=1,
         description="How much one person's entries may keep in the bucket, all versions together, in bytes.",
     )
@@ -59,6 +66,11 @@ class CommunitySettings(BaseModel):
         if isinstance(given, str):
             return frozenset(one.strip().rstrip("/") for one in given.split(",") if one.strip())
         return given
+
+    @property
+    def limits(self) -> Limits:
+        """How much people may keep."""
+        return Limits(self.product_bytes, self.product_files, self.person_bytes)
 
     def engine(self) -> Engine:
         """Return an engine on the database. Nothing is connected yet."""

@@ -1,4 +1,4 @@
-"""What looks into people's notebooks: a process of its own for each, with limits, that ends when it is done.
+"""What looks into what people share: a process of its own for each, with limits, that ends when it is done.
 
 Run by `romanhub.community.inspector` as `python -m romanhub.community.worker`. It reads one request from its
 standard input - a line of JSON, then the files - and writes one answer in JSON. As root it becomes nobody before
@@ -44,6 +44,10 @@ def main() -> None:
         if request["task"] == "compare":
             older, newer = (read_notebook(one) for one in given)
             answer = {"changes": [one.model_dump() for one in changes(older, newer)]}
+        elif request["task"] == "texts":
+            answer = _searched(json.loads(given[0]))
+        elif request["task"] == "tables":
+            answer = {"tables": [_tables(**one) for one in request["files"]]}
         else:
             answer = _inspected(given[0], request["title"])
     except RefusedError as refusal:
@@ -51,7 +55,7 @@ def main() -> None:
     except CommunityError as error:
         answer = {"failed": str(error)}
     except (RecursionError, MemoryError):
-        answer = {"refused": "The notebook is nested too deeply, or too large, to be shown. Make it simpler."}
+        answer = {"refused": "It is nested too deeply, or too large, to be looked into. Make it simpler."}
     json.dump(answer, sys.stdout)
 
 
@@ -84,6 +88,28 @@ def _inspected(file: bytes, title: str) -> dict[str, Any]:
         "cells": len(notebook.cells),
         "source": _source(notebook),
     }
+
+
+def _searched(texts: list[tuple[str, str]]) -> dict[str, Any]:
+    """Turn down texts with keys in them, each of which says where it is."""
+    if keys := find_keys([(where, text) for where, text in texts]):
+        raise RefusedError(
+            f"There are keys or tokens in what was sent, which everybody could use: {'; '.join(keys[:_NAMED])}. "
+            "Take them out, and replace the keys, since they have been in a text."
+        )
+    return {}
+
+
+def _tables(descriptor: int, kind: str, path: str) -> list[dict[str, Any]]:
+    """Look at the tables of a file that was handed over open."""
+    # What notebooks need not wait for is imported here.
+    from romanhub.community.products.tables import tables_of
+
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            return tables_of(file, kind)
+        except RefusedError as refusal:
+            raise RefusedError(f"{path}: {refusal}") from None
 
 
 def _source(notebook: nbformat.NotebookNode) -> dict[str, Any] | None:

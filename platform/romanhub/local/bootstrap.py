@@ -109,23 +109,28 @@ def debian(package: str, *commands: str) -> str | None:
     for command in commands:
         if found := shutil.which(command):
             return found
+    _install(package)
+    return next((found for command in commands if (found := shutil.which(command))), None)
+
+
+def _install(*packages: str) -> None:
+    """Install Debian's packages where that is possible."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        return None
-    with step(f"Debian's {package}"):
+        return
+    with step(f"Debian's {', '.join(packages)}"):
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         noninteractive = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(["apt-get", "update", "-qq"], check=False, env=noninteractive, **quiet)  # type: ignore[call-overload]
-        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
+        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
         subprocess.run(install, check=False, env=noninteractive, **quiet)  # type: ignore[call-overload]
-    return next((found for command in commands if (found := shutil.which(command))), None)
 
 
 def cluster_packages() -> None:
     """Install what a Kubernetes of this machine's own needs. What is still not there is named by what needs it."""
     # Some of it is for administrators, whose folders not every PATH has.
     os.environ["PATH"] += f"{os.pathsep}/usr/sbin{os.pathsep}/sbin"
-    for package, name in CLUSTER_PACKAGES:
-        debian(package, name)
+    if missing := [package for package, name in CLUSTER_PACKAGES if shutil.which(name) is None]:
+        _install(*missing)
 
 
 def main() -> None:

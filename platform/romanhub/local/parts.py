@@ -109,6 +109,7 @@ def runner(settings: Settings) -> Part:
 def portal(settings: Settings) -> Part:
     """The pages of users and administrators, and what a notebook asks the platform."""
     ports = settings.ports
+    limits = (f"ROMANHUB_COMMUNITY_{name}" for name in ("PRODUCT_BYTES", "PRODUCT_FILES", "PERSON_BYTES"))
     return Part(
         name="portal",
         command=[sys.executable, "-m", "romanhub.portal", "--port", str(ports.portal)],
@@ -131,6 +132,7 @@ def portal(settings: Settings) -> Part:
             "ROMANHUB_COMMUNITY_REGION": REGION,
             "ROMANHUB_COMMUNITY_ACCESS_KEY": "community",
             "ROMANHUB_COMMUNITY_SECRET_KEY": settings.secrets.archive_community,
+            **{name: os.environ[name] for name in limits if name in os.environ},
         },
         ready=f"http://{HOST}:{ports.portal}/services/portal/api/health",
     )
@@ -157,6 +159,9 @@ def broker(settings: Settings) -> Part:
             "ROMANHUB_BROKER_ROLE": ROLE,
             "ROMANHUB_BROKER_ACCESS_KEY": "broker",
             "ROMANHUB_BROKER_SECRET_KEY": settings.secrets.archive_broker,
+            "ROMANHUB_COMMUNITY_DATABASE_URL": settings.community_url,
+            "ROMANHUB_COMMUNITY_BUCKET": COMMUNITY_BUCKET,
+            "ROMANHUB_COMMUNITY_REGION": REGION,
             **({"ROMANHUB_BROKER_SECONDS": given} if (given := os.environ.get("ROMANHUB_BROKER_SECONDS")) else {}),
         },
         ready=f"http://{HOST}:{port}/services/broker/api/health",

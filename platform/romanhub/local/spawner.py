@@ -17,19 +17,13 @@ from traitlets import Dict, Unicode
 from romanhub.client.environment import FILE
 from romanhub.local.processes import birth, is_alive, listens
 from romanhub.local.system_users import SystemUsers, become, can_separate
-from romanhub.models.runs import run_of
+from romanhub.services.namedservers import refuse_other_names
 
 #: The option that names the image.
 IMAGE = "image"
 
 #: The options that everybody's start may have.
 OPTIONS = QuotaSpawnerMixin.quota_options
-
-#: What is said to somebody who asks for a second server.
-NAMED = (
-    "You have one server, which has no name. Servers with names are started by the platform, to run notebooks: "
-    "romanhub.run_later() asks for that."
-)
 
 #: How long to wait between two questions whether a new server answers, in seconds.
 PAUSE = 0.05
@@ -177,8 +171,7 @@ class LocalServerSpawner(QuotaSpawnerMixin, HomeProcessSpawner):
 
     async def run_pre_spawn_hook(self) -> None:
         """Refuse a server with a name that is no run's, and an image that is not there; then ask the ledger."""
-        if self.name and run_of(self.name) is None:
-            raise refusal_error(Refused(limit="option", message=NAMED))
+        refuse_other_names(self.name)
         # Which image it is, nobody chooses for their own server.
         self.quota_options = OPTIONS | {IMAGE} if self.is_fresh else OPTIONS
         if (image := self._image()) is not None:

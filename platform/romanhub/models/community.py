@@ -57,6 +57,12 @@ _Line = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_one_line)
 ]
 _Tag = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[a-z0-9][a-z0-9 .+-]{0,39}$")]
+_Requirement = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(_one_line)
+]
+_Hash = Annotated[
+    str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^(sha256:)?[0-9a-f]{64}$")
+]
 _Dataset = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
 
 
@@ -78,6 +84,18 @@ class Parameter(BaseModel):
     about: str = Field(default="", max_length=300, description="What it is, with its unit.")
 
 
+class ColumnNote(BaseModel):
+    """What a file does not say of one of its columns."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: _Line = Field(description="The column's name.")
+    unit: Annotated[str, StringConstraints(strip_whitespace=True, max_length=80)] | None = Field(
+        default=None, description="Its unit, such as deg or uJy; `dimensionless` where it has none."
+    )
+    description: str = Field(default="", max_length=500, description="What it is.")
+
+
 class Sidecar(BaseModel):
     """What an author says of an entry, which travels with each of its versions."""
 
@@ -97,6 +115,29 @@ class Sidecar(BaseModel):
     tier: _Line | None = Field(default=None, description="The smallest tier that it needs.")
     datasets: tuple[_Dataset, ...] = Field(default=(), max_length=50, description="Data sets, by name.")
     parameters: tuple[Parameter, ...] = Field(default=(), max_length=50, description="What one would change.")
+    columns: tuple[ColumnNote, ...] = Field(
+        default=(), max_length=1000, description="Of a product: units and meanings that its files do not say."
+    )
+    notebook: str | None = Field(
+        default=None,
+        pattern=rf"{ENTRY_NAME[:-1]}(@[1-9][0-9]{{0,8}})?$",
+        max_length=110,
+        description="Of a product: the entry of the notebook that made it, with its version: photo-z-run@3.",
+    )
+    software: tuple[_Line, ...] = Field(
+        default=(), max_length=50, description="Of a product: the software that made it, with versions."
+    )
+    requirement: _Requirement | None = Field(
+        default=None,
+        description="Of a tool: what pip installs, pinned: `name==1.2.0`, `name @ git+https://…@<commit>` or "
+        "`name @ https://….whl#sha256=…`.",
+    )
+    entry_point: _Line | None = Field(
+        default=None, description="Of a tool: where it begins, a command or `module:function`."
+    )
+    hashes: tuple[_Hash, ...] = Field(
+        default=(), max_length=20, description="Of a tool: the SHA-256 of each file that its version may be."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -122,6 +163,23 @@ class Kind(StrEnum):
     NOTEBOOK = "notebook"
     TOOL = "tool"
     PRODUCT = "product"
+
+
+#: Which fields of the sidecar are of one kind of entry alone.
+OF_KIND = {
+    "columns": Kind.PRODUCT,
+    "notebook": Kind.PRODUCT,
+    "software": Kind.PRODUCT,
+    "requirement": Kind.TOOL,
+    "entry_point": Kind.TOOL,
+    "hashes": Kind.TOOL,
+    "parameters": Kind.NOTEBOOK,
+}
+
+
+def needed(kind: Kind) -> tuple[str, ...]:
+    """Return what has to be said of an entry of a kind before it can be shown."""
+    return (*NEEDED, "requirement", "entry_point") if kind is Kind.TOOL else NEEDED
 
 
 class State(StrEnum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
 from romanhub.models.datasets import Dataset, Place
+from romanhub.models.products import Product
 
 
 class ScratchPlace(Place):
@@ -30,3 +31,7 @@ class Credentials(BaseModel):
     region: str = Field(description="The region to sign requests for where a bucket says nothing else.")
     datasets: dict[str, Dataset] = Field(description="The data sets that the keys open, by name.")
     scratch: dict[str, ScratchPlace] = Field(description="The scratch spaces that the keys open, by name.")
+    products: dict[str, Product] = Field(
+        default={},
+        description="The community's data products that the keys open, by the names that were asked for.",
+    )

@@ -38,7 +38,7 @@ class Version(_Part):
     entry: str = Field(description="The entry's name.")
     number: int = Field(description="Its number, from 1.")
     digest: str = Field(description="The SHA-256 of its file; of a tool or a product, of its manifest.")
-    size: int = Field(description="The size of that file in bytes.")
+    size: int = Field(description="The size of that file in bytes; of a product, of all its files.")
     sidecar: dict[str, Any] = Field(description="What its author says of it; a draft's may lack fields.")
     details: dict[str, Any] = Field(description="What its kind needs: a picture's digest, a manifest, a package.")
     made_by: str = Field(description="Who made it.")
@@ -49,6 +49,11 @@ class Version(_Part):
     def about(self) -> Sidecar:
         """What its author says of it, complete; raises ValidationError for a draft that lacks something."""
         return Sidecar.model_validate(self.sidecar)
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it is of a data product."""
+        return "folder" in self.details
 
     @property
     def picture(self) -> str | None:

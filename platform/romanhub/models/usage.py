@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from romanhub.models.parts import Name, Strict, Text
+from romanhub.models.parts import Strict, Text
+from romanhub.models.products import AnyName
 
 #: The most lines that one report may have.
 MOST_READS = 1000
@@ -18,7 +19,7 @@ Cluster = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
 class Read(Strict):
     """What was read of one data set in one region since the last report."""
 
-    dataset: Name = Field(description="The data set's name, as datasets.yaml has it.")
+    dataset: AnyName = Field(description="The data set's name, as datasets.yaml or the community has it.")
     region: Annotated[Text, Field(max_length=64)] = Field(
         description="The region of the bucket that was read, such as us-east-1."
     )

@@ -32,6 +32,7 @@ from romanhub.portal.pages import community as community_pages
 from romanhub.portal.pages import repositories as repositories_page
 from romanhub.portal.pages import runs as runs_page
 from romanhub.portal.pages import sharing
+from romanhub.portal.producing import Producing
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.registering import Registering
@@ -105,7 +106,10 @@ def create_app(
     )
     cataloguing = Cataloguing(settings, catalogue)
     registering = Registering(settings.community, catalogue)
-    app.include_router(api.community_routes(gate, cataloguing, registering), prefix=f"{prefix}api")
+    producing = Producing(cataloguing, settings.broker_url)
+    app.include_router(
+        api.community_routes(gate, doorkeeper, cataloguing, registering, producing), prefix=f"{prefix}api"
+    )
     app.include_router(api.run_routes(gate, running), prefix=f"{prefix}api")
     app.include_router(health_routes(accounts), prefix=f"{prefix}api")
     for part in (
@@ -115,7 +119,7 @@ def create_app(
         pages.routes(settings.hub, gate, desk, accounts, reading, acts, limits, purging, cataloguing, rendered),
         repositories_page.routes(settings.hub, gate, registering, rendered),
         archive_page.routes(settings.hub, gate, doorkeeper, archive, rendered),
-        sharing.routes(settings.hub, gate, doorkeeper, desk, cataloguing, rendered),
+        sharing.routes(settings.hub, gate, doorkeeper, desk, cataloguing, producing, rendered),
         community_pages.routes(settings.hub, gate, doorkeeper, desk, cataloguing, running, rendered),
         runs_page.routes(settings.hub, gate, running, rendered),
     ):

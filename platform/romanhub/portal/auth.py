@@ -155,6 +155,16 @@ class Doorkeeper:
             ) from None
         return await self._visitor(content["token"], content["session"], acting=True)
 
+    def token_of(self, ticket: str) -> str:
+        """The hub token of whoever filled in a form, whose ticket `holder` has let through; see `token`.
+
+        Raises NotAllowedError.
+        """
+        try:
+            return str(json.loads(self._tickets.decrypt(ticket.encode(), ttl=TICKET_SECONDS))["token"])
+        except (InvalidToken, UnicodeEncodeError, KeyError):
+            raise NotAllowedError("This form was opened too long ago. Open the page again.") from None
+
     def token(self, request: Request) -> str:
         """The hub token of whoever sends `request`, to ask other services of the platform with in their name.
 

@@ -35,13 +35,18 @@ class Cataloguing:
         """Whether this platform has a catalogue."""
         return self._catalogue is not None
 
-    async def ask(self, question: Callable[[Catalogue], _Found]) -> _Found:
-        """Return what a question to the catalogue, or an act, finds; raises PortalError where there is none."""
+    async def ask(self, question: Callable[[Catalogue], _Found], *, seconds: float | None = None) -> _Found:
+        """Return what a question to the catalogue, or an act, finds; raises PortalError where there is none.
+
+        Args:
+            question: what is asked.
+            seconds: how long it may take, where that is longer than usual.
+        """
         catalogue = self._catalogue
         if catalogue is None:
             raise PortalError(HTTPStatus.NOT_FOUND, "This platform has no catalogue of the community.")
         try:
-            with anyio.fail_after(self._settings.community_seconds):
+            with anyio.fail_after(seconds or self._settings.community_seconds):
                 return await anyio.to_thread.run_sync(lambda: question(catalogue), abandon_on_cancel=True)
         except TimeoutError as error:
             raise UnavailableError(
@@ -59,4 +64,4 @@ def open_catalogue(settings: CommunitySettings | None, *, clock: Callable[[], da
     """Return the catalogue that the settings describe; None where there is none."""
     if settings is None:
         return None
-    return Catalogue(settings.engine(), CommunityBucket(settings), Inspector(), clock)
+    return Catalogue(settings.engine(), CommunityBucket(settings), Inspector(), clock, settings.limits)

@@ -8,14 +8,17 @@ import click
 
 from hubquota.commands import options
 from hubquota.commands.door import Failed
-from hubquota.commands.options import actor
+from hubquota.commands.options import actor, engine_of
 from hubquota.commands.output import answer, bar, listed, table, when
 from hubquota.commands.purge_back import hold, holds, release, restore
 from hubquota.commands.purge_parts import day, item_table, purge_of, really, register_of, settings_file
 from hubquota.models.purge import Plan, Stage, stages_table
+from hubquota.models.purge_settings import PurgeSettings
 from hubquota.models.words import bytes_text, number_text
 from hubquota.services.base import utc_now
 from hubquota.services.purge import Draft, PurgeRegister, Step
+from hubquota.services.purge_schedule import ScheduledPurge
+from hubquota.services.settingsfile import load_settings
 
 #: How often what is next for a thing goes through its bytes: to archive them, or to verify and to delete them.
 _PASSES = {Stage.PLANNED: 1, Stage.NOTICED: 1, Stage.QUARANTINED: 2}
@@ -158,6 +161,49 @@ def run(
             click.echo("Nothing was done. Add --really to do it.")
 
     answer(as_json, {"really": really, "steps": steps}, tell)
+    failed = sum(step.failure is not None for step in steps)
+    if failed:
+        raise Failed(f"{number_text(failed, 'thing')} could not be dealt with; the next run tries again.", "purge")
+
+
+@purge.command()
+@really
+@options.for_scripts
+@settings_file
+@options.tiers_file
+@options.database
+def daily(really: bool, as_json: bool, settings_path: str, tiers_path: str, database_url: str) -> None:
+    """Do a day's run by the file's `schedule`, as the watch does: make a plan, and do what is due. For cron.
+
+    It runs when it is called, whatever time of day the file says. A plan is made only where none waits, and by the
+    file's word on plans.
+    """
+    if load_settings(settings_path, PurgeSettings).schedule is None:
+        raise click.ClickException(
+            f"{settings_path} has no `schedule`, so nothing is done by itself: give it one, or use "
+            "`hubquota purge plan` and `hubquota purge run`."
+        )
+    service = purge_of(database_url, tiers_path, settings_path)
+    if really:
+        by_itself = ScheduledPurge(
+            engine_of(database_url), lambda: load_settings(settings_path, PurgeSettings), lambda _: service
+        )
+        done = by_itself.run_due()
+        steps, made = (done.steps, done.made) if done is not None else ((), None)
+    else:
+        draft = service.plan(by=actor(None), dry_run=True)
+        steps, made = tuple(service.advance(dry_run=True)), None
+
+    def tell() -> None:
+        if not really:
+            _tell_draft(draft, service)
+        elif made is not None:
+            click.echo(f"Plan {made} was made.")
+        table(("thing", "account", "name", "what", "now", "why"), [_row(step) for step in steps])
+        if not really:
+            click.echo("Nothing was done. Add --really to do it.")
+
+    answer(as_json, {"really": really, "made": made, "steps": steps}, tell)
     failed = sum(step.failure is not None for step in steps)
     if failed:
         raise Failed(f"{number_text(failed, 'thing')} could not be dealt with; the next run tries again.", "purge")

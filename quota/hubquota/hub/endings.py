@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hubquota.models.stops import ENDED, EVICTED, OUT_OF_MEMORY, EndKind
+from hubquota.models.stops import ENDED, EVICTED, OUT_OF_MEMORY, REMOVED, EndKind
 
 #: What Kubernetes calls a container that was ended because it used more memory than its limit.
 _OOM_KILLED = "OOMKilled"
@@ -51,7 +51,8 @@ def pod_ending(pod: Mapping[str, Any] | None) -> Ending | None:
     """Return what a pod says of its server's end; None where it has not ended.
 
     Kubernetes says of a container why and when it ended (``ContainerStateTerminated``), and of a pod that it had
-    to go for the cluster's sake (``status.reason``, and the condition ``DisruptionTarget``). Of a local process
+    to go for the cluster's sake (``status.reason``, and the condition ``DisruptionTarget``) or was ordered to be
+    removed before its server ended (``deletionTimestamp``, which is the grace period later). Of a local process
     nothing is known: signal 9, which is what the kernel sends then, can come from anybody, so it proves nothing.
     """
     terminated = _state(pod).get("terminated")
@@ -61,7 +62,12 @@ def pod_ending(pod: Mapping[str, Any] | None) -> Ending | None:
         return Ending(OUT_OF_MEMORY, "out-of-memory", at)
     if evicted is not None and (terminated or _status(pod).get("phase") == "Failed"):
         return Ending(evicted, "evicted", at)
-    return Ending(ENDED, "ended", at) if terminated else None
+    if not terminated:
+        return None
+    # A pod is in the books a moment longer than its server, so that it is seen with its end, too.
+    ordered = _ordered_to_go(pod)
+    by_itself = ordered is None or (at is not None and at < ordered)
+    return Ending(ENDED, "ended", at) if by_itself else Ending(REMOVED, "removed", at)
 
 
 def disruption(pod: Mapping[str, Any] | None) -> str | None:
@@ -88,6 +94,13 @@ def is_overdue(pod: Mapping[str, Any] | None, now: datetime) -> bool:
     """Return whether a pod should have been gone by now: it was to be removed, and its time is over."""
     due = _moment(((pod or {}).get("metadata") or {}).get("deletionTimestamp"))
     return due is not None and due < now
+
+
+def _ordered_to_go(pod: Mapping[str, Any] | None) -> datetime | None:
+    """Return when it was ordered that a pod be removed; None where it was not."""
+    meta = (pod or {}).get("metadata") or {}
+    due = _moment(meta.get("deletionTimestamp"))
+    return None if due is None else due - timedelta(seconds=meta.get("deletionGracePeriodSeconds") or 0)
 
 
 def _status(pod: Mapping[str, Any] | None) -> Mapping[str, Any]:

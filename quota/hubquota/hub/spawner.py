@@ -239,7 +239,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         Raises:
             Refused: it is asked for with options that there are not, or the tiers cannot be read.
         """
-        name, options = self.user.name, self.user_options or {}
+        name, options = self._user_row.name, self.user_options or {}
         check_options(options, self.quota_options)
         return Start(
             person=name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -66,6 +66,19 @@ class Offer:
     def label(self, size: Size) -> str:
         """Return what people read of a server of this size."""
         return CLEAN_UP if self.clean_up else f"{size.title} server"
+
+
+def offer_on(tiers: Tiers, names: Collection[str]) -> Offer | None:
+    """Return what can be started on an account that pays, by its tiers alone; None if the file has none of these.
+
+    Args:
+        tiers: what the tiers file says.
+        names: the tiers of the allocations that can pay now; one at least.
+    """
+    name = tiers.largest(names)
+    if name not in tiers.tiers:
+        return None
+    return Offer(tiers.tiers[name], tiers.sizes_of(name), clean_up=False, refusal=None)
 
 
 def size_of(offered: Mapping[str, Size], tier: Tier, asked: object, ask: str) -> Size:

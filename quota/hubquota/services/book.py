@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -30,6 +32,7 @@ HOLD_GRACE = 3600
 #: Begins the key of a charge for a time at which no allocation could pay. What such a charge takes from an
 #: allocation is owed beside what it has, and never paid by what is about to lapse.
 OVERRUN = "overrun"
+_NOBODY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Book:
@@ -44,9 +47,10 @@ class Book:
         self.now = now
         self._pools: list[OpenPool] | None = None
         self._running: Open | None = None
-        self._spent: dict[str, int] = {}
-        self._roles: dict[str, Role | None] = {}
-        self._caps: dict[str, Cap | None] = {}
+        # Only a project has any, so nearly every book shares these; what is known more is put into copies.
+        self._spent: Mapping[str, int] = _NOBODY
+        self._roles: Mapping[str, Role | None] = _NOBODY
+        self._caps: Mapping[str, Cap | None] = _NOBODY
 
     # What there is -----------------------------------------------------------------------------------
 
@@ -81,7 +85,7 @@ class Book:
     def changed(self) -> None:
         """Forget what was read: a hold, a charge or an allocation has changed."""
         self._pools = self._running = None
-        self._spent.clear()
+        self._spent = _NOBODY
 
     def know(self, pools: list[OpenPool], running: Open) -> None:
         """Take what `pools` and `running` return, which was read for many accounts together."""
@@ -97,9 +101,9 @@ class Book:
             caps_: the cap on each of them.
             spent: what those with a cap were charged in the terms that are on.
         """
-        self._roles.update(roles)
-        self._caps.update(caps_)
-        self._spent.update(spent)
+        self._roles = {**self._roles, **roles}
+        self._caps = {**self._caps, **caps_}
+        self._spent = {**self._spent, **spent}
 
     def spendable(self, *, besides: int = 0) -> list[Pool]:
         """Return copies of the pools, less what runs owes already and no hold covers.
@@ -133,19 +137,19 @@ class Book:
         if self.owner.kind != "project":
             return None
         if person not in self._caps:
-            self._caps[person] = caps.find(self.connection, self.owner.id, person)
+            self._caps = {**self._caps, person: caps.find(self.connection, self.owner.id, person)}
         return self._caps[person]
 
     def role(self, person: str) -> Role | None:
         """Return what somebody is in a project."""
         if person not in self._roles:
-            self._roles[person] = accounts.role_of(self.connection, self.owner.id, person)
+            self._roles = {**self._roles, person: accounts.role_of(self.connection, self.owner.id, person)}
         return self._roles[person]
 
     def use(self, person: str, cap: Cap | None) -> MemberUse:
         """Return what somebody has used of a project in the terms that are on."""
         if person not in self._spent:
-            self._spent[person] = caps.spent(self.connection, person, self.in_term())
+            self._spent = {**self._spent, person: caps.spent(self.connection, person, self.in_term())}
         taken = sum(one.taken for (who, _), one in self.running().items() if who == person)
         return MemberUse(person, self._spent[person], taken, cap)
 

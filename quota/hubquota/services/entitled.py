@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from hubquota.models.entitlement import Entitlement, Offer, deciding, entitlement_of
+from hubquota.models.entitlement import Entitlement, deciding, entitlement_of
 from hubquota.models.tiers import Tiers
 from hubquota.services.book import Book
 from hubquota.storage import accounts, allocations, journal, overrides
@@ -28,31 +28,17 @@ class Entitled:
         self._connection = connection
         self._now = now
         self._overrides = overrides.current(connection, [owner.id for owner in owners], now)
-        #: What can be started on accounts of which nothing but their tiers says it.
-        self._plain: dict[tuple[int, tuple[str, ...]], Offer] = {}
 
-    def offer(self, tiers: Tiers, book: Book, person: str) -> Offer:
-        """Return what somebody can start on one of the accounts, which is locked.
+    def tiers_alone(self, book: Book) -> tuple[str, ...]:
+        """Return the tiers from which alone it follows what can be started on one of the accounts.
 
-        It is what `of` comes to. But where something pays and there is no override, as for nearly everybody,
-        it follows from the tiers alone, and is worked out once for all of them.
-
-        Raises:
-            Refused: the account is on a tier that the file no longer has.
+        It does where something pays and there is no override, as on nearly every account: then `of` comes to
+        what `offer_on` says. None of them where there is more to know.
         """
+        if book.owner.id in self._overrides:
+            return ()
         now = self._now
-        pools = book.pools()
-        if len(pools) == 1 and pools[0].pays_at(now):
-            # As nearly always; what follows comes to the same.
-            names: tuple[str, ...] = (pools[0].tier,)
-        else:
-            names = tuple([pool.tier for pool in pools if pool.pays_at(now)])
-        if not names or self._overrides[book.owner.id]:
-            return self.of(tiers, book.owner, person).offer(tiers)
-        found = self._plain.get((id(tiers), names))
-        if found is None:
-            found = self._plain[id(tiers), names] = self.of(tiers, book.owner, person).offer(tiers)
-        return found
+        return tuple([pool.tier for pool in book.pools() if pool.pays_at(now)])
 
     def of(self, tiers: Tiers, owner: Owner, person: str) -> Entitlement:
         """Return what somebody is entitled to on one of the accounts.
@@ -73,5 +59,5 @@ class Entitled:
             which = deciding(tiers, found, at)
             if which is not None and which.suspended_at is not None:
                 why = journal.last_reason(self._connection, which.id, "suspension")
-        given = self._overrides[owner.id]
+        given = self._overrides.get(owner.id, ())
         return entitlement_of(tiers, account, found, given, at, person=person, why_suspended=why)

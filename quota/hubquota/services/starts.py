@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from hubquota.models.admissions import Wanted
-from hubquota.models.entitlement import Offer
+from hubquota.models.entitlement import Offer, offer_on
 from hubquota.models.kinds import SERVER
 from hubquota.models.ledger import Refused
 from hubquota.models.tiers import Size, Tiers
@@ -89,13 +89,13 @@ class Starts(Admissions, GroupProjects):
             }
             keys, people = {one.key for one in wanted}, {one.person for one in wanted}
             batch = self._batch(connection, payers, keys, people, found if _all_is_locked(connection) else None)
-            choices = _Choices(Entitled(connection, [book.owner for book in batch.named.values()], batch.now))
+            entitled = Entitled(connection, [book.owner for book in batch.named.values()], batch.now)
+            choices = {file: _Choices(tiers, entitled) for file, tiers in says.items()}
             chosen: list[tuple[Start, Book, Size, Wanted] | None] = []
             for one in wanted:
-                tiers = says[one.tiers]
                 try:
-                    book = _payer(connection, batch, owners, one, tiers)
-                    size, what = choices.of(tiers, book, one)
+                    book = _payer(connection, batch, owners, one, says)
+                    size, what = choices[one.tiers].of(book, one)
                 except Refused as refused:
                     batch.refuse(refused)
                     chosen.append(None)
@@ -142,38 +142,48 @@ def _read(connection: Connection, names: Collection[str], now: int) -> Found:
 
 
 class _Choices:
-    """What starts come to: worked out once for all in a batch that ask for the same."""
+    """What starts come to by a tiers file: worked out once for all in a batch that ask for the same."""
 
-    def __init__(self, entitled: Entitled) -> None:
+    def __init__(self, tiers: Tiers, entitled: Entitled) -> None:
+        self._tiers = tiers
         self._entitled = entitled
-        # With each offer, which has to last for as long as its number says which one it is.
-        self._known: dict[tuple[int, object], tuple[Offer, Size, Wanted]] = {}
+        #: By the tiers from which alone it follows, and the size that is asked for.
+        self._known: dict[tuple[tuple[str, ...], object], tuple[Size, Wanted]] = {}
 
-    def of(self, tiers: Tiers, book: Book, one: Start) -> tuple[Size, Wanted]:
+    def of(self, book: Book, one: Start) -> tuple[Size, Wanted]:
         """Return what a start comes to on an account.
 
         Raises:
             Refused: it cannot be.
         """
-        offer = self._entitled.offer(tiers, book, one.person)
-        named = one.size is None or isinstance(one.size, str)
-        found = self._known.get((id(offer), one.size)) if named else None
+        alike = self._entitled.tiers_alone(book), one.size
+        # Anything may be asked for, and what has no hash is asked for by nobody else.
+        found = self._known.get(alike) if one.size is None or isinstance(one.size, str) else None
         if found is None:
-            size = offer.size(one.size, tiers.ask)
-            what = Wanted(
-                kind=SERVER,
-                label=offer.label(size),
-                rate=size.rate,
-                limit_each=offer.tier.servers,
-                ask=tiers.ask,
-                # The hub starts a server only when nothing of that name runs.
-                settle_leftover=True,
-            )
-            found = self._known[id(offer), one.size] = offer, size, what
-        return found[1], found[2]
+            offer = offer_on(self._tiers, alike[0]) if alike[0] else None
+            if offer is None:
+                return self._come_to(
+                    self._entitled.of(self._tiers, book.owner, one.person).offer(self._tiers), one
+                )
+            found = self._known[alike] = self._come_to(offer, one)
+        return found
+
+    def _come_to(self, offer: Offer, one: Start) -> tuple[Size, Wanted]:
+        size = offer.size(one.size, self._tiers.ask)
+        return size, Wanted(
+            kind=SERVER,
+            label=offer.label(size),
+            rate=size.rate,
+            limit_each=offer.tier.servers,
+            ask=self._tiers.ask,
+            # The hub starts a server only when nothing of that name runs.
+            settle_leftover=True,
+        )
 
 
-def _payer(connection: Connection, batch: Batch, owners: Mapping[str, Owner], one: Start, tiers: Tiers) -> Book:
+def _payer(
+    connection: Connection, batch: Batch, owners: Mapping[str, Owner], one: Start, says: Mapping[TiersFile, Tiers]
+) -> Book:
     """Return the account that pays for a start.
 
     Raises:
@@ -189,6 +199,6 @@ def _payer(connection: Connection, batch: Batch, owners: Mapping[str, Owner], on
         raise Refused(
             limit="account",
             message=f"You cannot draw on an account '{str(one.payer)[:80]}'; you can on: "
-            f"{', '.join(names)}. {tiers.ask}",
+            f"{', '.join(names)}. {says[one.tiers].ask}",
         )
     return book

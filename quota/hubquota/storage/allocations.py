@@ -120,13 +120,13 @@ def open_pools_by_name(
     """
     owners: dict[str, Owner] = {}
     pools: dict[int, list[OpenPool]] = {}
-    for row in _with_owners.tuples(connection, names=list(names), now=now):
-        owner, of_account = row[: len(OWNER)], row[len(OWNER)]
-        if owner[1] not in owners:
-            owners[owner[1]] = Owner(*owner)
-            pools[owner[0]] = []
+    rows = _with_owners.tuples(connection, names=list(names), now=now)
+    for number, name, kind, tier, balance, created, of_account, *pool in rows:
+        if name not in owners:
+            owners[name] = Owner(number, name, kind, tier, balance, created)
+            pools[number] = []
         if of_account is not None:
-            pools[of_account].append(_open_pool(*row[len(OWNER) + 1 :]))
+            pools[number].append(_open_pool(*pool))
     return owners, pools
 
 

@@ -33,10 +33,10 @@ _current = Prepared(
 
 
 def current(connection: Connection, account_ids: Collection[int], now: int) -> dict[int, list[Override]]:
-    """Return for each account the overrides whose dates are not over."""
-    found: dict[int, list[Override]] = {number: [] for number in account_ids}
+    """Return for each account that has any the overrides whose dates are not over."""
+    found: dict[int, list[Override]] = {}
     for row in _current.all(connection, ids=list(account_ids), now=now):
-        found[row.account_id].append(_view(row))
+        found.setdefault(row.account_id, []).append(_view(row))
     return found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from json.encoder import encode_basestring_ascii
 from operator import itemgetter
 from typing import Any, NoReturn
@@ -43,6 +44,10 @@ class among(FunctionElement[bool]):  # noqa: N801  (it reads as SQL does)
         """Return itself: it is a condition already, and with "= 1" behind it no index would serve it."""
         return self
 
+
+#: SQLite opens a table and its indexes anew for every statement, which costs as much as a row: so many are
+#: inserted by one. PostgreSQL's driver sends them all together anyway.
+_TOGETHER = 20
 
 #: The option of a compilation in which each list has one value.
 _ALONE = "hubquota_alone"
@@ -112,9 +117,17 @@ class Prepared:
 
     def add(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert rows, each with the values of `columns` in their order."""
-        if rows:
-            written = self._get(connection, {})
-            send_many(connection, written.text, written.in_columns(self._columns, rows))
+        if not rows:
+            return
+        written = self._get(connection, {})
+        values = written.in_columns(self._columns, rows)
+        if written.together is not None:
+            whole = len(values) - len(values) % _TOGETHER
+            for start in range(0, whole, _TOGETHER):
+                send(connection, written.together, list(chain.from_iterable(values[start : start + _TOGETHER])))
+            values = values[whole:]
+        if values:
+            send_many(connection, written.text, values)
 
     def add_returning(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
         """As `add`; return the row that each returns, in their order.
@@ -157,6 +170,12 @@ class _Written:
         self._fixed = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
         self._order: list[str] | None = list(compiled.positiontup or ()) if compiled.positional else None
         self._pick = itemgetter(*self._order) if self._order and len(self._order) > 1 else None
+        #: Inserts as many rows as `_TOGETHER` says, whose values are given one after the other.
+        self.together: str | None = None
+        if isinstance(statement, Insert) and dialect.name == "sqlite" and columns and self._order == list(columns):
+            one = f"({', '.join('?' * len(columns))})"
+            if self.text.endswith(f"VALUES {one}") and not self._fixed:
+                self.together = self.text + f", {one}" * (_TOGETHER - 1)
         #: How the lists are written; none is where the driver takes lists as they are.
         self._lists: dict[str, Callable[[Sequence[Any]], Any]] = {}
         if dialect.name == "sqlite":

@@ -20,20 +20,27 @@ from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFile
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
+from pydantic import SecretStr
 from romanhub.broker.app import create_app
 from romanhub.broker.desk import Desk
 from romanhub.broker.issue import Issuer
 from romanhub.broker.minter import Keys, RoleMinter
+from romanhub.broker.products import Products
 from romanhub.broker.settings import BrokerSettings
+from romanhub.community.services.catalogue import Catalogue
+from romanhub.community.settings import CommunitySettings
+from romanhub.community.storage.bucket import CommunityBucket
+from romanhub.community.storage.tables import MIGRATIONS
 from romanhub.local import parts, secrets
 from romanhub.local.layout import State
 from romanhub.local.ports import Ports
-from romanhub.local.settings import BUCKET, REGION, SCRATCH_BUCKET, Settings
+from romanhub.local.settings import BUCKET, COMMUNITY_BUCKET, REGION, SCRATCH_BUCKET, Settings
 from romanhub.portal.hub import HubClient
 from romanhub.services.datasetsfile import DatasetsFile
 from romanhub.services.scratchplaces import ScratchBucket
 
 from tests.platform.broker.access_log import AccessLog
+from tests.platform.community.shelf import QuickInspector
 from tests.platform.portal.world import TIERS, HubStandIn
 from tests.support.platform import free_port
 
@@ -112,7 +119,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     found = Storage(settings, access_log)
     try:
         operator = found.client()
-        for bucket in (BUCKET, SCRATCH_BUCKET):
+        for bucket in (BUCKET, SCRATCH_BUCKET, COMMUNITY_BUCKET):
             _until(lambda bucket=bucket: operator.create_bucket(Bucket=bucket), process)  # type: ignore[misc]
         for key in KEYS:
             _until(lambda key=key: operator.put_object(Bucket=BUCKET, Key=key, Body=key.encode()), process)  # type: ignore[misc]
@@ -163,6 +170,7 @@ class World:
     ledger: Ledger
     tiers: TiersFile
     minter: CountingMinter
+    catalogue: Catalogue
     #: How far the broker's clock is ahead of the real one, which the S3 server goes by.
     ahead: timedelta = timedelta(0)
 
@@ -197,13 +205,32 @@ def broker_settings(storage: Storage, tmp_path: Path) -> BrokerSettings:
             "HUBQUOTA_DATABASE_URL": url,
             "HUBQUOTA_TIERS": str(TIERS),
             "ROMANHUB_DATASETS": str(tmp_path / "datasets.yaml"),
+            "ROMANHUB_COMMUNITY_DATABASE_URL": f"sqlite:///{tmp_path}/community.sqlite",
         }
     )
 
 
+def catalogue_of(settings: BrokerSettings, storage: Storage) -> Catalogue:
+    """The community's catalogue, whose files are in the S3 server under the portal's own key."""
+    assert settings.community is not None
+    url = settings.community.database_url
+    engine = make_engine(url.get_secret_value())
+    migrate(engine, MIGRATIONS)
+    bucket = CommunityBucket(
+        CommunitySettings(
+            database_url=url,
+            endpoint=storage.settings.archive_endpoint,
+            access_key=SecretStr("community"),
+            secret_key=SecretStr(storage.settings.secrets.archive_community),
+        )
+    )
+    return Catalogue(engine, bucket, QuickInspector(), lambda: datetime.now(UTC))
+
+
 @pytest.fixture
-async def world(broker_settings: BrokerSettings) -> AsyncIterator[World]:
+async def world(broker_settings: BrokerSettings, storage: Storage) -> AsyncIterator[World]:
     settings, hub = broker_settings, HubStandIn()
+    catalogue = catalogue_of(settings, storage)
     engine = make_engine(settings.database_url.get_secret_value())
     tiers = TiersFile(settings.tiers_file)
     minter = CountingMinter(RoleMinter(settings.storage))
@@ -222,11 +249,13 @@ async def world(broker_settings: BrokerSettings) -> AsyncIterator[World]:
             datasets=DatasetsFile(settings.datasets_file),
             scratch=ScratchBucket(settings.storage.scratch_bucket, settings.storage.region),
             deadline=10,
+            products=Products(catalogue.store.engine, bucket=COMMUNITY_BUCKET, region=REGION),
         )
         issuer = Issuer(minter, clock=now, life=timedelta(hours=1), mints_a_minute=5, deadline=20)
         app = create_app(settings, desk=desk, issuer=issuer, clock=now)
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://romanhub.test") as web:
-            found = World(web, hub, ledger, tiers, minter)
+            found = World(web, hub, ledger, tiers, minter, catalogue)
             yield found
     engine.dispose()
+    catalogue.store.engine.dispose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,6 +16,9 @@ from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import is_current
 from hubquota.storage.tables import VERSION_TABLE
 from romanhub.chart.prepare import prepare
+from romanhub.community.proof.queue import Queue
+from romanhub.community.proof.settings import RunSettings
+from romanhub.community.storage.tables import MIGRATIONS as CATALOGUE
 from romanhub.local.environments import SetupError
 from sqlalchemy import text
 
@@ -50,6 +54,42 @@ def test_it_runs_twice_and_twice_at_once(told: dict[str, str]) -> None:
     assert [lines[-1] for lines in said] == ["The ledger's database is up to date."] * 3
     assert prepare(told) == said[0]
     assert is_current(make_engine(told["HUBQUOTA_DATABASE_URL"]))
+
+
+@pytest.fixture
+def with_community(told: dict[str, str], postgres: Postgres) -> dict[str, str]:
+    """The same, with a community."""
+    name = f"chart_{uuid4().hex[:8]}_c"
+    postgres.new_database(name)
+    settings = Path(told["ROMANHUB_SETTINGS"])
+    settings.write_text(yaml.safe_dump({"url": "https://hub.example.org", "community": {"bucket": "mine-alone"}}))
+    return {**told, "ROMANHUB_COMMUNITY_DATABASE_URL": postgres.url(name)}
+
+
+def test_the_communitys_catalogue_is_brought_up_to_date_too(with_community: dict[str, str]) -> None:
+    with ThreadPoolExecutor() as pool:
+        said = list(pool.map(prepare, [with_community, with_community]))
+    assert [lines[-1] for lines in said] == ["The community's database is up to date."] * 2
+    engine = make_engine(with_community["ROMANHUB_COMMUNITY_DATABASE_URL"])
+    assert is_current(engine, CATALOGUE)
+    assert Queue(engine, RunSettings(), lambda: datetime.now(UTC)).claim() == [], "the runner can ask it"
+    engine.dispose()
+
+
+def test_without_a_community_its_database_is_not_asked_for(told: dict[str, str]) -> None:
+    prepare({**told, "ROMANHUB_COMMUNITY_DATABASE_URL": "postgresql+psycopg://127.0.0.1:1/down"})
+
+
+def test_a_community_whose_database_nobody_named(with_community: dict[str, str]) -> None:
+    del with_community["ROMANHUB_COMMUNITY_DATABASE_URL"]
+    with pytest.raises(SetupError, match="romanhub-databases does not say where the community's database is"):
+        prepare(with_community)
+
+
+def test_two_databases_that_are_one(with_community: dict[str, str]) -> None:
+    with_community["ROMANHUB_COMMUNITY_DATABASE_URL"] = with_community["HUBQUOTA_DATABASE_URL"]
+    with pytest.raises(SetupError, match="The ledger's and the community's database .* are one, .* of its own"):
+        prepare(with_community)
 
 
 def test_a_database_that_is_down(told: dict[str, str]) -> None:

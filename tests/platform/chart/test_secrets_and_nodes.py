@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from hubquota.services.tiersfile import load_tiers
 from romanhub.chart.nodes import fitting, left_over, machines, misfits
-from romanhub.chart.secretlist import audit, load_secrets, manifests
+from romanhub.chart.secretlist import audit, holding, load_secrets, manifests
 from romanhub.chart.values import NodePool
 from romanhub.cli import romanhub
 from romanhub.local.environments import SetupError
@@ -21,7 +21,7 @@ TIERS = ROOT / "hub_config" / "tiers.yaml"
 
 def complete() -> dict[str, dict[str, bool]]:
     return {
-        name: dict.fromkeys(secret.keys, True)
+        name: {key: True for key, said in secret.keys.items() if said.when is None}
         for name, secret in load_secrets(LIST).items()
         if secret.when is None
     }
@@ -41,6 +41,46 @@ def test_each_that_is_missing_or_empty_is_said_with_what_to_do() -> None:
         "romanhub-databases: ledger is missing: you give it (The ledger's, such as "
         "postgresql+psycopg://romanhub:…@db.example.org/ledger.)",
     ]
+
+
+#: An operator's values.
+VALUES = {
+    "global": {"romanhub": {"community": {"bucket": "mine"}}},
+    "broker": {"serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn"}}},
+    "jupyterhub": {"ingress": {"tls": [{"secretName": "romanhub-tls"}]}},
+}
+
+
+def test_without_values_what_may_be_needed_is_said() -> None:
+    said = [sentence for wrong, sentence in audit(load_secrets(LIST), complete()) if not wrong]
+    assert "romanhub-databases: community is not there. It is needed when there is a community." in said
+    assert "romanhub-sign-in is not there. It is needed when signIn is institution." in said
+
+
+def test_with_values_it_is_known_what_is_needed() -> None:
+    said = list(audit(load_secrets(LIST), complete(), holding(VALUES)))
+    assert [sentence for wrong, sentence in said if wrong] == [
+        "romanhub-databases: community is missing: you give it (That of the community's catalogue.)",
+        "romanhub-sign-in: sign-in.yaml is missing: you give it (The provider's file of settings, as "
+        "docs/operator-sign-in.md describes it.)",
+        "romanhub-tls: tls.crt is missing: `romanhub secrets copy` brings it from where it is kept (The "
+        "certificate.)",
+        "romanhub-tls: tls.key is missing: `romanhub secrets copy` brings it from where it is kept (Its key.)",
+    ]
+    assert not any("romanhub-storage" in sentence for _, sentence in said), "the broker has a role in the cloud"
+    trial = holding({"global": {"romanhub": {"signIn": "trial"}}})
+    assert not [sentence for wrong, sentence in audit(load_secrets(LIST), complete(), trial) if wrong]
+
+
+def test_every_condition_can_be_told(tmp_path: Path) -> None:
+    declared = load_secrets(LIST)
+    found = {one.when for secret in declared.values() for one in (secret, *secret.keys.values()) if one.when}
+    for condition in found:
+        holding(VALUES)(condition)
+    wrong = tmp_path / "secrets.yaml"
+    wrong.write_text(LIST.read_text().replace("when: an ingress names it", "when: it rains"))
+    with pytest.raises(SetupError, match=r"romanhub-tls\.when"):
+        load_secrets(wrong)
 
 
 def test_what_is_in_no_list_is_said_and_is_no_failure() -> None:

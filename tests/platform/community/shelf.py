@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -13,6 +14,8 @@ from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
 from romanhub.community.errors import NoSuchEntryError, RefusedError
 from romanhub.community.inspector import Inspected, Inspector
+from romanhub.community.limits import USUAL, Limits
+from romanhub.community.products.tables import tables_of
 from romanhub.community.services.catalogue import Catalogue
 from romanhub.community.storage.tables import MIGRATIONS
 from romanhub.models.community import Provenance
@@ -29,6 +32,9 @@ class MemoryFiles:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.pages: dict[str, str] = {}
+        #: The files of products by key, and how often one was brought.
+        self.products: dict[str, bytes] = {}
+        self.brought = 0
 
     def put(self, content: bytes) -> str:
         digest = sha256(content).hexdigest()
@@ -46,6 +52,14 @@ class MemoryFiles:
     def drop(self, digest: str) -> None:
         self.files.pop(digest, None)
         self.pages.pop(digest, None)
+        self.products = {key: one for key, one in self.products.items() if not key.startswith(digest)}
+
+    def put_in_folder(self, key: str, path: Path, digest: str) -> bool:
+        if key in self.products:
+            return False
+        self.products[key] = path.read_bytes()
+        self.brought += 1
+        return True
 
     def put_page(self, digest: str, page: str) -> None:
         self.pages[digest] = page
@@ -79,6 +93,21 @@ class QuickInspector(Inspector):
             source=None if source is None else Provenance.model_validate(source),
         )
 
+    def search(self, texts: Sequence[tuple[str, str]]) -> None:
+        if any("AKIA" in text for _, text in texts):
+            raise RefusedError("There are keys or tokens in what was sent.")
+
+    def tables(self, files: Sequence[tuple[Path, str, str]]) -> list[list[dict[str, Any]]]:
+        self.looks += 1
+        found = []
+        for path, kind, name in files:
+            with path.open("rb") as one:
+                try:
+                    found.append(tables_of(one, kind))
+                except RefusedError as refusal:
+                    raise RefusedError(f"{name}: {refusal}") from None
+        return found
+
 
 @dataclass
 class Shelf:
@@ -88,9 +117,10 @@ class Shelf:
     bucket: MemoryFiles = field(default_factory=MemoryFiles)
     inspector: Inspector = field(default_factory=QuickInspector)
     now: datetime = datetime(2027, 3, 1, 12, tzinfo=UTC)
+    limits: Limits = USUAL
 
     def __post_init__(self) -> None:
-        self.catalogue = Catalogue(self.engine, self.bucket, self.inspector, lambda: self.now)
+        self.catalogue = Catalogue(self.engine, self.bucket, self.inspector, lambda: self.now, self.limits)
 
     def wait(self, **span: float) -> None:
         """Let time pass."""

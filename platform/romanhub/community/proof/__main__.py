@@ -15,15 +15,17 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+import click
 import httpx
 from hubquota.services.ledger import Ledger
 from hubquota.services.settingsfile import SettingsFileError
 from hubquota.services.tiersfile import TiersFile, TiersFileError
 from hubquota.storage.engine import make_engine
+from prometheus_client import CollectorRegistry, start_http_server
 
 from romanhub.community.proof.hub import HubServers
+from romanhub.community.proof.metrics import MeasuredRunner, RunnerMetrics
 from romanhub.community.proof.queue import Queue
-from romanhub.community.proof.runner import Runner
 from romanhub.community.proof.settings import load_run_settings
 
 #: What the runner is told by its environment.
@@ -41,8 +43,15 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def run(environ: Mapping[str, str]) -> None:
+async def run(environ: Mapping[str, str], registry: CollectorRegistry | None = None) -> None:
     """Run until the process is told to end.
+
+    Parameters
+    ----------
+    environ
+        Names everything in `NEEDED`.
+    registry
+        Where the runner is measured.
 
     Raises
     ------
@@ -54,7 +63,8 @@ async def run(environ: Mapping[str, str]) -> None:
     ledger = make_engine(environ["HUBQUOTA_DATABASE_URL"])
     # The hub is this platform's own: no proxy that the environment names for the outside is on the way.
     async with httpx.AsyncClient(trust_env=False) as http:
-        runner = Runner(
+        runner = MeasuredRunner(
+            RunnerMetrics(registry or CollectorRegistry()),
             Queue(catalogue, settings, now),
             HubServers(environ["JUPYTERHUB_API_URL"], environ["JUPYTERHUB_API_TOKEN"], http),
             Ledger(ledger),
@@ -72,14 +82,32 @@ async def run(environ: Mapping[str, str]) -> None:
             raise error
 
 
-def main() -> None:
-    """Run the runner of notebooks of a RomanHub platform."""
+@click.command()
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Serve numbers for Prometheus on this port; 0 for a free one.",
+)
+@click.option("--metrics-address", default="127.0.0.1", show_default=True, help="The address to serve them on.")
+def main(metrics_port: int | None, metrics_address: str) -> None:
+    """Run the runner of notebooks of a RomanHub platform.
+
+    It reads its settings from the environment: the hub's API with a token of the runner's, the ledger's and the
+    catalogue's database, HUBQUOTA_TIERS, and ROMANHUB_RUNS where runs have settings.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     if missing := [name for name in NEEDED if not os.environ.get(name)]:
         sys.exit(f"The runner cannot start with this environment: {', '.join(missing)} is not set.")
+    registry = CollectorRegistry()
+    if metrics_port is not None:
+        try:
+            server, _ = start_http_server(metrics_port, metrics_address, registry)
+        except OSError as error:
+            sys.exit(f"Nothing can be served on {metrics_address}:{metrics_port}: {error.strerror or error}.")
+        logging.info("Numbers for Prometheus are at http://%s:%d/metrics", metrics_address, server.server_port)
     try:
-        asyncio.run(run(os.environ))
+        asyncio.run(run(os.environ, registry))
     except (SettingsFileError, TiersFileError) as error:
         sys.exit(str(error))
 

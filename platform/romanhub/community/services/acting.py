@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from romanhub.community.errors import ConflictError, NotYoursError, RefusedError
 from romanhub.community.services.base import Store, existing
 from romanhub.community.services.drafting import SOURCE
+from romanhub.community.services.products import lacking
 from romanhub.community.services.sidecars import read_sidecar
 from romanhub.community.storage import entries
 from romanhub.community.storage.entries import Kept
@@ -64,7 +65,8 @@ class Acting:
         draft = kept.entry.pending
         if draft is None:
             raise ConflictError(f"The entry '{kept.entry.name}' has no draft to publish.")
-        said, missing = read_sidecar(draft.sidecar)
+        said, missing = read_sidecar(draft.sidecar, kept.entry.kind)
+        missing |= lacking(draft.details.get("unitless", []))
         if missing:
             lacks = "; ".join(f"{name} ({text.rstrip('.')})" for name, text in missing.items())
             raise ConflictError(f"Before it can be public it lacks: {lacks}. Fill them in.")
@@ -131,6 +133,10 @@ def _facets(connection: Connection, entry: Entry, draft: Version, about: Sidecar
     yield from (("dataset", name) for name in about.datasets)
     if about.image:
         yield "image", about.image
+    made = entries.by_name(connection, about.notebook.partition("@")[0]) if about.notebook else None
+    if made is not None and made.entry.newest is not None:
+        # What made a product is used by it.
+        yield "source", made.entry.name
     source: Any = draft.details.get(SOURCE)
     if source and (origin := Provenance.model_validate(source)).entry != entry.name:
         # What a notebook's file says of itself is believed where such a version was published.

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from romanhub.community.errors import NoSuchEntryError, UnavailableError
 from romanhub.community.inspector import Inspector
+from romanhub.community.limits import USUAL, Limits
 from romanhub.community.storage import entries
 from romanhub.community.storage.bucket import Files
 from romanhub.community.storage.entries import Kept
@@ -27,6 +28,7 @@ class Store:
     bucket: Files
     inspector: Inspector
     clock: Callable[[], datetime]
+    limits: Limits = USUAL
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -12,9 +12,12 @@ from sqlalchemy import Engine
 from romanhub.community.comparing import CellChange
 from romanhub.community.errors import NoSuchEntryError, RefusedError
 from romanhub.community.inspector import Inspector
+from romanhub.community.limits import USUAL, Limits
 from romanhub.community.services.acting import Acting
 from romanhub.community.services.base import Store, existing
 from romanhub.community.services.drafting import PAGE_TITLE, Drafting
+from romanhub.community.services.products import Products
+from romanhub.community.services.tools import Tools
 from romanhub.community.storage import entries, gallery
 from romanhub.community.storage.bucket import Files
 from romanhub.models.community import Act, Kind, Role, State
@@ -40,6 +43,7 @@ class Catalogue:
         bucket: Files,
         inspector: Inspector,
         clock: Callable[[], datetime],
+        limits: Limits = USUAL,
     ) -> None:
         """Use a database that `hubquota.storage.migrate` has set up with `storage.tables.MIGRATIONS`.
 
@@ -48,10 +52,13 @@ class Catalogue:
             bucket: keeps files.
             inspector: looks into notebooks.
             clock: gives the present time, with its zone.
+            limits: how much people may keep.
         """
-        self._store = Store(engine, bucket, inspector, clock)
+        self._store = Store(engine, bucket, inspector, clock, limits)
         self._counts = gallery.Counts()
         self._drafting, self._acting = Drafting(self._store), Acting(self._store)
+        #: Drafts of data products and of tools.
+        self.products, self.tools = Products(self._store, self._drafting), Tools(self._store, self._drafting)
 
     @property
     def store(self) -> Store:

@@ -39,9 +39,7 @@ class Drafting:
     ) -> Draft:
         """Keep a notebook; raises what `Catalogue.draft` raises."""
         said, missing = read_sidecar(sidecar)
-        # Before anything takes long: whether it could be kept at all.
-        with self._store.reading() as connection:
-            self._ensure_free(connection, person, name, Kind.NOTEBOOK)
+        self.ensure_free(person, name, Kind.NOTEBOOK)
         found = self._store.inspector.inspect(content, PAGE_TITLE)
         digest = self._store.bucket.put(content)
         self._store.bucket.put_page(digest, found.page)
@@ -55,6 +53,11 @@ class Drafting:
             person, name, Kind.NOTEBOOK, digest=digest, size=len(content), sidecar=said, missing=missing,
             details=more, words=found.words,
         )  # fmt: skip
+
+    def ensure_free(self, person: str, name: str, kind: Kind) -> None:
+        """Say before anything takes long whether a draft could be kept at all; raises what `keep` raises."""
+        with self._store.reading() as connection:
+            self._ensure_free(connection, person, name, kind)
 
     def keep(
         self,

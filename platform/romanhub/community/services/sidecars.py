@@ -10,13 +10,20 @@ from pydantic import ValidationError
 
 from romanhub.community.errors import WrongSidecarError
 from romanhub.community.licences import canonical_licence
-from romanhub.models.community import NEEDED, Sidecar
+from romanhub.models.community import OF_KIND, Kind, Sidecar, needed
 
 
-def read_sidecar(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+def read_sidecar(given: Mapping[str, Any], kind: Kind = Kind.NOTEBOOK) -> tuple[dict[str, Any], dict[str, str]]:
     """Return a sidecar as it is kept, and the fields that it lacks with what each of them says.
 
     A field that is there and empty lacks, as does one that a form sent without anything in it.
+
+    Parameters
+    ----------
+    given
+        The fields.
+    kind
+        What the entry is; some fields are of one kind alone.
 
     Raises
     ------
@@ -27,9 +34,12 @@ def read_sidecar(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, st
     missing: dict[str, str] = {}
     stand_ins: dict[str, Any] = {
         "title": "A title", "abstract": "An abstract of twenty letters.", "authors": [{"name": "Somebody"}],
-        "licence": "MIT",
+        "licence": "MIT", "requirement": "name==1", "entry_point": "name",
     }  # fmt: skip
-    for name in NEEDED:
+    for name in said:
+        if (of := OF_KIND.get(name, kind)) is not kind:
+            raise WrongSidecarError({name: f"This is said of a {of}, and the entry is a {kind}. Leave it out."})
+    for name in needed(kind):
         if name not in said:
             missing[name] = Sidecar.model_fields[name].description or name
     try:

@@ -2,14 +2,21 @@
 
 Objects are `sha256/<aa>/<digest>`, where `<aa>` are the digest's first two letters, and
 `pages/<renderer>/<digest>.html`, so that another renderer makes other pages.
+
+The files of a data product keep their names, as what reads them needs: they are in the folder
+`products/<entry>/<digest>/`, whose digest is of the list of its files with their checksums. So the same files are
+the same objects, and a folder never changes.
 """
 
 from __future__ import annotations
 
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Protocol
 
 import boto3
+from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -19,6 +26,12 @@ from romanhub.community.settings import CommunitySettings
 
 #: What the storage answers with where there is no such object.
 _MISSING = ("404", "NoSuchKey", "NotFound")
+
+#: Where the folders of data products are. Keys of the broker's may open these, and nothing else of the bucket.
+PRODUCTS = "products/"
+
+#: Files up to this size, in bytes, are sent in one request: what breaks off leaves nothing behind.
+_IN_ONE = TransferConfig(multipart_threshold=1 << 30, multipart_chunksize=1 << 28, use_threads=False)
 
 
 class Files(Protocol):
@@ -37,7 +50,11 @@ class Files(Protocol):
         ...
 
     def drop(self, digest: str) -> None:
-        """Take a file away, with its page; of one that is not there, nothing."""
+        """Take a file away, with its page, or a product's folder; of one that is not there, nothing."""
+        ...
+
+    def put_in_folder(self, key: str, path: Path, digest: str) -> bool:
+        """Keep a file of a product at its key, unless it is there; return whether it was brought now."""
         ...
 
     def put_page(self, digest: str, page: str) -> None:
@@ -93,9 +110,38 @@ class CommunityBucket:
         return self._ask("head_object", Key=_key(digest)) is not None
 
     def drop(self, digest: str) -> None:
-        """Take a file away, with its page; of one that is not there, nothing."""
+        """Take a file away, with its page, or a product's folder; of one that is not there, nothing."""
+        if digest.startswith(PRODUCTS):
+            return self._drop_folder(digest)
         for key in (_key(digest), _page_key(digest)):
             self._ask("delete_object", Key=key)
+        return None
+
+    def put_in_folder(self, key: str, path: Path, digest: str) -> bool:
+        """Keep a file of a product at its key, unless it is there; return whether it was brought now."""
+        there = self._ask("head_object", Key=key)
+        size = path.stat().st_size
+        if there is not None and (there["ContentLength"], there["Metadata"].get("sha256")) == (size, digest):
+            return False
+        with path.open("rb") as file:
+            try:
+                # It is there whole or not at all, whatever happens meanwhile.
+                self._client.upload_fileobj(
+                    file, self.name, key, ExtraArgs={"Metadata": {"sha256": digest}}, Config=_IN_ONE
+                )
+            except (ClientError, BotoCoreError, Boto3Error) as error:
+                raise _unavailable() from error
+        return True
+
+    def _drop_folder(self, folder: str) -> None:
+        more: dict[str, str] = {}
+        while True:
+            answer = self._ask("list_objects_v2", Prefix=folder, **more)
+            for one in (answer or {}).get("Contents", ()):
+                self._ask("delete_object", Key=one["Key"])
+            if not answer or not answer.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": answer["NextContinuationToken"]}
 
     def put_page(self, digest: str, page: str) -> None:
         """Keep a notebook as a page."""

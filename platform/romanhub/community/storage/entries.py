@@ -220,22 +220,37 @@ def done(connection: Connection, kept: Kept) -> list[Done]:
 
 
 def files_of(connection: Connection, kept: Kept, *, pending_only: bool) -> set[str]:
-    """Return the digests of what the bucket keeps for an entry: its draft's, or all of its versions'."""
+    """Return what the bucket keeps for an entry's draft, or for all of its versions: digests, and folders."""
     found = select(version.c.digest, version.c.details).where(version.c.entry_id == kept.id)
     rows = connection.execute(found.where(version.c.published_at.is_(None)) if pending_only else found).all()
-    pictures = {row.details["picture"] for row in rows if row.details.get("picture")}
-    return {row.digest for row in rows} | pictures
+    return {row.digest for row in rows} | _besides(rows)
+
+
+#: Where a version's details name more of what the bucket keeps: a card's picture, and the folder of a product.
+_BESIDES = ("picture", "folder")
+
+
+def _besides(rows: Iterable[Any]) -> set[str]:
+    return {row.details[name] for row in rows for name in _BESIDES if row.details.get(name)}
 
 
 def unused(connection: Connection, digests: set[str]) -> set[str]:
-    """Return those of some digests that no version needs: none has them, or those that do are withdrawn."""
+    """Return those digests and folders that no version needs: none has them, or those that do are withdrawn."""
     alive = select(version.c.digest, version.c.details).join(entry, entry.c.id == version.c.entry_id)
     alive = alive.where(entry.c.state != State.WITHDRAWN)
     by_file = connection.execute(alive.where(version.c.digest.in_(digests))).all()
-    picture = version.c.details["picture"].as_string()
-    by_picture = connection.execute(alive.where(picture.in_(digests))).all()
-    needed = {row.digest for row in by_file} | {row.details["picture"] for row in by_picture}
+    needed = {row.digest for row in by_file}
+    for name in _BESIDES:
+        needed |= _besides(connection.execute(alive.where(version.c.details[name].as_string().in_(digests))).all())
     return digests - needed
+
+
+def kept_by(connection: Connection, person: str) -> int:
+    """Return how much somebody's entries keep, all versions together, in bytes; withdrawn ones keep nothing."""
+    sizes = select(func.coalesce(func.sum(version.c.size), 0)).join(entry, entry.c.id == version.c.entry_id)
+    return int(
+        connection.execute(sizes.where(entry.c.owner == person, entry.c.state != State.WITHDRAWN)).scalar_one()
+    )
 
 
 # Stars and opens ---------------------------------------------------------------------------------------

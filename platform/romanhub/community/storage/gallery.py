@@ -27,6 +27,7 @@ from sqlalchemy import (
 from romanhub.community.storage.tables import act, entry, entry_text, facet, version
 from romanhub.models.community import Kind, State
 from romanhub.models.entries import Card, Count, Facets, Order, Proof
+from romanhub.models.products import product_name
 
 #: So many values of a facet are told, and so many words are looked for.
 MOST_VALUES, MOST_WORDS = 40, 20
@@ -178,7 +179,11 @@ def builds_on(connection: Connection, name: str) -> list[str]:
     """Return the names of the public entries that build on an entry: opened from it, or reading its data."""
     of_it = or_(
         and_(facet.c.name == "source", facet.c.value == name),
-        and_(facet.c.name == "dataset", facet.c.value == f"community.{name}"),
+        and_(
+            facet.c.name == "dataset",
+            # The product as such, or one version of it. No letter of a name means more than itself here.
+            or_(facet.c.value == product_name(name), facet.c.value.like(f"{product_name(name)}.v%")),
+        ),
     )
     found = select(entry.c.name).join(facet, facet.c.entry_id == entry.c.id).where(of_it, entry.c.state.in_(SHOWN))
     return list(connection.execute(found.distinct().order_by(entry.c.name)).scalars())

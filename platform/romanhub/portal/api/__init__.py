@@ -19,6 +19,7 @@ from romanhub.portal.api import (
     limits,
     notices,
     platform,
+    products,
     projects,
     purge,
     repositories,
@@ -27,6 +28,7 @@ from romanhub.portal.api import (
     scratch,
     whatif,
 )
+from romanhub.portal.auth import Doorkeeper
 from romanhub.portal.cataloguing import Cataloguing
 from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
@@ -34,6 +36,7 @@ from romanhub.portal.gate import Gate
 from romanhub.portal.limits import Limits
 from romanhub.portal.mailbox import Mailbox
 from romanhub.portal.problems import described
+from romanhub.portal.producing import Producing
 from romanhub.portal.purging import Purging
 from romanhub.portal.reading import Reading
 from romanhub.portal.registering import Registering
@@ -109,9 +112,12 @@ def more_routes(
     return router
 
 
-def community_routes(gate: Gate, cataloguing: Cataloguing, registering: Registering) -> APIRouter:
+def community_routes(
+    gate: Gate, doorkeeper: Doorkeeper, cataloguing: Cataloguing, registering: Registering, producing: Producing
+) -> APIRouter:
     """The API's routes of the community's catalogue."""
     router = _router()
+    router.include_router(products.routes(gate, doorkeeper, cataloguing, producing))
     router.include_router(repositories.routes(gate, registering))
     router.include_router(community.routes(gate, cataloguing))
     return router

@@ -205,8 +205,12 @@ def routes(gate: Gate, cataloguing: Cataloguing) -> APIRouter:
         address = f"{request.base_url}".rstrip("/") + request.url.path.partition("api/")[0] + f"community/{name}"
         day = version.published_at.date()
         return CitationModel(
-            bibtex=citing.bibtex(version.about, entry=name, version=number, day=day, address=address),
-            cff=citing.citation_file(version.about, version=number, day=day, address=address),
+            bibtex=citing.bibtex(
+                version.about, entry=name, version=number, day=day, address=address, dataset=version.is_data
+            ),
+            cff=citing.citation_file(
+                version.about, version=number, day=day, address=address, dataset=version.is_data
+            ),
         )
 
     @router.put("/entries/{name}/draft", responses=described(404, 409, 413), openapi_extra=body_of(DraftInput))

@@ -11,8 +11,11 @@ from romanhub.community.citing import bibtex, citation_file
 from romanhub.community.errors import CommunityError
 from romanhub.community.rendering import FRAME_SANDBOX, HEADERS
 from romanhub.community.services.acting import moves_of
+from romanhub.community.services.catalogue import Catalogue
+from romanhub.community.tools import Tool
 from romanhub.models.community import ENTRY_NAME, Act, Kind, State
 from romanhub.models.entries import Entry, Order, Version
+from romanhub.models.products import Manifest, product_name
 from romanhub.portal.auth import Doorkeeper, Visitor
 from romanhub.portal.cataloguing import Cataloguing
 from romanhub.portal.communitysearch import ORDERS, STATUS_WORDS, Asked, choices
@@ -144,6 +147,7 @@ def routes(
         )
         runs = await running.of_entry(name) if found.kind is Kind.NOTEBOOK else ()
         where, roles = addresses(request, visitor), cataloguing.roles(visitor)
+        manifest, tool = await cataloguing.ask(lambda catalogue: made_of(catalogue, found, shown))
         answer = pages.page(
             request,
             "community_entry.html",
@@ -162,6 +166,10 @@ def routes(
             runs=runs,
             tiers=desk.tiers,
             copied=can_be_copied(found),
+            manifest=manifest,
+            tool=tool,
+            dataset=product_name(name, None if shown is found.newest else shown.number),
+            pinned=product_name(name, shown.number),
             frame=where.frame(shown) if found.kind is Kind.NOTEBOOK else "",
             sandbox=FRAME_SANDBOX,
             bibtex=_bibtex(shown, where),
@@ -228,6 +236,13 @@ def routes(
     return router
 
 
+def made_of(catalogue: Catalogue, entry: Entry, version: Version) -> tuple[Manifest | None, Tool | None]:
+    """Return what a version of a data product is made of, or how one of a tool is installed."""
+    if entry.kind is Kind.PRODUCT:
+        return catalogue.products.manifest(version), None
+    return None, catalogue.tools.tool(version) if entry.kind is Kind.TOOL else None
+
+
 def _bibtex(version: Version, where: Addresses) -> str:
     if version.published_at is None:
         raise invalid("What is not public yet cannot be cited.")
@@ -237,6 +252,7 @@ def _bibtex(version: Version, where: Addresses) -> str:
         version=version.number,
         day=version.published_at.date(),
         address=where.public(version),
+        dataset=version.is_data,
     )
 
 
@@ -244,7 +260,11 @@ def _cff(version: Version, where: Addresses) -> str:
     if version.published_at is None:
         raise invalid("What is not public yet cannot be cited.")
     return citation_file(
-        version.about, version=version.number, day=version.published_at.date(), address=where.public(version)
+        version.about,
+        version=version.number,
+        day=version.published_at.date(),
+        address=where.public(version),
+        dataset=version.is_data,
     )
 
 

@@ -1,0 +1,1 @@
+"""Data products of the community: what their files are, and how they come out of scratch."""
