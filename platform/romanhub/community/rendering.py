@@ -10,6 +10,7 @@ import base64
 import binascii
 import copy
 from html import escape
+from html.parser import HTMLParser
 from importlib.resources import files
 from typing import Any
 
@@ -22,14 +23,19 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import find_lexer_class_by_name
 from pygments.util import ClassNotFound
 
+from romanhub.community.drawings import draws_too_much
+from romanhub.community.errors import RefusedError
 from romanhub.community.mathematics import mathml, mathml_of_output
 from romanhub.community.reading import text_of
 
 #: A word that changes when the same notebook would be rendered otherwise. Count it up with every change here.
-RENDERER = "1"
+RENDERER = "2"
 
 #: An output longer than this is shortened on the page, in letters; the file keeps all of it.
 LONGEST_OUTPUT = 200_000
+
+#: Markup is nested no deeper; a table within lists within a table has twenty levels.
+DEEPEST_MARKUP = 100
 
 #: A card's picture is no larger, in bytes and in pixels.
 LARGEST_PICTURE, MOST_PIXELS = 3_000_000, 40_000_000
@@ -124,8 +130,14 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
 
 
 def harmless(html: str) -> str:
-    """Return HTML with nothing in it that runs, loads, or is not known to do neither."""
-    return nh3.clean(
+    """Return HTML with nothing in it that runs, loads, or is not known to do neither.
+
+    Raises
+    ------
+    RefusedError
+        It is nested so deeply that a browser would be busy with it for long.
+    """
+    cleaned: str = nh3.clean(
         html,
         tags=_TAGS,
         clean_content_tags={"script", "style", "iframe", "object", "embed", "template", "noscript", "svg"},
@@ -135,6 +147,34 @@ def harmless(html: str) -> str:
         set_tag_attribute_values={"a": {"target": "_blank"}},
         link_rel="noopener noreferrer nofollow ugc",
     )
+    depth = _Depth()
+    depth.feed(cleaned)
+    if depth.deepest > DEEPEST_MARKUP:
+        raise RefusedError(
+            f"The notebook has text or an output whose markup is nested more than {DEEPEST_MARKUP} deep, which "
+            "keeps browsers busy for long. Clear that output, or write the text with fewer levels."
+        )
+    return cleaned
+
+
+class _Depth(HTMLParser):
+    """How deep elements are nested in HTML that has been cleaned, in which every one that is opened is closed."""
+
+    _EMPTY = frozenset({"area", "br", "col", "hr", "img", "wbr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth = self.deepest = 0
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        """Go one deeper."""
+        if tag not in self._EMPTY:
+            self.depth += 1
+            self.deepest = max(self.deepest, self.depth)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Come up again."""
+        self.depth -= tag not in self._EMPTY
 
 
 def page_of(notebook: nbformat.NotebookNode, title: str) -> str:
@@ -202,6 +242,9 @@ def _shown_data(data: dict[str, Any]) -> dict[str, str]:
     }
     if latex := kept.pop("text/latex", ""):
         kept.setdefault("text/html", mathml_of_output(latex))
+    if draws_too_much(kept.get("image/svg+xml", "")):
+        del kept["image/svg+xml"]
+        kept["text/plain"] = "A picture in SVG is not shown here: it draws more than a browser can be asked to."
     # What is not shown at all, such as a widget, still has its description.
     return {kind: value if kind in _PICTURES else _short(value) for kind, value in kept.items()}
 

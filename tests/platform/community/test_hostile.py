@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route
+from romanhub.community.drawings import draws_too_much
+from romanhub.community.errors import RefusedError
+from romanhub.community.inspector import Inspector
 from romanhub.community.reading import read_notebook
 from romanhub.community.rendering import FRAME_SANDBOX, HEADERS, page_of
 
-from tests.platform.community.hostile import AWAY, INERT, MARKUP
+from tests.platform.community.hostile import AWAY, HEAVY, INERT, MARKUP
 
 HERE = "http://romanhub.test"
 
@@ -151,3 +154,32 @@ def test_in_the_frame_nothing_runs_nothing_leaves_and_it_looks_like_a_notebook(
     assert len(page.frames) == 1 + len(INERT), "and there is no frame within a frame"
     for frame in page.frames[1:]:
         assert frame.locator("h1").first.inner_text() == "A title"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", HEAVY)
+def test_what_is_too_much_is_refused_or_a_page_that_a_browser_shows(
+    name: str, look: Callable[..., tuple[Page, Seen]]
+) -> None:
+    file = json.dumps(HEAVY[name]()).encode()
+    try:
+        # In its own process, with its limits, as everything that people send.
+        shown = Inspector().inspect(file, name).page
+    except RefusedError as refused:
+        assert any(reason in str(refused) for reason in ("too much time or memory", "is the most", "nested more"))
+        return
+    page, seen = look({"/": shown}, HEADERS)
+
+    page.goto(f"{HERE}/", wait_until="load")
+
+    assert seen == Seen()
+    assert page.locator("h1").first.inner_text() == "A title"
+    assert page.evaluate("() => document.querySelectorAll('*').length") < 400_000
+
+
+def test_a_plot_in_svg_is_shown_though_it_refers_to_its_glyphs_a_hundred_thousand_times() -> None:
+    glyphs = '<g id="axes">' + '<use xlink:href="#p"/>' * 100_000 + "</g>"
+    assert not draws_too_much(f'<svg><defs><path id="p"/></defs>{glyphs}</svg>')
+    # What refers to itself draws nothing, and is no endless search either.
+    assert not draws_too_much('<svg><g id="a"><use href="#b"/></g><g id="b"><use href="#a"/></g></svg>')
+    assert draws_too_much(f'<svg><defs><g id="p">{"<path/>" * 10}</g></defs>{glyphs}</svg>')
