@@ -220,7 +220,7 @@ def test_the_robot_finds_nothing_to_complain_about(platform: Installation) -> No
     assert platform.ledger.verify() == []
 
 
-@pytest.mark.skip(reason="after the first upgrade the server was not reached again in time")
+@pytest.mark.skip(reason="seen: upgrade, and the route again; its own look at the server is not yet right")
 def test_an_upgrade_and_a_rollback_leave_a_server_that_runs(platform: Installation, ada: Person) -> None:
     ada.start_server(size="small").raise_for_status()
     try:
