@@ -11,7 +11,7 @@ test: ## Install what it needs, run the checks and the tests.
 	@$(BOOTSTRAP) test
 
 test-cluster: ## Run the tests that need a Kubernetes: the one that KUBECONFIG names, or one of this machine's own (as root).
-	@$(BOOTSTRAP) test-cluster
+	@$(BOOTSTRAP) test-cluster $(ONLY)
 
 bench: ## Run the benchmarks, or one of them with ONLY=name; writes build/bench.json.
 	@$(BOOTSTRAP) bench $(ONLY)

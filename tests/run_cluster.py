@@ -16,13 +16,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.cluster import cgroups, given, images, programs, ready  # noqa: E402
+from tests.cluster import cgroups, figures, given, images, programs, ready  # noqa: E402
 
 #: Set for the process that is in the namespaces.
 INSIDE = "ROMANHUB_TEST_CLUSTER_ADDRESS"
 
 #: Asks for what is built once, and for no tests.
 BUILD = "--build"
+
+#: Asks for the figures of the last install to be put into the documentation, and for no tests.
+FIGURES = "--markdown"
 
 #: The address of the cluster's one machine in its own network.
 ADDRESS = "10.10.0.1"
@@ -38,6 +41,9 @@ def main() -> int:
     """Run the tests; returns their exit code, or 1 with a sentence that says what is missing."""
     if os.environ.get(INSIDE):
         return _inside()
+    if FIGURES in sys.argv:
+        figures.write_page()
+        return 0
     os.environ["PYTHONPATH"] = f"{ROOT / 'platform'}{os.pathsep}{ROOT / 'quota'}"
     try:
         if given.is_given() and BUILD in sys.argv:

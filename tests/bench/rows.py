@@ -21,7 +21,8 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bench begin -->", "<!-- bench end -->"
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What this machine is."""
     return f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB of memory"
 
 
@@ -40,7 +41,7 @@ class Row(BaseModel):
     )
     runs: int = Field(description="How many times each side was measured.")
     measured: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC), description="When, in UTC.")
-    machine: str = Field(default_factory=_machine, description="On what.")
+    machine: str = Field(default_factory=machine, description="On what.")
 
     @computed_field  # type: ignore[prop-decorator]
     @property

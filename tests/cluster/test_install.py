@@ -4,36 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import helm_python as helm
 import httpx
 import pytest
 from hubquota.models.kinds import SERVER
+from hubquota.models.ledger import Lease
 from romanhub.kubernetes.lives import LEASE
 from romanhub.probe.visit import CUTOUT
 
 from tests.cluster.conftest import Cluster
-from tests.cluster.install import Installation, installed
-from tests.helm.charts import CHARTS, NAMESPACE, RELEASE, with_values
+from tests.cluster.install import PATIENCE, Installation, prepared
+from tests.helm.charts import CHARTS, RELEASE, with_values
 from tests.quota.support import Postgres, eventually
-from tests.support.person import Person
+from tests.support.person import Kernel, Person
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get(CHARTS), reason=f"{CHARTS} does not say where the two real charts are"
 )
 
-#: A notebook's cluster of two workers: it says so, and goes on once something is written beside it.
+#: A notebook's cluster of two workers: it says how long each took, and what they computed.
 CLUSTER = """
+import time
 import romanhub
+began = time.monotonic()
 cluster = romanhub.cluster(workers=2)
 client = cluster.get_client()
-client.wait_for_workers(2, timeout=240)
-print(client.submit(sum, [40, 2]).result(timeout=60))
+client.wait_for_workers(1, timeout=480)
+first = time.monotonic() - began
+client.wait_for_workers(2, timeout=480)
+print(first, time.monotonic() - began, client.submit(sum, [40, 2]).result(timeout=60))
 """
 
 #: Keys of a worker's own, as AWS's libraries find them there.
@@ -46,25 +54,53 @@ print(client.submit(read).result(timeout=60))
 
 STOP = "client.close(); cluster.shutdown()"
 
+#: The door, a server, a kernel, a cutout, a cluster, the welcome notebook, and the end.
+ROBOT_STEPS = 7
+
+
+#: What somebody has in a notebook and at home while the operator changes the platform, and how they see it again.
+KEEPS, STILL = 'kept = 42; open("kept.txt", "w").write("the same")', 'print(kept, open("kept.txt").read())'
+
 
 @pytest.fixture(scope="module")
-def platform(cluster: Cluster, postgres: Postgres) -> Iterator[Installation]:
-    """The platform, ready."""
+def ready_to_install(cluster: Cluster, postgres: Postgres) -> Iterator[Installation]:
+    """All that an operator does before the install."""
     with tempfile.TemporaryDirectory(prefix="ri-", dir="/var/tmp") as name:
         folder = Path(name)
         # Homes are in it.
         folder.chmod(0o755)
-        with installed(cluster, postgres, folder, Path(os.environ[CHARTS])) as found:
+        with prepared(cluster, postgres, folder, Path(os.environ[CHARTS])) as found:
             yield found
+
+
+@pytest.fixture(scope="module")
+def platform(ready_to_install: Installation) -> Iterator[Installation]:
+    """The platform, ready."""
+    try:
+        ready_to_install.install()
+    except BaseException:
+        print(ready_to_install.logs())
+        raise
+    yield ready_to_install
+    ready_to_install.figures.keep()
+
+
+@pytest.fixture(autouse=True)
+def what_pods_said_where_it_failed(
+    request: pytest.FixtureRequest, ready_to_install: Installation
+) -> Iterator[None]:
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failed:
+        print(ready_to_install.logs())
 
 
 @pytest.fixture(scope="module")
 def ada(platform: Installation) -> Person:
     """Somebody who has signed in."""
     person = Person(platform.url, "ada", platform.secret("romanhub-hub", "trial-password"))
-    began = time.monotonic()
-    page = person.sign_in()
-    platform.took["sign-in"] = time.monotonic() - began
+    with platform.figures.timed("the first sign-in"):
+        page = person.sign_in()
     assert page.is_success
     return person
 
@@ -74,6 +110,25 @@ def times(pod: dict[str, Any]) -> tuple[datetime, datetime]:
     (status,) = pod["status"]["containerStatuses"]
     ended = status["state"]["terminated"]
     return tuple(datetime.fromisoformat(ended[key]) for key in ("startedAt", "finishedAt"))  # type: ignore[return-value]
+
+
+def test_a_database_that_is_down_ends_the_install_with_a_sentence(ready_to_install: Installation) -> None:
+    nowhere = f"{ready_to_install.cluster.plane.address}:9"
+    ready_to_install.say_databases(
+        {name: f"postgresql+psycopg://romanhub@{nowhere}/{name}" for name in ready_to_install.databases}
+    )
+    try:
+        with (
+            ready_to_install.release() as release,
+            pytest.raises(helm.HelmError, match="failed pre-install: .*romanhub-migrations"),
+        ):
+            release.install(ready_to_install.chart, RELEASE, ready_to_install.values)
+        (said,) = ready_to_install.said_by_job("romanhub-migrations").strip().splitlines()
+        assert said.startswith(f"The ledger's database at {nowhere}/ledger cannot be reached: "), said
+        assert not ready_to_install.unready(), "nothing else was made"
+    finally:
+        # The same command, once the database is there, is the install.
+        ready_to_install.say_databases(ready_to_install.databases)
 
 
 def test_every_pod_is_ready_and_the_portal_is_open_to_who_has_signed_in(
@@ -87,30 +142,45 @@ def test_every_pod_is_ready_and_the_portal_is_open_to_who_has_signed_in(
     assert stranger.is_success, "the health of the portal is for everybody"
 
 
-@pytest.mark.skip(reason="what it does was done by hand; it has not been seen to pass itself")
 def test_a_server_its_cluster_and_a_cutout_are_charged_for_the_times_of_their_pods(
     platform: Installation, ada: Person
 ) -> None:
     platform.run_job("romanhub-search-index", "index-now")
     began = time.monotonic()
     ada.start_server(size="small").raise_for_status()
-    platform.took["spawn to ready"] = time.monotonic() - began
+    platform.figures.note("a small server until it is ready", time.monotonic() - began)
     assert "JupyterLab" in ada.web.get("/user/ada/lab").text
-    platform.took["spawn to Lab"] = time.monotonic() - began
+    platform.figures.note("a small server until Lab's page is there", time.monotonic() - began)
     (server,) = platform.pods("singleuser-server")
     assert server["spec"]["automountServiceAccountToken"] is False
     changes = platform.cluster.changes(server)
     workers = asyncio.run(_compute(platform, ada))
     ada.stop_server()
 
-    began, ended = times(changes.last())
-    lease = next(one for one in platform.ledger.statement("ada").ended if one.kind == SERVER)
-    assert (lease.started_at, lease.ended_at) == (max(began, lease.admitted_at), ended)
+    began_at, ended_at = times(changes.last())
+    lease = eventually(
+        lambda: next((one for one in platform.ledger.statement("ada").ended if one.kind == SERVER), None),
+        "the end of the server's lease",
+    )
+    assert (lease.started_at, lease.ended_at) == (max(began_at, lease.admitted_at), ended_at)
+    charged_exactly(lease)
     for pod in workers:
-        found = platform.ledger.lease(int(pod["metadata"]["annotations"][LEASE]))
-        assert found is not None and found.account == "ada" and found.charged > 0
+        found = eventually(partial(_ended, platform, pod), "the end of a worker's lease")
+        assert found.account == "ada"
         assert (found.started_at, found.ended_at) == times(pod)
+        charged_exactly(found)
     assert platform.ledger.verify() == []
+
+
+def charged_exactly(lease: Lease) -> None:
+    """Check that a lease was charged for each second that it ran, at its rate."""
+    assert lease.started_at is not None and lease.ended_at is not None
+    assert lease.charged == lease.rate * int((lease.ended_at - lease.started_at).total_seconds()) > 0
+
+
+def _ended(platform: Installation, pod: dict[str, Any]) -> Lease | None:
+    found = platform.ledger.lease(int(pod["metadata"]["annotations"][LEASE]))
+    return None if found is None or found.is_open else found
 
 
 async def _compute(platform: Installation, ada: Person) -> list[dict[str, Any]]:
@@ -119,11 +189,13 @@ async def _compute(platform: Installation, ada: Person) -> list[dict[str, Any]]:
     try:
         cutout = await kernel.run(CUTOUT)
         assert cutout.error is None, cutout.error
-        began = time.monotonic()
         made = await kernel.run(CLUSTER)
-        platform.took["cluster to two workers"] = time.monotonic() - began
         assert made.error is None, made.error
-        assert "42" in made.text
+        first, both, result = made.text.split()[-3:]
+        assert result == "42"
+        platform.figures.note("a cluster until its first worker is there", float(first))
+        platform.figures.note("a cluster until both of its workers are there", float(both))
+        platform.weigh()
         read = await kernel.run(WORKER_READS)
         assert read.error is None, read.error
         workers = platform.pods("dask-worker")
@@ -137,32 +209,66 @@ async def _compute(platform: Installation, ada: Person) -> list[dict[str, Any]]:
         await kernel.end()
 
 
-@pytest.mark.skip(reason="written, and not yet seen to pass on a cluster")
+def test_the_robot_finds_nothing_to_complain_about(platform: Installation) -> None:
+    said = platform.run_job("romanhub-probe", "probe-now")
+    assert "Passed" in said
+    steps = re.findall(r"^  ✓ (.+?) +([\d.]+) s$", said, re.MULTILINE)
+    assert len(steps) == ROBOT_STEPS, said
+    for what, seconds in steps:
+        platform.figures.note(f"the robot: {what[0].lower()}{what[1:]}", float(seconds))
+    eventually(lambda: not platform.pods("singleuser-server"), "the end of the robot's server", within=60)
+    assert platform.ledger.verify() == []
+
+
+@pytest.mark.skip(reason="seen: upgrade, and the route again; its own look at the server is not yet right")
 def test_an_upgrade_and_a_rollback_leave_a_server_that_runs(platform: Installation, ada: Person) -> None:
     ada.start_server(size="small").raise_for_status()
-    (before,) = platform.pods("singleuser-server")
     try:
-        with platform.release() as release:
-            more = with_values(
-                platform.values, {"portal": {"replicas": 3}, "global": {"romanhub": {"hubName": "one"}}}
-            )
-            release.upgrade(platform.chart, RELEASE, with_values(platform.values, more))
-            platform.wait_ready()
-            assert ada.web.get("/user/ada/api/status").is_success
-            release.rollback(RELEASE, version=1)
-            platform.wait_ready()
+        (before,) = platform.pods("singleuser-server")
+        (lease,) = platform.ledger.statement("ada").running
+        ended = platform.ledger.statement("ada").ended
+        asyncio.run(_meanwhile(platform, ada))
         (after,) = platform.pods("singleuser-server")
         assert after["metadata"]["uid"] == before["metadata"]["uid"]
-        assert ada.web.get("/user/ada/api/status").is_success
+        (still,) = platform.ledger.statement("ada").running
+        assert (still.id, still.started_at) == (lease.id, lease.started_at)
+        assert platform.ledger.statement("ada").ended == ended
         assert ada.api("GET", ada.path).json()["servers"][""]["ready"]
     finally:
         ada.stop_server()
     assert platform.ledger.verify() == []
 
 
-@pytest.mark.skip(reason="written, and not yet seen to pass on a cluster")
-def test_the_robot_finds_nothing_to_complain_about(platform: Installation) -> None:
-    said = platform.run_job("romanhub-probe", "probe-now")
-    assert "Passed" in said
-    eventually(lambda: not platform.pods("singleuser-server"), "the end of the robot's server", within=60)
-    assert platform.cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/pods").is_success
+def _answers(ada: Person) -> bool:
+    """Whether the server is reached: the first upgrade begins the hub's proxy anew, and routes take a moment."""
+    return "started" in ada.web.get("/user/ada/api/status").text
+
+
+async def _meanwhile(platform: Installation, ada: Person) -> None:
+    """Upgrade and roll back while a notebook runs; look into it after each."""
+    token = ada.token()
+    kernel = await ada.kernel(token)
+    made = await kernel.run(KEEPS)
+    assert made.error is None, made.error
+    kernel.close()
+    migrated = [platform.migrated()]
+    with platform.release() as release:
+        revision = release.status(RELEASE)["revision"]
+        # More of the portal, and a hub that starts again.
+        more = {"portal": {"replicas": 3}, "jupyterhub": {"hub": {"extraEnv": {"UPGRADED": "yes"}}}}
+        upgrade = partial(release.upgrade, platform.chart, RELEASE, with_values(platform.values, more))
+        rollback = partial(release.rollback, RELEASE, version=revision)
+        for what, change, replicas in (("upgrade", upgrade, 3), ("rollback", rollback, 2)):
+            with platform.figures.timed(f"`helm {what}` until every pod is ready again"):
+                await asyncio.to_thread(change, timeout=int(PATIENCE))
+                await asyncio.to_thread(platform.wait_ready)
+            assert len(platform.pods("portal")) >= replicas
+            migrated.append(platform.migrated())
+            await asyncio.to_thread(eventually, partial(_answers, ada), "an answer of the server that ran on")
+            again = await Kernel.connect(kernel.base, kernel.id, token)
+            try:
+                found = await again.run(STILL)
+            finally:
+                again.close()
+            assert found.text.strip() == "42 the same", found.error
+    assert len(set(migrated)) == len(migrated), "the migrations ran for each of the three"
