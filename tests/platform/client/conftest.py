@@ -314,6 +314,7 @@ class StandInPortal:
             "index": "index.json",
             "citation": {"text": "Nobody 2026"},
         }
+        self.answer("api/products", {})
         self.answer(
             "api/credentials",
             {
