@@ -219,7 +219,8 @@ def _parsed(form: str, data: bytes, about: ColumnTable, wanted: list[str] | None
 
         return read_catalog(data, columns=wanted)
     if form == "fits":
-        return Table.read(io.BytesIO(data), format="fits", hdu=int(p) if (p := about.place).isdigit() else p)
+        place = int(about.place) if about.place.isdigit() else about.place
+        return Table.read(io.BytesIO(data), format="fits", hdu=place, character_as_bytes=False)
     import asdf
 
     with asdf.open(io.BytesIO(data), lazy_load=False, memmap=False) as file:
