@@ -156,6 +156,14 @@ TOOL = {
 } | {"requirement": "photoz-fit==1.2", "entry_point": "photoz-fit"}  # fmt: skip
 
 
+def test_a_tool_does_not_wait_for_its_first_run(shelf: Shelf) -> None:
+    shelf.catalogue.tools.draft("ada", "fitter", TOOL)
+    shelf.catalogue.publish("ada", "fitter")
+    found = shelf.catalogue.search()
+    assert {one.value: one.entries for one in found.facets.statuses} == {"public": 1}
+    assert shelf.catalogue.search(statuses=["never"]).cards == ()
+
+
 def test_fits_and_asdf_say_their_own_columns(shelf: Shelf, scratch: DiskScratch) -> None:
     scratch.put("curves/one.fits", light_curve())
     scratch.put("curves/two.fits", light_curve())
