@@ -407,6 +407,7 @@ def test_the_settings_in_the_documentation_are_right() -> None:
     assert [options["type"] for options in settings.adapters.values()] == [
         "home-folder",
         "object-prefix",
+        "romanhub.local.purging:community",
         "hub-record",
     ]
 

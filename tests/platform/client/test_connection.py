@@ -47,9 +47,7 @@ def test_a_refused_token_is_said_to_be_refused(portal, monkeypatch) -> None:
 
 def test_the_portals_own_words_are_passed_on(portal) -> None:
     portal.answer("api/hello", {"detail": "The ledger does not answer."}, 503, "application/problem+json")
-    with pytest.raises(
-        PortalUnavailableError, match=r"could not answer: The ledger does not answer\. Try again"
-    ):
+    with pytest.raises(PortalUnavailableError, match=r"could not answer: The ledger does not answer\. Try again"):
         Portal.from_environment().get("api/hello", Greeting)
 
 

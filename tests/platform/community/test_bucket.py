@@ -23,7 +23,6 @@ __all__ = ["storage"]  # the fixture
 
 @pytest.fixture(scope="module")
 def settings(storage: Storage) -> CommunitySettings:
-    storage.client().create_bucket(Bucket=COMMUNITY_BUCKET)
     return CommunitySettings(
         database_url="sqlite:///unused",
         endpoint=storage.settings.archive_endpoint,

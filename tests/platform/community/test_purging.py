@@ -80,9 +80,6 @@ class World:
 def world(
     storage: Storage, sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
-    client = storage.client()
-    if COMMUNITY_BUCKET not in [one["Name"] for one in client.list_buckets()["Buckets"]]:
-        client.create_bucket(Bucket=COMMUNITY_BUCKET)
     world = World(tmp_path, sqlite_template, storage, monkeypatch)
     world.shelf.publish("ada", "depth", "print('public')", authors=[{"name": "Ada Lovelace"}])
     world.shelf.publish("bob", "width")

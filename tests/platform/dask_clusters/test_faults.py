@@ -24,6 +24,9 @@ CLOSE = 1.5
 #: How long anything may take on a busy machine, in seconds.
 PATIENCE = 120.0
 
+#: So many seconds before its credits end, a cluster is told of it: long enough to hear that on a busy machine.
+LEFT = 90
+
 #: Computes for a while: so many tasks of a tenth of a second, the sum of whose results is known.
 COMPUTE = """
 def slowly(number):
@@ -166,8 +169,8 @@ async def test_credits_that_end_in_the_midst_of_it_are_not_overdrawn_and_the_not
         computing = asyncio.create_task(kernel.run(COMPUTE.format(tasks=5000)))
         (first, *_) = ledger.open_leases("dask-worker", account="short")
         balance = ledger.balance("short")
-        # What the two workers need for 45 seconds; they stop half a minute before nothing pays any more.
-        spent = balance.posted - balance.accrued - 2 * first.rate * 45
+        # What the two workers need for so long; they stop half a minute before nothing pays any more.
+        spent = balance.posted - balance.accrued - 2 * first.rate * LEFT
         ledger.correct("short", -spent, actor="admin", reason="Spent elsewhere.", key="short-spent")
         await until(lambda: not lives.running)
         # Nothing of it ran that nobody paid for.
@@ -183,7 +186,7 @@ async def test_credits_that_end_in_the_midst_of_it_are_not_overdrawn_and_the_not
         assert "No Dask cluster can start" in (again.error or ""), again
         await assert_charged(ledger, "short", lives.all)
         balance = ledger.balance("short")
-        assert 0 <= balance.available <= 2 * first.rate * 45
+        assert 0 <= balance.available <= 2 * first.rate * LEFT
 
 
 async def test_a_computation_outlives_the_platforms_parts_and_the_ledger_agrees(

@@ -24,7 +24,7 @@ from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFile
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from romanhub.asdf_blocks import FileSource
 from romanhub.client.sky import separation, unit_vectors
 from romanhub.discovery.app import create_app as create_search
@@ -268,7 +268,8 @@ def test_the_viewer_draws_the_footprints_and_asks_nobody(tmp_path: Path, viewer:
         page.set_viewport_size({"width": 1280, "height": 1000})
         page.locator("#sky[data-ready]").wait_for(timeout=120_000)
         page.locator("button.pick").nth(1).click()
-        page.wait_for_function("[...document.images].every(one => one.complete)")
+        for image in page.locator("img").all():
+            expect(image).to_have_js_property("complete", True)
         take(page, "portal-archive")
         # A click on the mosaic's western edge, at the height of the view's middle, chooses its row.
         page.locator("button.pick").nth(1).click()
