@@ -74,11 +74,7 @@ def _on_its_own() -> int:
     # Before the namespaces, in which there is no network to fetch anything from.
     print("Kubernetes' programs and the images, built once and kept", flush=True)
     programs.ensure(kept)
-    images.pause(kept)
-    for image in ("roman", "hub"):
-        images.built(kept, image)
-    if os.environ.get("ROMANHUB_CHARTS"):
-        images.platform(kept)
+    images.on_the_node(kept)
     if sys.argv[1:] == [BUILD]:
         return 0
     namespaces = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]

@@ -26,7 +26,6 @@ from tests.cluster.figures import Figures
 from tests.cluster.names import Names
 from tests.helm.charts import NAMESPACE, RELEASE, assembled, with_values
 from tests.quota.support import Postgres, eventually
-from tests.support.platform import shared_environments
 
 #: Where people open the platform: a port of the node.
 PORT = 30080
@@ -225,14 +224,7 @@ class Installation:
 @contextmanager
 def prepared(cluster: Cluster, postgres: Postgres, folder: Path, charts: Path) -> Iterator[Installation]:
     """Do what docs/operator-kubernetes.md says, up to the install itself."""
-    kept = Path(shared_environments())
-    for archive in (
-        images.built(kept, "hub"),
-        images.built(kept, "portal"),
-        images.proxy(kept),
-        images.traefik(kept),
-    ):
-        cluster.node.import_image(archive)
+    assert cluster.node, "the platform's images are there"
     address = cluster.plane.address
     with ExitStack() as stack:
         api = stack.enter_context(cluster.plane.api())
