@@ -11,7 +11,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -26,6 +29,12 @@ BUILD = "--build"
 
 #: Asks for the figures of the last install to be put into the documentation, and for no tests.
 FIGURES = "--markdown"
+
+#: Asks for a shell with the cluster, and for no tests.
+SHELL = "--shell"
+
+#: Tests that have a control plane of their own, and no node.
+WITHOUT_NODE = ("tests/cluster/dask/test_pretended.py", "tests/cluster/test_chart.py")
 
 #: The address of the cluster's one machine in its own network.
 ADDRESS = "10.10.0.1"
@@ -64,7 +73,7 @@ def _on_the_given() -> int:
         print(f"On the cluster at {plane.url}, with the image {images.analysis()}", flush=True)
     # Where names of Services can be made to resolve for the tests, and for nothing else on this machine.
     own_mounts = ["unshare", "--mount"] if os.geteuid() == 0 and shutil.which("unshare") else []
-    return _pytest(*own_mounts)
+    return _pytest("tests/cluster", *sys.argv[1:], within=own_mounts)
 
 
 def _on_its_own() -> int:
@@ -86,9 +95,20 @@ def _on_its_own() -> int:
         cgroups.remove()
 
 
-def _pytest(*within: str) -> int:
-    command = [*within, sys.executable, "-m", "pytest", "tests/cluster", *sys.argv[1:]]
-    return subprocess.run(command, cwd=ROOT).returncode
+def _pytest(*words: str, within: Sequence[str] = (), output: IO[str] | None = None) -> int:
+    command = [*within, sys.executable, "-m", "pytest", *words]
+    return subprocess.run(command, cwd=ROOT, stdout=output, stderr=output and subprocess.STDOUT).returncode
+
+
+def _in_two_lanes() -> int:
+    """Run the tests that have a control plane of their own beside those that share a node; both wait mostly."""
+    with tempfile.TemporaryFile("w+") as output, ThreadPoolExecutor(1) as threads:
+        beside = threads.submit(_pytest, *WITHOUT_NODE, output=output)
+        code = _pytest("tests/cluster", *(f"--ignore={path}" for path in WITHOUT_NODE))
+        other = beside.result()
+        output.seek(0)
+        print(output.read(), flush=True)
+    return code or other
 
 
 def _inside() -> int:
@@ -110,7 +130,9 @@ def _inside() -> int:
                 stand_in = Path(folder, name.replace("/", "."))
                 stand_in.write_text(real.read_text())
                 subprocess.run(["mount", "--bind", str(stand_in), str(real)], check=True)
-        return _pytest()
+        if SHELL in sys.argv:
+            return _pytest("--capture=no", "--timeout=0", "--quiet", "tests/cluster/by_hand.py")
+        return _pytest("tests/cluster", *sys.argv[1:]) if sys.argv[1:] else _in_two_lanes()
 
 
 if __name__ == "__main__":
