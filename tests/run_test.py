@@ -1,14 +1,19 @@
-"""What `make test` runs once the environments are there: the checks, then the tests in two lanes."""
+"""What `make test` runs once the environments are there: the checks, then the tests in two lanes.
+
+Many tests have real servers, browsers and clocks, on a machine that others may share. What failed is run once more
+when nothing else runs; the summary names what passed only then, for it is a test or a product to mend.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +32,12 @@ PLATFORM, COMMUNITY = "tests/platform", "tests/platform/community"
 #: What only has to be there in the end makes room for what is waited for.
 NICE = ["nice", "-n", "15"]
 
+#: More failures than this are no chance, and are not tried again. One server that did not start may fail a module.
+FEW = 20
+
+#: What pytest exits with where all ran, and some failed.
+SOME_FAILED = 1
+
 
 @dataclass(frozen=True)
 class Step:
@@ -34,6 +45,13 @@ class Step:
 
     name: str
     command: list[str]
+    #: Where pytest keeps which tests failed; None for what is no test of pytest's.
+    kept: Path | None = None
+
+    def failed(self) -> list[str]:
+        """The tests that failed when it ran last."""
+        found = self.kept / "v" / "cache" / "lastfailed" if self.kept else None
+        return sorted(json.loads(found.read_text())) if found and found.exists() else []
 
 
 @dataclass(frozen=True)
@@ -43,17 +61,29 @@ class Result:
     step: Step
     code: int
     seconds: float
+    #: The tests that passed at the second try only.
+    unsteady: tuple[str, ...] = ()
 
 
 def main() -> int:
     """Run everything, and say at the end what failed; the exit code is 1 where anything did."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _run_all(Path(folder))
+
+
+def _run_all(kept: Path) -> int:
     bin_folder = Path(sys.executable).parent
     notebook = os.environ["ROMANHUB_TEST_NOTEBOOK_PYTHON"]
     # What the tests import and run has to be this checkout and its environments, whatever the shell has.
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "JUPYTER"))}
     environment["PYTHONPATH"] = f"{ROOT / 'platform'}{os.pathsep}{ROOT / 'quota'}"
     environment["ROMANHUB_TEST_HUB_BIN"] = str(Path(os.environ["ROMANHUB_ENVIRONMENTS"]) / "hub" / "bin")
-    pytest = ["-m", "pytest", "-m", "not full_image"]
+
+    def tests(name: str, python: str, *arguments: str) -> Step:
+        """Tests of which pytest keeps what failed in a folder of their own, since two lanes run at once."""
+        own = kept / name.replace(" ", "-")
+        pytest = [python, "-m", "pytest", "-m", "not full_image", "-o", f"cache_dir={own}"]
+        return Step(name, [*pytest, *arguments], own)
 
     with_cluster = bool(os.environ.get(WITH_CLUSTER))
     cluster = [sys.executable, str(ROOT / "tests" / "run_cluster.py")]
@@ -67,28 +97,42 @@ def main() -> int:
         Step("mypy", [str(bin_folder / "mypy")]),
         Step("import rules", [str(bin_folder / "lint-imports")]),
     ]
-    shown = [Step("tests of the platform", [sys.executable, *pytest, PLATFORM, *ignoring(*NOTEBOOK, COMMUNITY)])]
+    shown = tests("tests of the platform", sys.executable, PLATFORM, *ignoring(*NOTEBOOK, COMMUNITY))
     beside = [
-        Step("tests of the notebook's side", [notebook, *pytest, *NOTEBOOK]),
-        Step("tests of the community", [sys.executable, *pytest, COMMUNITY]),
-        Step("tests of the quotas and the rest", [sys.executable, *pytest, "tests", *ignoring(PLATFORM, CLUSTER)]),
+        tests("tests of the notebook's side", notebook, *NOTEBOOK),
+        tests("tests of the community", sys.executable, COMMUNITY),
+        tests("tests of the quotas and the rest", sys.executable, "tests", *ignoring(PLATFORM, CLUSTER)),
     ]
     building = _Lane(
         [Step("a Kubernetes, built", [*NICE, *cluster, "--build"])] if with_cluster else [], environment
     )
-    results = [_run(step, environment) for step in checks]
+    results = [run_step(step, environment) for step in checks]
     other = _Lane(beside, environment)
-    results += [_run(step, environment) for step in shown]
+    results.append(run_step(shown, environment))
     results += [*other.results(), *building.results()]
+    results = [once_more(result, environment) for result in results]
     if with_cluster and results[-1].code == 0:
-        results.append(_run(Step("tests that need a Kubernetes", cluster), environment))
+        results.append(run_step(Step("tests that need a Kubernetes", cluster), environment))
     print("\n== summary")
     for result in results:
         word = "passed" if result.code == 0 else "FAILED"
         print(f"  {word:<8} {result.step.name:<40} {result.seconds:7.1f} s")
+        for name in result.unsteady:
+            print(f"           failed at first, and passed alone: {name}")
     passed = sum(result.code == 0 for result in results)
     print(f"{passed} passed, {len(results) - passed} failed", flush=True)
     return int(passed < len(results))
+
+
+def once_more(result: Result, environment: dict[str, str]) -> Result:
+    """Run the few tests that failed once more, by themselves."""
+    failed = result.step.failed()
+    if result.code != SOME_FAILED or not 0 < len(failed) <= FEW:
+        return result
+    repeated = replace(result.step, command=[*result.step.command, "--last-failed"])
+    second = run_step(replace(repeated, name=f"{result.step.name}: what failed, again"), environment)
+    unsteady = tuple(name for name in failed if name not in result.step.failed())
+    return Result(result.step, second.code, result.seconds + second.seconds, unsteady)
 
 
 class _Lane:
@@ -97,7 +141,7 @@ class _Lane:
     def __init__(self, steps: list[Step], environment: dict[str, str]) -> None:
         self._results: list[Result] = []
         self._thread = threading.Thread(
-            target=lambda: self._results.extend(_run(step, environment, later=True) for step in steps)
+            target=lambda: self._results.extend(run_step(step, environment, later=True) for step in steps)
         )
         self._thread.start()
 
@@ -107,7 +151,7 @@ class _Lane:
         return self._results
 
 
-def _run(step: Step, environment: dict[str, str], *, later: bool = False) -> Result:
+def run_step(step: Step, environment: dict[str, str], *, later: bool = False) -> Result:
     """Run a step; what it prints is shown at once, or, beside another lane, when it is over."""
     started = time.monotonic()
     if not later:

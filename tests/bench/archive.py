@@ -21,7 +21,7 @@ from romanhub.local.ports import HOST
 
 from tests.bench.hubs import ROOT, Process, hub_program, make_environments
 from tests.bench.rows import Row
-from tests.support.platform import free_port
+from tests.support.ports import free_port
 
 KEY, SECRET = "bench", "bench-secret"
 

@@ -15,7 +15,8 @@ from romanhub.local.settings import Settings
 
 from tests.bench.hubs import CONFIGS, ROOT, Process
 from tests.support.person import Kernel, Person
-from tests.support.platform import Platform, free_port, fresh_state
+from tests.support.platform import Platform, fresh_state
+from tests.support.ports import free_port
 
 #: The configuration of the platform's own gateway, which the plain one takes its commands from.
 OURS = ROOT / "hub_config" / "dask_gateway_config.py"

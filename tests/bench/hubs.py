@@ -29,7 +29,8 @@ from romanhub.local.layout import State
 from romanhub.local.ports import HOST
 from romanhub.local.settings import Settings
 
-from tests.support.platform import free_port, shared_environments
+from tests.support.platform import shared_environments
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = Path(__file__).parent / "configs"

@@ -25,8 +25,9 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.node import Node
 from tests.cluster.planes import Plane
 from tests.quota.conftest import postgres as postgres
-from tests.quota.support import Hub, eventually, free_port
+from tests.quota.support import Hub, eventually
 from tests.support.platform import shared_environments
+from tests.support.ports import free_port
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.cluster.accounts import let_in
 from tests.cluster.certificates import Authority, write_key
-from tests.support.platform import free_port
+from tests.support.ports import free_port
 
 #: How long a part may take to answer on a busy machine, in seconds.
 PATIENCE = 120.0

@@ -15,7 +15,7 @@ import yaml
 from tests.cluster import cgroups
 from tests.cluster.control_plane import PATIENCE, POD_RANGE, ControlPlane, Processes
 from tests.cluster.programs import MissingError
-from tests.support.platform import free_port
+from tests.support.ports import free_port
 
 #: The node's name, and the pods on it.
 NAME, PODS = "node-1", "10.244.0.0/24"

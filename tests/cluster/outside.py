@@ -18,7 +18,8 @@ from romanhub.local.layout import State
 from romanhub.local.ports import Ports
 from romanhub.local.settings import Settings
 
-from tests.quota.support import Postgres, eventually, free_port
+from tests.quota.support import Postgres, eventually
+from tests.support.ports import free_port
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,8 @@ from hubquota.models.ledger import Lease
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFile
 from psycopg import sql
+
+from tests.support.ports import free_port
 
 HERE = Path(__file__).parent
 Found = TypeVar("Found")
@@ -56,14 +57,6 @@ def eventually(look: Callable[[], Found | None], what: str, *, within: float = 9
             return found
         time.sleep(0.05)
     pytest.fail(f"Within {within} s there was not: {what}")
-
-
-def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from hubquota.activity import SETTING, note_busy
 
-from tests.quota.support import HERE, free_port
+from tests.quota.support import HERE
+from tests.support.ports import free_port
 
 
 def test_a_kernel_that_computes_in_silence_counts_as_activity(tmp_path: Path) -> None:

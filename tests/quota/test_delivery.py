@@ -24,7 +24,8 @@ from hubquota.services.notices import Notices
 from hubquota.services.settingsfile import SettingsFileError, load_settings
 from sqlalchemy import Engine
 
-from tests.quota.support import Clock, free_port
+from tests.quota.support import Clock
+from tests.support.ports import free_port
 
 SECRET = "a secret of the tests"
 

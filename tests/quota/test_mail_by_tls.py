@@ -21,8 +21,9 @@ from hubquota.services.delivery import Delivering
 from hubquota.services.notices import Notices
 from sqlalchemy import Engine
 
-from tests.quota.support import Clock, free_port
+from tests.quota.support import Clock
 from tests.quota.test_delivery import Letterbox
+from tests.support.ports import free_port
 
 # The server says so of a port that is TLS from the start, too.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")

@@ -33,8 +33,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
 from tests.quota.purge_support import ROOT, expire, fill, make_purge, make_settings
-from tests.quota.support import HERE, Clock, free_port
+from tests.quota.support import HERE, Clock
 from tests.quota.test_ledger_properties import ACCOUNTS, Model, Step, histories
+from tests.support.ports import free_port
 
 Numbers = dict[tuple[str, ...], float]
 

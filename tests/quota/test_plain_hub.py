@@ -18,7 +18,8 @@ from hubquota.models.money import to_units
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
 
-from tests.quota.support import HERE, Hub, eventually, free_port
+from tests.quota.support import HERE, Hub, eventually
+from tests.support.ports import free_port
 
 THREE_LINES = """
 c.JupyterHub.spawner_class, c.JupyterHub.authenticator_class = "quota-simple", "quota-dummy"

@@ -27,7 +27,8 @@ from hubquota.storage.engine import make_engine
 from pydantic import ValidationError
 
 from tests.quota.purge_support import DAY, expire, make_purge, make_settings, plan_and_approve
-from tests.quota.support import Clock, eventually, free_port
+from tests.quota.support import Clock, eventually
+from tests.support.ports import free_port
 
 KEY, SECRET, BUCKET = "purge-key-4711", "purge-secret-0815", "scratch"
 Content = dict[str, tuple[bytes, str, dict[str, str]]]

@@ -23,7 +23,8 @@ from hubquota.services.tiersfile import TiersFile
 from hubquota.storage.engine import make_engine
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.quota.support import Hub, eventually, free_port
+from tests.quota.support import Hub, eventually
+from tests.support.ports import free_port
 
 RATE = 40_000
 

@@ -21,7 +21,8 @@ from hubquota.storage.allowance import AllowanceFile
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
 
-from tests.quota.support import HERE, Clock, Hub, Postgres, eventually, free_port
+from tests.quota.support import HERE, Clock, Hub, Postgres, eventually
+from tests.support.ports import free_port
 
 TIERS = (HERE / "hub_tiers.yaml").read_text()
 

@@ -7,7 +7,6 @@ import queue
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -17,15 +16,10 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.ports import free_port
+
 #: How long the platform may take to be ready on a busy machine, in seconds.
 PATIENCE = 180.0
-
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def shared_environments() -> str:

@@ -234,7 +234,10 @@ def archive(settings: Settings) -> Part:
                 f"-ip={HOST}",
                 f"-ip.bind={HOST}",
             ),
-            *("-master.telemetry=false", "-master.volumeSizeLimitMB=1024", "-volume.max=0"),
+            *("-master.telemetry=false", "-master.volumeSizeLimitMB=1024"),
+            # Each bucket takes seven volumes at once, which are files that grow as they are written to. Left to
+            # itself, the server allows one for each free GiB: on a fuller disk a new bucket takes nothing in.
+            *("-volume.max=10000", "-volume.minFreeSpace=1GiB"),
             "-volume.preStopSeconds=0",
             *(f"-master.port={ports.archive_master}", f"-master.port.grpc={ports.archive_master_grpc}"),
             *(f"-volume.port={ports.archive_volume}", f"-volume.port.grpc={ports.archive_volume_grpc}"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import socket
+from collections.abc import Collection
 from pathlib import Path
+from random import Random, SystemRandom
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,6 +15,10 @@ from romanhub.local.environments import SetupError
 
 #: Everything listens on loopback alone.
 HOST = "127.0.0.1"
+
+#: Below what Linux gives to outgoing connections (32768 and up, unless it is set otherwise), so that none of a
+#: part's ports is taken while that part starts again.
+OUR_RANGE = range(20000, 30000)
 
 
 class Ports(BaseModel):
@@ -73,35 +79,36 @@ def choose(kept: Path, public: int) -> Ports:
         )
     before = json.loads(kept.read_text()) if kept.exists() else {}
     chosen: dict[str, int] = {"public": public}
-    with _Reservations() as reservations:
-        for name in Ports.model_fields:
-            if name == "public":
-                continue
-            port = before.get(name)
-            if not isinstance(port, int) or not is_free(port) or port in chosen.values():
-                port = reservations.take(avoid=public)
-            chosen[name] = port
+    for name in Ports.model_fields:
+        if name == "public":
+            continue
+        port = before.get(name)
+        if not isinstance(port, int) or not is_free(port) or port in chosen.values():
+            port = unused(chosen.values(), SystemRandom())
+        chosen[name] = port
     ports = Ports(**chosen)
     kept.write_text(ports.model_dump_json(indent=2))
     return ports
 
 
-class _Reservations:
-    """Holds each port that it hands out until all are chosen, so that none is handed out twice."""
+def unused(avoid: Collection[int], random: Random) -> int:
+    """A port that the platform could listen on now, and that no outgoing connection is given meanwhile.
 
-    def __enter__(self) -> _Reservations:
-        self._held: list[socket.socket] = []
-        return self
+    Parameters
+    ----------
+    avoid
+        Ports that are promised already.
+    random
+        What chooses.
 
-    def __exit__(self, *_: object) -> None:
-        for held in self._held:
-            held.close()
-
-    def take(self, *, avoid: int) -> int:
-        while True:
-            held = socket.socket()
-            held.bind((HOST, 0))
-            self._held.append(held)
-            port = int(held.getsockname()[1])
-            if port != avoid:
-                return port
+    Raises
+    ------
+    SetupError
+        Where none is free.
+    """
+    for port in random.sample(OUR_RANGE, len(OUR_RANGE)):
+        if port not in avoid and is_free(port):
+            return port
+    raise SetupError(
+        f"No port from {OUR_RANGE[0]} to {OUR_RANGE[-1]} is free on this machine. End what listens there."
+    )

@@ -15,7 +15,8 @@ from romanhub.local import environments
 from romanhub.local.environments import Environment
 
 from tests.bench.hubs import PATIENCE, Process
-from tests.support.platform import free_port, shared_environments
+from tests.support.platform import shared_environments
+from tests.support.ports import free_port
 
 HERE = Path(__file__).parent
 

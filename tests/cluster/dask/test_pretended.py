@@ -16,7 +16,8 @@ from hubquota.models.money import to_units
 from tests.cluster.dask.pretended_node import TAINT, PretendedNode
 from tests.cluster.dask.world import API, CONFIG, CONTROLLER, OWNER, PATIENCE, RATE, WORKERS, Dask, began
 from tests.cluster.planes import Plane, a_plane
-from tests.quota.support import eventually, free_port
+from tests.quota.support import eventually
+from tests.support.ports import free_port
 
 #: Where all the pods are, whatever other nodes the cluster has.
 HERE_ALONE = {"romanhub.test/pretended": "yes"}

@@ -25,7 +25,8 @@ from romanhub.kubernetes.lives import LEASE
 
 from tests.cluster.dask.crds import CRDS
 from tests.cluster.planes import Plane
-from tests.quota.support import HERE, eventually, free_port
+from tests.quota.support import HERE, eventually
+from tests.support.ports import free_port
 
 CONFIG = Path(__file__).with_name("gateway_config.py")
 

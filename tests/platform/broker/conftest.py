@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import boto3
 import httpx
 import pytest
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from hubquota.models.money import to_units
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import TiersFile
@@ -42,7 +44,7 @@ from romanhub.services.scratchplaces import ScratchBucket
 from tests.platform.broker.access_log import AccessLog
 from tests.platform.community.shelf import QuickInspector
 from tests.platform.portal.world import TIERS, HubStandIn
-from tests.support.platform import free_port
+from tests.support.ports import free_port
 
 API = "/services/broker/api/"
 SCOPE = "access:services!service=broker"
@@ -112,7 +114,8 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     settings = Settings(state, ports, secrets.make(state.private / "secrets.json"))
     part, access_log = parts.archive(settings), AccessLog()
     command = [*part.command, f"-s3.auditLogConfig={access_log.configure(state.private / 'access-log.json')}"]
-    log = (state.logs / "archive.log").open("wb")
+    path = state.logs / "archive.log"
+    log = path.open("wb")
     process = subprocess.Popen(
         command, env={**os.environ, **part.environment}, stdout=log, stderr=subprocess.STDOUT
     )
@@ -120,9 +123,10 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     try:
         operator = found.client()
         for bucket in (BUCKET, SCRATCH_BUCKET, COMMUNITY_BUCKET):
-            _until(lambda bucket=bucket: operator.create_bucket(Bucket=bucket), process)  # type: ignore[misc]
+            _until(partial(operator.create_bucket, Bucket=bucket), process, path)
         for key in KEYS:
-            _until(lambda key=key: operator.put_object(Bucket=BUCKET, Key=key, Body=key.encode()), process)  # type: ignore[misc]
+            put = partial(operator.put_object, Bucket=BUCKET, Key=key, Body=key.encode())
+            _until(put, process, path)
         yield found
     finally:
         process.terminate()
@@ -135,16 +139,17 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
         access_log.close()
 
 
-def _until(attempt: Any, process: subprocess.Popen[bytes]) -> None:
+def _until(attempt: Callable[[], object], process: subprocess.Popen[bytes], log: Path) -> None:
     """Try again and again until it works; a server that starts gives no other sign."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while True:
         try:
             attempt()
             return
-        except Exception:
+        except (BotoCoreError, ClientError) as error:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise
+                ended = f"ended by itself ({process.returncode})" if process.returncode is not None else "runs"
+                pytest.fail(f"The S3 server {ended}, and said: {error}. Its log:\n{log.read_text()[-5000:]}")
             time.sleep(0.2)
 
 

@@ -22,7 +22,8 @@ from romanhub.chart.spawner import bytes_of
 from romanhub.local.environments import SetupError
 from traitlets.config import Config
 
-from tests.quota.support import eventually, free_port
+from tests.quota.support import eventually
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.support.ports import free_port
 
 # The hub side's environment has none of these; each test module there says why it is skipped.
 if TYPE_CHECKING or find_spec("roman_datamodels"):
@@ -81,18 +82,6 @@ CLUSTER = {
 }
 
 
-def _free_ports(count: int) -> list[int]:
-    """Return ports that are free now, found by binding them all at once."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
 def program(name: str) -> str:
     """Return one of the hub side's programs: from the environment that the tests are told of, or the path."""
     given = os.environ.get("ROMANHUB_TEST_HUB_BIN")
@@ -134,7 +123,7 @@ def storage_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage
     """SeaweedFS on free ports, with a bucket, a key that may write and one that may only read."""
     weed = program("weed")
     folder = tmp_path_factory.mktemp("weed")
-    ports = _free_ports(10)
+    ports = [free_port() for _ in range(10)]
     identities = folder / "s3.json"
     identities.write_text(
         json.dumps(
@@ -499,7 +488,7 @@ def gateway_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway
     """A real Dask gateway on free ports, with workers in this environment."""
     server = program("dask-gateway-server")
     folder = tmp_path_factory.mktemp("gateway")
-    ports = _free_ports(3)
+    ports = [free_port() for _ in range(3)]
     refusal = folder / "refusal"
     config = folder / "config.py"
     config.write_text(

@@ -29,7 +29,8 @@ from romanhub.client.errors import (
     OutsidePlatformError,
 )
 
-from tests.platform.client.conftest import TOKEN, _free_ports, _until, program
+from tests.platform.client.conftest import TOKEN, _until, program
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 
@@ -42,7 +43,7 @@ def search_url(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Iterat
     """The search service on a free port."""
     python = program("python")
     folder = tmp_path_factory.mktemp("search")
-    (port,) = _free_ports(1)
+    port = free_port()
     log = folder / "log"
     process = subprocess.Popen(
         [

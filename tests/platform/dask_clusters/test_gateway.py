@@ -24,8 +24,9 @@ from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
 
-from tests.quota.support import HERE, eventually, free_port
+from tests.quota.support import HERE, eventually
 from tests.support.platform import shared_environments
+from tests.support.ports import free_port
 
 PLATFORM = Path(__file__).resolve().parents[3] / "platform"
 #: What a worker of the tier Explorer costs, in units a second.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from random import Random
 
 import pytest
 from romanhub.local import ports, secrets
 from romanhub.local.environments import SetupError
 
-from tests.support.platform import free_port
+from tests.support.ports import free_port
 
 
 def test_the_ports_stay_the_same_from_run_to_run(tmp_path: Path) -> None:
@@ -28,6 +29,16 @@ def test_a_port_that_was_taken_meanwhile_is_replaced_and_the_others_stay(tmp_pat
         second = ports.choose(tmp_path / "ports.json", public)
     assert second.archive != first.archive
     assert second.model_copy(update={"archive": first.archive}) == first
+
+
+def test_a_new_port_is_none_that_an_outgoing_connection_may_be_given() -> None:
+    first = ports.unused([], Random(1))
+    assert first < int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    promised = ports.unused([first], Random(1))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first))
+        taken.listen()
+        assert ports.unused([], Random(1)) == promised != first
 
 
 def test_a_taken_public_port_is_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ from romanhub.services.datasetsfile import DatasetsFile
 
 from tests.platform.portal.world import PREFIX, ROOT, SERVICE_TOKEN, TIERS, Clock, HubStandIn, token_of
 from tests.support.browser import WIDTHS, chromium, take
-from tests.support.platform import free_port
+from tests.support.ports import free_port
 
 SCOPES = ("access:services!service=portal", "access:services!service=archive")
 INDEX = ArchiveIndex.model_validate_json((small_archive() / "index.json").read_bytes())

@@ -23,7 +23,7 @@ from romanhub.portal import scopes
 
 from tests.platform.portal.world import ROOT, TIERS, Clock, tell_story
 from tests.support.person import Person
-from tests.support.platform import free_port
+from tests.support.ports import free_port
 
 PORTAL = "/services/portal/"
 PATIENCE = 60.0

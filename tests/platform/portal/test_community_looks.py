@@ -31,7 +31,7 @@ from tests.platform.community.shelf import Shelf
 from tests.platform.portal.community_world import ABOUT, NearInspector, tell_of_entries, tell_of_runs, with_figure
 from tests.platform.portal.world import PREFIX, SERVICE_TOKEN, TIERS, Clock, HubStandIn, token_of
 from tests.support.browser import WIDTHS, chromium, take
-from tests.support.platform import free_port
+from tests.support.ports import free_port
 
 PERSON = (
     "access:services!service=portal",

@@ -38,7 +38,7 @@ from tests.platform.portal.world import (
     token_of,
 )
 from tests.support.browser import WIDTHS, chromium, take
-from tests.support.platform import free_port
+from tests.support.ports import free_port
 
 PERSON = ("access:services!service=portal",)
 LONG_NAME = "benjamin-thompson-de-la-cruz@physics.example.edu"

@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from romanhub.probe.robot import ROBOT
 
 from tests.support.person import Person
-from tests.support.platform import Platform, free_port, shared_environments
+from tests.support.platform import Platform, shared_environments
+from tests.support.ports import free_port
 
 
 def probe(platform: Platform, *words: str) -> tuple[int, dict[str, Any]]:

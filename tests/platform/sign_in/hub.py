@@ -17,7 +17,7 @@ import httpx
 import yaml
 
 from tests.support.person import Person
-from tests.support.platform import free_port
+from tests.support.ports import free_port
 
 CONFIG = Path(__file__).with_name("hub_config.py")
 ROOT = CONFIG.parents[3]

@@ -16,7 +16,7 @@ from traitlets.config import Config
 from tests.platform.sign_in.answers import Answers, answering
 from tests.platform.sign_in.hub import ROOT, Hub
 from tests.platform.sign_in.sites import Site
-from tests.support.platform import free_port
+from tests.support.ports import free_port
 
 SETTINGS = {
     "issuer": "https://login.example.org",
