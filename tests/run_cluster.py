@@ -12,13 +12,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tests import run_test  # noqa: E402
 from tests.cluster import cgroups, figures, given, images, programs, ready  # noqa: E402
 
 #: Set for the process that is in the namespaces.
@@ -95,20 +94,35 @@ def _on_its_own() -> int:
         cgroups.remove()
 
 
-def _pytest(*words: str, within: Sequence[str] = (), output: IO[str] | None = None) -> int:
-    command = [*within, sys.executable, "-m", "pytest", *words]
-    return subprocess.run(command, cwd=ROOT, stdout=output, stderr=output and subprocess.STDOUT).returncode
+def _pytest(*words: str, within: Sequence[str] = ()) -> int:
+    return subprocess.run([*within, sys.executable, "-m", "pytest", *words], cwd=ROOT).returncode
 
 
-def _in_two_lanes() -> int:
-    """Run the tests that have a control plane of their own beside those that share a node; both wait mostly."""
-    with tempfile.TemporaryFile("w+") as output, ThreadPoolExecutor(1) as threads:
-        beside = threads.submit(_pytest, *WITHOUT_NODE, output=output)
-        code = _pytest("tests/cluster", *(f"--ignore={path}" for path in WITHOUT_NODE))
-        other = beside.result()
-        output.seek(0)
-        print(output.read(), flush=True)
-    return code or other
+def _in_two_lanes(kept: Path) -> int:
+    """Run the tests that have a control plane of their own beside those that share a node; both wait mostly.
+
+    Parameters
+    ----------
+    kept
+        A folder in which pytest keeps what failed: that is run once more, by itself.
+    """
+
+    def tests(name: str, *words: str, within: Sequence[str] = ()) -> run_test.Step:
+        own = kept / name.replace(" ", "-")
+        return run_test.Step(
+            name, [*within, sys.executable, "-m", "pytest", "-o", f"cache_dir={own}", *words], own
+        )
+
+    ignored = (f"--ignore={path}" for path in WITHOUT_NODE)
+    # In a network of its own, so that neither takes a port that the other has just chosen.
+    network = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    environment = dict(os.environ)
+    beside = run_test.Lane([tests("with a control plane alone", *WITHOUT_NODE, within=network)], environment)
+    results = [run_test.run_step(tests("with a node", "tests/cluster", *ignored), environment), *beside.results()]
+    results = [run_test.once_more(result, environment) for result in results]
+    for name in (one for result in results for one in result.unsteady):
+        print(f"Failed at first, and passed alone: {name}", flush=True)
+    return max(result.code for result in results)
 
 
 def _inside() -> int:
@@ -132,7 +146,7 @@ def _inside() -> int:
                 subprocess.run(["mount", "--bind", str(stand_in), str(real)], check=True)
         if SHELL in sys.argv:
             return _pytest("--capture=no", "--timeout=0", "--quiet", "tests/cluster/by_hand.py")
-        return _pytest("tests/cluster", *sys.argv[1:]) if sys.argv[1:] else _in_two_lanes()
+        return _pytest("tests/cluster", *sys.argv[1:]) if sys.argv[1:] else _in_two_lanes(Path(folder, "kept"))
 
 
 if __name__ == "__main__":
