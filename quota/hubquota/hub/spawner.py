@@ -25,7 +25,7 @@ from hubquota.hub.metrics import admission
 from hubquota.hub.offers import offer_without_ledger
 from hubquota.hub.options import check_options
 from hubquota.hub.refusal import refusal_error
-from hubquota.hub.spawner_base import finished
+from hubquota.hub.spawner_base import finished, groups_of
 from hubquota.hub.spawner_pages import LEDGER_DOWN, QuotaPages
 from hubquota.hub.stoppers import why_stopped
 from hubquota.models.entitlement import CLEAN_UP
@@ -215,7 +215,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         """Return the size that may start, and whether it is a clean-up server."""
         start = self._asked()
         # Of what the ledger says of the account, a hub that may start something without it remembers the last.
-        noted = self.quota_when_down == "allowance" and start.payer == start.person
+        noted = self._with_allowance and start.payer == start.person
         try:
             # What ran without the ledger comes first: it has to be known before anything else is held.
             if self._allowance.used and not await self._allowance.post(self.user.name):
@@ -239,14 +239,15 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         Raises:
             Refused: it is asked for with options that there are not, or the tiers cannot be read.
         """
-        name, options = self._user_row.name, self.user_options or {}
+        row, options = self._user_row, self.user_options or {}
+        name = row.name
         check_options(options, self.quota_options)
         return Start(
             person=name,
             payer=options.get(ACCOUNT, name),
             key=server_key(name, *self._server_and_hub),
             tiers=self._tiers_file,
-            groups=self._groups(),
+            groups=groups_of(row),
             claims=self._claims,
             size=options.get(SIZE),
         )
@@ -261,7 +262,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             Refused: nothing is allowed, or no more than was started already.
         """
         down = Refused(limit="unavailable", message=LEDGER_DOWN)
-        if self.quota_when_down != "allowance":
+        if not self._with_allowance:
             raise down
         name, tiers, options = self.user.name, self._tiers(), self.user_options or {}
         # Nobody can say now which other accounts or tiers are theirs.

@@ -106,6 +106,11 @@ class QuotaBase(LoggingConfigurable):
             self.quota_allowance_file, self.quota_database_url, self.quota_deadline, self.quota_tiers_file
         )
 
+    @cached_property
+    def _with_allowance(self) -> bool:
+        """Whether something may be started without the ledger."""
+        return bool(self.quota_when_down == "allowance")
+
     def _tiers(self) -> Tiers:
         return self._tiers_file.current()
 
@@ -118,7 +123,12 @@ class QuotaBase(LoggingConfigurable):
             raise Refused(limit="unavailable", message=_TIERS_BROKEN) from error
 
     def _groups(self) -> set[str]:
-        return {group.name for group in self._user_row.groups}
+        return groups_of(self._user_row)
+
+
+def groups_of(row: Any) -> set[str]:
+    """Return the names of the groups of a user, whose row in the hub's database it is."""
+    return {group.name for group in row.groups}
 
 
 async def finished(result: Any) -> Any:

@@ -56,7 +56,7 @@ class QuotaPages(QuotaGrace):
             return trouble_form(refused.message)
         except LedgerDownError:
             return trouble_form(LEDGER_DOWN)
-        if self.quota_when_down == "allowance":
+        if self._with_allowance:
             await self._allowance.offered(name, offers.own)
         payers = offers.payers
         if name not in {*offers.closed, *(payer.name for payer in payers)}:

@@ -38,7 +38,10 @@ def make_engine(url: str, *, timeout: float = 5.0) -> Engine:
     if backend == "sqlite":
         if parsed.database in (None, "", ":memory:"):
             raise ValueError("The ledger is shared by processes: give it a SQLite file, not memory.")
-        engine = create_engine(parsed, connect_args={"timeout": timeout}, hide_parameters=True)
+        # SQLite's cache is each connection's own, and what another one wrote empties it: so the one that was used
+        # last is used again.
+        connecting = {"timeout": timeout}
+        engine = create_engine(parsed, connect_args=connecting, hide_parameters=True, pool_use_lifo=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
