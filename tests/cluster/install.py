@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,8 +134,16 @@ class Installation:
         }
 
     def wait_ready(self) -> None:
-        """Wait until every pod of the platform is ready."""
+        """Wait until every pod of the platform is ready, and the proxy knows the way to the portal."""
         eventually(lambda: not self.unready(), "a platform that is ready", within=PATIENCE)
+        # The hub is ready a moment before it tells the proxy where its services are.
+        eventually(self.answers, "an answer of the portal", within=PATIENCE)
+
+    def answers(self) -> bool:
+        """Whether people reach the portal."""
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url}/services/portal/api/health", trust_env=False).is_success
+        return False
 
     def secret(self, name: str, key: str) -> str:
         """A value of a Secret, as `kubectl get secret -o jsonpath | base64 -d` shows it."""

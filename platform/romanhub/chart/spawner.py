@@ -14,7 +14,7 @@ from hubquota.services.tiersfile import tiers_file
 from kubernetes_asyncio.client import ApiException
 from traitlets import Dict, Unicode
 
-from romanhub.kubernetes.shape import label_of
+from romanhub.kubernetes.labels import label_of
 from romanhub.services.namedservers import refuse_other_names
 
 #: The option that names the image that a run is started in.
