@@ -118,19 +118,20 @@ def disk(kept: Path, archives: list[Path], fill: Callable[[Path], None]) -> Iter
     """
     digest = hashlib.sha256("".join(one.name for one in archives).encode()).hexdigest()[:16]
     original = kept / f"unpacked-{digest}"
-    _clear(kept, "unpacking-*", "disk-of-*")
-    if not original.exists():
-        for old in kept.glob("unpacked-*"):
-            shutil.rmtree(old)
-        with _in_use(kept, "unpacking-") as folder:
-            fill(folder / "disk")
-            (folder / "disk").rename(original)
     with _in_use(kept, "disk-of-") as folder:
         copy = folder / "root"
-        subprocess.run(["cp", "--archive", "--link", str(original), str(copy)], check=True)
-        for database in copy.glob("io.containerd.*/*.db"):
-            database.unlink()
-            shutil.copy2(original / database.relative_to(copy), database)
+        with _alone(kept / "unpacking"):
+            _clear(kept, "unpacking-*", "disk-of-*")
+            if not original.exists():
+                for old in kept.glob("unpacked-*"):
+                    shutil.rmtree(old)
+                with _in_use(kept, "unpacking-") as new:
+                    fill(new / "disk")
+                    (new / "disk").rename(original)
+            subprocess.run(["cp", "--archive", "--link", str(original), str(copy)], check=True)
+            for database in copy.glob("io.containerd.*/*.db"):
+                database.unlink()
+                shutil.copy2(original / database.relative_to(copy), database)
         yield copy
 
 
@@ -196,14 +197,21 @@ def _go_build(folder: Path, program: Path, package: str) -> None:
 @contextmanager
 def _building(kept: Path) -> Iterator[None]:
     """Have buildah's storage to oneself; only the base stays in it, since archives are kept."""
-    with (kept / "building").open("w") as mine:
-        fcntl.flock(mine, fcntl.LOCK_EX)
+    with _alone(kept / "building"):
         # A build that was killed has left its containers.
         _forget(kept)
         try:
             yield
         finally:
             _forget(kept)
+
+
+@contextmanager
+def _alone(name: Path) -> Iterator[None]:
+    """Wait until no other run of these tests is between the same two lines."""
+    with name.open("w") as mine:
+        fcntl.flock(mine, fcntl.LOCK_EX)
+        yield
 
 
 def _forget(kept: Path) -> None:
