@@ -143,7 +143,12 @@ def _ensure_base(buildah: list[str], mirror: str | None) -> str:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as temporary:
         root = Path(temporary, "root")
         include = f"--include={','.join(files[1].read_text().split())}"
-        _run(["debootstrap", "--variant=minbase", include, RELEASE, str(root), *([mirror] if mirror else [])])
+        bootstrap = ["debootstrap", "--variant=minbase", include, RELEASE, str(root)]
+        made = subprocess.run([*bootstrap, *([mirror] if mirror else [])], capture_output=True, text=True)
+        if made.returncode != 0:
+            # It tells of each package, and last of what went wrong.
+            print(made.stdout[-3000:], made.stderr[-3000:], file=sys.stderr)
+            made.check_returncode()
         for waste in ("var/cache/apt", "var/lib/apt/lists", "var/log"):
             _run(["find", str(root / waste), "-type", "f", "-delete"])
         _build(buildah, name, files[0], root, _marks(_labels(settings, digest)))

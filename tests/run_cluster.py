@@ -11,11 +11,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tests import run_test  # noqa: E402
 from tests.cluster import cgroups, figures, given, images, programs, ready  # noqa: E402
 
 #: Set for the process that is in the namespaces.
@@ -26,6 +28,12 @@ BUILD = "--build"
 
 #: Asks for the figures of the last install to be put into the documentation, and for no tests.
 FIGURES = "--markdown"
+
+#: Asks for a shell with the cluster, and for no tests.
+SHELL = "--shell"
+
+#: Tests that have a control plane of their own, and no node.
+WITHOUT_NODE = ("tests/cluster/dask/test_pretended.py", "tests/cluster/test_chart.py")
 
 #: The address of the cluster's one machine in its own network.
 ADDRESS = "10.10.0.1"
@@ -64,7 +72,7 @@ def _on_the_given() -> int:
         print(f"On the cluster at {plane.url}, with the image {images.analysis()}", flush=True)
     # Where names of Services can be made to resolve for the tests, and for nothing else on this machine.
     own_mounts = ["unshare", "--mount"] if os.geteuid() == 0 and shutil.which("unshare") else []
-    return _pytest(*own_mounts)
+    return _pytest("tests/cluster", *sys.argv[1:], within=own_mounts)
 
 
 def _on_its_own() -> int:
@@ -74,11 +82,7 @@ def _on_its_own() -> int:
     # Before the namespaces, in which there is no network to fetch anything from.
     print("Kubernetes' programs and the images, built once and kept", flush=True)
     programs.ensure(kept)
-    images.pause(kept)
-    for image in ("roman", "hub"):
-        images.built(kept, image)
-    if os.environ.get("ROMANHUB_CHARTS"):
-        images.platform(kept)
+    images.on_the_node(kept)
     if sys.argv[1:] == [BUILD]:
         return 0
     namespaces = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -90,9 +94,35 @@ def _on_its_own() -> int:
         cgroups.remove()
 
 
-def _pytest(*within: str) -> int:
-    command = [*within, sys.executable, "-m", "pytest", "tests/cluster", *sys.argv[1:]]
-    return subprocess.run(command, cwd=ROOT).returncode
+def _pytest(*words: str, within: Sequence[str] = ()) -> int:
+    return subprocess.run([*within, sys.executable, "-m", "pytest", *words], cwd=ROOT).returncode
+
+
+def _in_two_lanes(kept: Path) -> int:
+    """Run the tests that have a control plane of their own beside those that share a node; both wait mostly.
+
+    Parameters
+    ----------
+    kept
+        A folder in which pytest keeps what failed: that is run once more, by itself.
+    """
+
+    def tests(name: str, *words: str, within: Sequence[str] = ()) -> run_test.Step:
+        own = kept / name.replace(" ", "-")
+        return run_test.Step(
+            name, [*within, sys.executable, "-m", "pytest", "-o", f"cache_dir={own}", *words], own
+        )
+
+    ignored = (f"--ignore={path}" for path in WITHOUT_NODE)
+    # In a network of its own, so that neither takes a port that the other has just chosen.
+    network = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    environment = dict(os.environ)
+    beside = run_test.Lane([tests("with a control plane alone", *WITHOUT_NODE, within=network)], environment)
+    results = [run_test.run_step(tests("with a node", "tests/cluster", *ignored), environment), *beside.results()]
+    results = [run_test.once_more(result, environment) for result in results]
+    for name in (one for result in results for one in result.unsteady):
+        print(f"Failed at first, and passed alone: {name}", flush=True)
+    return max(result.code for result in results)
 
 
 def _inside() -> int:
@@ -114,7 +144,9 @@ def _inside() -> int:
                 stand_in = Path(folder, name.replace("/", "."))
                 stand_in.write_text(real.read_text())
                 subprocess.run(["mount", "--bind", str(stand_in), str(real)], check=True)
-        return _pytest()
+        if SHELL in sys.argv:
+            return _pytest("--capture=no", "--timeout=0", "--quiet", "tests/cluster/by_hand.py")
+        return _pytest("tests/cluster", *sys.argv[1:]) if sys.argv[1:] else _in_two_lanes(Path(folder, "kept"))
 
 
 if __name__ == "__main__":

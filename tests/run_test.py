@@ -103,11 +103,11 @@ def _run_all(kept: Path) -> int:
         tests("tests of the community", sys.executable, COMMUNITY),
         tests("tests of the quotas and the rest", sys.executable, "tests", *ignoring(PLATFORM, CLUSTER)),
     ]
-    building = _Lane(
+    building = Lane(
         [Step("a Kubernetes, built", [*NICE, *cluster, "--build"])] if with_cluster else [], environment
     )
     results = [run_step(step, environment) for step in checks]
-    other = _Lane(beside, environment)
+    other = Lane(beside, environment)
     results.append(run_step(shown, environment))
     results += [*other.results(), *building.results()]
     results = [once_more(result, environment) for result in results]
@@ -135,7 +135,7 @@ def once_more(result: Result, environment: dict[str, str]) -> Result:
     return Result(result.step, second.code, result.seconds + second.seconds, unsteady)
 
 
-class _Lane:
+class Lane:
     """Steps that run one after the other beside the rest; what they print is shown when each is over."""
 
     def __init__(self, steps: list[Step], environment: dict[str, str]) -> None:

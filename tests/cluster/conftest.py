@@ -158,7 +158,7 @@ class Cluster:
 
     @property
     def node(self) -> Node:
-        """A node that may be broken; the test is skipped where the cluster is not its own."""
+        """A node that may be broken and given images; the test is skipped where the cluster is not its own."""
         if self.own_node is None:
             pytest.skip("it needs a node to itself, and KUBECONFIG names a cluster")
         return self.own_node
@@ -235,7 +235,7 @@ def own_cluster() -> Iterator[Cluster]:
     """A control plane and a node of this machine's own."""
     kept = Path(shared_environments())
     built = programs.ensure(kept)
-    archives = [images.pause(kept), images.built(kept, "roman"), images.built(kept, "hub")]
+    archives = images.on_the_node(kept)
     folder = Path(tempfile.mkdtemp(prefix="rk-", dir="/var/tmp"))
     plane = ControlPlane(built, folder, os.environ["ROMANHUB_TEST_CLUSTER_ADDRESS"])
     try:

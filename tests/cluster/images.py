@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -18,6 +19,7 @@ from romanhub.local.screen import Screen
 from tests.cluster import given
 from tests.cluster.node import PAUSE
 from tests.cluster.programs import MissingError, go
+from tests.helm.charts import CHARTS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -37,6 +39,9 @@ def analysis() -> str:
     return os.environ.get(given.IMAGE, ROMAN) if given.is_given() else ROMAN
 
 
+#: What `images/build.py` calls the base of all others.
+BASE = "localhost/romanhub/base"
+
 #: What every image is made from, beside what its Dockerfile copies.
 _BASE = ("images/build.py", "images/checks.py", "images/base")
 
@@ -50,20 +55,21 @@ def built(kept: Path, image: str) -> Path:
         Where what builds it is not here.
     """
     archive = kept / f"{image}-{_digest(*_sources(image))}.tar"
-    if not archive.exists():
-        for program in ("buildah", "debootstrap"):
-            if shutil.which(program) is None:
-                raise MissingError(f"There is no {program} here: on Debian, apt-get install {program}.")
+    if archive.exists():
+        return archive
+    for program in ("buildah", "debootstrap"):
+        if shutil.which(program) is None:
+            raise MissingError(f"There is no {program} here: on Debian, apt-get install {program}.")
+    with _building(kept):
         print(f"  building the image {image}", flush=True)
+        # Those of other sources are asked for no more, and a disk is soon full of them.
+        for old in [*kept.glob(f"{image}-*.tar"), *kept.glob(f"{image}-*.cdx.json")]:
+            old.unlink()
         new = archive.with_suffix(".new")
         command = [sys.executable, str(ROOT / "images" / "build.py"), image]
         command += ["--output", str(new), "--storage", str(kept / "buildah")]
         subprocess.run(command, check=True)
-        for old in kept.glob(f"{image}-*.tar"):
-            old.unlink()
         new.rename(archive)
-        # What the image before consisted of is nobody's any more.
-        subprocess.run([*_buildah(kept), "rmi", "--prune"], check=True, stdout=subprocess.DEVNULL)
     return archive
 
 
@@ -77,9 +83,10 @@ def _sources(image: str) -> list[Path]:
     return [ROOT / path for path in (*_BASE, f"images/{image}", *(path for paths in copied for path in paths))]
 
 
-def platform(kept: Path) -> list[Path]:
-    """Every image of the platform's own parts."""
-    return [built(kept, "hub"), built(kept, "portal"), proxy(kept), traefik(kept)]
+def on_the_node(kept: Path) -> list[Path]:
+    """The images of all pods of the tests; those of the platform's own parts where an install is tested, too."""
+    found = [pause(kept), built(kept, "roman"), built(kept, "hub")]
+    return [*found, built(kept, "portal"), proxy(kept), traefik(kept)] if os.environ.get(CHARTS) else found
 
 
 def pause(kept: Path) -> Path:
@@ -111,19 +118,46 @@ def disk(kept: Path, archives: list[Path], fill: Callable[[Path], None]) -> Iter
     """
     digest = hashlib.sha256("".join(one.name for one in archives).encode()).hexdigest()[:16]
     original = kept / f"unpacked-{digest}"
-    if not original.exists():
-        with tempfile.TemporaryDirectory(prefix="unpacking-", dir=kept) as folder:
-            fill(Path(folder, "disk"))
-            for old in kept.glob("unpacked-*"):
-                shutil.rmtree(old)
-            Path(folder, "disk").rename(original)
-    with tempfile.TemporaryDirectory(prefix="disk-of-", dir=kept, ignore_cleanup_errors=True) as folder:
-        copy = Path(folder, "root")
-        subprocess.run(["cp", "--archive", "--link", str(original), str(copy)], check=True)
-        for database in copy.glob("io.containerd.*/*.db"):
-            database.unlink()
-            shutil.copy2(original / database.relative_to(copy), database)
+    with _in_use(kept, "disk-of-") as folder:
+        copy = folder / "root"
+        with _alone(kept / "unpacking"):
+            _clear(kept, "unpacking-*", "disk-of-*")
+            if not original.exists():
+                for old in kept.glob("unpacked-*"):
+                    shutil.rmtree(old)
+                with _in_use(kept, "unpacking-") as new:
+                    fill(new / "disk")
+                    (new / "disk").rename(original)
+            subprocess.run(["cp", "--archive", "--link", str(original), str(copy)], check=True)
+            for database in copy.glob("io.containerd.*/*.db"):
+                database.unlink()
+                shutil.copy2(original / database.relative_to(copy), database)
         yield copy
+
+
+@contextmanager
+def _in_use(kept: Path, prefix: str) -> Iterator[Path]:
+    """A folder for the time being, which says that it is in use, so that what is left of a killed run is told."""
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=kept, ignore_cleanup_errors=True) as name:
+        descriptor = os.open(name, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield Path(name)
+        finally:
+            os.close(descriptor)
+
+
+def _clear(kept: Path, *patterns: str) -> None:
+    """Remove what runs that were killed have left of such folders."""
+    for left in (one for pattern in patterns for one in kept.glob(pattern)):
+        descriptor = os.open(left, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(descriptor)
 
 
 def traefik(kept: Path) -> Path:
@@ -160,6 +194,37 @@ def _go_build(folder: Path, program: Path, package: str) -> None:
     subprocess.run(command, cwd=folder, env={**os.environ, "CGO_ENABLED": "0"}, check=True)
 
 
+@contextmanager
+def _building(kept: Path) -> Iterator[None]:
+    """Have buildah's storage to oneself; only the base stays in it, since archives are kept."""
+    with _alone(kept / "building"):
+        # A build that was killed has left its containers.
+        _forget(kept)
+        try:
+            yield
+        finally:
+            _forget(kept)
+
+
+@contextmanager
+def _alone(name: Path) -> Iterator[None]:
+    """Wait until no other run of these tests is between the same two lines."""
+    with name.open("w") as mine:
+        fcntl.flock(mine, fcntl.LOCK_EX)
+        yield
+
+
+def _forget(kept: Path) -> None:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([*_buildah(kept), "rm", "--all"], check=False, **quiet)
+    listed = subprocess.run(
+        [*_buildah(kept), "images", "--format", "{{.Name}}:{{.Tag}}"], capture_output=True, text=True, check=True
+    )
+    names = [name for name in listed.stdout.split() if not name.startswith((BASE, "<none>"))]
+    for what in ([names] if names else []) + [["--prune"]]:
+        subprocess.run([*_buildah(kept), "rmi", *what], check=False, **quiet)
+
+
 def _buildah(kept: Path) -> list[str]:
     return ["buildah", "--root", str(kept / "buildah" / "images"), "--runroot", str(kept / "buildah" / "run")]
 
@@ -169,14 +234,17 @@ def _pack(
 ) -> None:
     """Make an image of some files, and write it to an archive."""
     buildah = _buildah(kept)
-    made = subprocess.run([*buildah, "from", base], capture_output=True, text=True, check=True)
-    container = made.stdout.strip()
-    for file, place in files.items():
-        subprocess.run([*buildah, "copy", "--quiet", container, str(file), place], check=True)
-    settings = ["--entrypoint", f'["{entrypoint}"]', "--user", "65534", "--cmd", ""]
-    subprocess.run([*buildah, "config", *settings, container], check=True)
-    subprocess.run([*buildah, "commit", "--quiet", "--rm", container, name], check=True)
-    subprocess.run([*buildah, "push", "--quiet", name, f"oci-archive:{archive}:{name}"], check=True)
+    with _building(kept):
+        made = subprocess.run([*buildah, "from", base], capture_output=True, text=True, check=True)
+        container = made.stdout.strip()
+        for file, place in files.items():
+            subprocess.run([*buildah, "copy", "--quiet", container, str(file), place], check=True)
+        settings = ["--entrypoint", f'["{entrypoint}"]', "--user", "65534", "--cmd", ""]
+        subprocess.run([*buildah, "config", *settings, container], check=True)
+        subprocess.run([*buildah, "commit", "--quiet", "--rm", container, name], check=True)
+        new = archive.with_suffix(".new")
+        subprocess.run([*buildah, "push", "--quiet", name, f"oci-archive:{new}:{name}"], check=True)
+        new.rename(archive)
 
 
 def _digest(*sources: Path) -> str:

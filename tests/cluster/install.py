@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,15 @@ from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
 from romanhub.cli import romanhub
 from romanhub.local.parts import ROLE
-from romanhub.local.settings import REGION, SCRATCH_BUCKET
+from romanhub.local.settings import COMMUNITY_BUCKET, REGION, SCRATCH_BUCKET
 
 from tests.cluster import images, outside
 from tests.cluster.conftest import Cluster
 from tests.cluster.figures import Figures
 from tests.cluster.names import Names
+from tests.cluster.small import tight
 from tests.helm.charts import NAMESPACE, RELEASE, assembled, with_values
 from tests.quota.support import Postgres, eventually
-from tests.support.platform import shared_environments
 
 #: Where people open the platform: a port of the node.
 PORT = 30080
@@ -39,48 +39,6 @@ DATABASES = "romanhub-databases"
 
 #: The homes of two people, and the index of the search, in GiB.
 VOLUMES = [10, 10, 20]
-
-#: A machine of two cores has no room for what is set aside for servers and workers; their limits stay.
-_LESS = """
-Object{spec: Object.spec{containers: [Object.spec.containers{
-    name: object.spec.containers[0].name,
-    resources: Object.spec.containers.resources{requests: {"cpu": "200m"}}}]}}
-"""
-
-#: Which pods these are.
-_WHICH = """
-"app.kubernetes.io/component" in object.metadata.?labels.orValue({}) &&
-object.metadata.labels["app.kubernetes.io/component"] in ["singleuser-server", "dask-scheduler", "dask-worker"]
-"""
-
-
-def tight() -> list[dict[str, Any]]:
-    """A rule by which a small machine holds what a real node does: little is set aside of its cores."""
-    rule = {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingAdmissionPolicy",
-        "metadata": {"name": "a-small-machine"},
-        "spec": {
-            "failurePolicy": "Fail",
-            "reinvocationPolicy": "Never",
-            "matchConstraints": {
-                "resourceRules": [
-                    {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
-                ]
-            },
-            "matchConditions": [{"name": "peoples", "expression": " ".join(_WHICH.split())}],
-            "mutations": [
-                {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": " ".join(_LESS.split())}}
-            ],
-        },
-    }
-    binding = {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingAdmissionPolicyBinding",
-        "metadata": {"name": "a-small-machine"},
-        "spec": {"policyName": "a-small-machine"},
-    }
-    return [rule, binding]
 
 
 def image(name: str) -> dict[str, str]:
@@ -97,7 +55,7 @@ class Installation:
     chart: Path
     values: dict[str, Any]
     ledger: Ledger
-    #: Where both databases are, as the Secret says it.
+    #: Where the databases are, as the Secret says it.
     databases: dict[str, str]
     #: How long steps took, and what parts held.
     figures: Figures = field(default_factory=Figures)
@@ -113,14 +71,33 @@ class Installation:
 
     def install(self) -> None:
         """Do what `helm upgrade --install` does, and wait until every pod is ready."""
-        with self.release() as release, self.figures.timed("`helm install` until every pod is ready"):
+        with self.release() as release:
             try:
                 release.history(RELEASE)
             except helm.HelmNotFoundError:
                 release.install(self.chart, RELEASE, self.values, timeout=int(PATIENCE))
             else:
                 release.upgrade(self.chart, RELEASE, self.values, timeout=int(PATIENCE))
-            self.wait_ready()
+        self.wait_ready()
+
+    def end_parts(self) -> None:
+        """Do what `kubectl scale deployment --all --replicas=0` does, and wait until they have ended."""
+        where = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+        kind = {"Content-Type": "application/merge-patch+json"}
+        for one in self.cluster.api.get(where).json()["items"]:
+            path = f"{where}/{one['metadata']['name']}/scale"
+            self.cluster.api.patch(path, json={"spec": {"replicas": 0}}, headers=kind).raise_for_status()
+
+        def over() -> bool:
+            found = self.cluster.api.get(where).json()["items"]
+            return not any(one["status"].get("replicas") for one in found)
+
+        eventually(over, "the end of the parts", within=PATIENCE)
+
+    def use_databases(self, urls: dict[str, str]) -> None:
+        """Have the platform use other databases from its next start on."""
+        self.say_databases(urls)
+        self.databases, self.ledger = urls, Ledger(make_engine(urls["ledger"]))
 
     def say_databases(self, urls: dict[str, str]) -> None:
         """Put where the databases are into their Secret."""
@@ -157,8 +134,16 @@ class Installation:
         }
 
     def wait_ready(self) -> None:
-        """Wait until every pod of the platform is ready."""
+        """Wait until every pod of the platform is ready, and the proxy knows the way to the portal."""
         eventually(lambda: not self.unready(), "a platform that is ready", within=PATIENCE)
+        # The hub is ready a moment before it tells the proxy where its services are.
+        eventually(self.answers, "an answer of the portal", within=PATIENCE)
+
+    def answers(self) -> bool:
+        """Whether people reach the portal."""
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url}/services/portal/api/health", trust_env=False).is_success
+        return False
 
     def secret(self, name: str, key: str) -> str:
         """A value of a Secret, as `kubectl get secret -o jsonpath | base64 -d` shows it."""
@@ -223,41 +208,26 @@ class Installation:
 
 
 @contextmanager
-def prepared(cluster: Cluster, postgres: Postgres, folder: Path, charts: Path) -> Iterator[Installation]:
-    """Do what docs/operator-kubernetes.md says, up to the install itself."""
-    kept = Path(shared_environments())
-    for archive in (
-        images.built(kept, "hub"),
-        images.built(kept, "portal"),
-        images.proxy(kept),
-        images.traefik(kept),
-    ):
-        cluster.node.import_image(archive)
+def surrounded(cluster: Cluster, postgres: Postgres, folder: Path) -> Iterator[outside.Surroundings]:
+    """What an operator has before the install: a cluster with volumes and names, databases, and storage."""
+    assert cluster.node, "the platform's images are there"
     address = cluster.plane.address
     with ExitStack() as stack:
         api = stack.enter_context(cluster.plane.api())
         stack.callback(Names(api, address).close)
-        settings = stack.enter_context(outside.storage(folder))
-        storage = stack.enter_context(outside.forwarded(address, settings.ports.archive))
-        socket = Path(postgres.folder, ".s.PGSQL.5432")
-        database = stack.enter_context(outside.forwarded(address, socket))
-        for name in ("ledger", "hub"):
-            postgres.new_database(name)
-        urls = {
-            name: f"postgresql+psycopg://{postgres.user}@{address}:{database}/{name}" for name in ("ledger", "hub")
-        }
-        given = {
-            "romanhub-storage": {"access-key": "broker", "secret-key": settings.secrets.archive_broker},
-            "archive-index": {
-                "AWS_ACCESS_KEY_ID": "operator",
-                "AWS_SECRET_ACCESS_KEY": settings.secrets.archive_operator,
-            },
-        }
+        found = stack.enter_context(outside.surroundings(address, postgres, folder))
         for one in [*outside.volumes(folder / "volumes", VOLUMES), *tight()]:
             stack.callback(cluster.api.delete, apply(cluster.api, one))
+        stack.callback(remove, cluster)
+        yield found
+
+
+@contextmanager
+def prepared(cluster: Cluster, postgres: Postgres, folder: Path, charts: Path) -> Iterator[Installation]:
+    """Do what docs/operator-kubernetes.md says, up to the install itself."""
+    with surrounded(cluster, postgres, folder) as around:
         restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
         cluster.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE, "labels": restricted}})
-        stack.callback(remove, cluster)
         made = CliRunner().invoke(
             romanhub, ["secrets", "generate", "-n", NAMESPACE, "--kubeconfig", str(cluster.plane.kubeconfig)]
         )
@@ -265,16 +235,16 @@ def prepared(cluster: Cluster, postgres: Postgres, folder: Path, charts: Path) -
         where = f"/api/v1/namespaces/{NAMESPACE}/secrets"
         for one in yaml.safe_load_all(made.output):
             cluster.create(where, one)
-        for name, data in given.items():
+        for name, data in around.keys.items():
             cluster.create(where, {"metadata": {"name": name}, "stringData": data})
         found = Installation(
             cluster=cluster,
             chart=assembled(folder, charts),
-            values=with_values(values(f"http://{address}:{PORT}", f"http://{address}:{storage}")),
-            ledger=Ledger(make_engine(postgres.url("ledger"))),
-            databases=urls,
+            values=with_values(values(f"http://{cluster.plane.address}:{PORT}", around.storage)),
+            ledger=Ledger(make_engine(around.databases["ledger"])),
+            databases=around.databases,
         )
-        found.say_databases(urls)
+        found.say_databases(found.databases)
         yield found
 
 
@@ -292,8 +262,11 @@ def values(url: str, storage: str) -> dict[str, Any]:
                     "scratchBucket": SCRATCH_BUCKET,
                     "role": ROLE,
                 },
+                "community": {"bucket": COMMUNITY_BUCKET},
             }
         },
+        # What is published is looked for at once.
+        "runs": {"survey_seconds": 1},
         "image": image(images.PORTAL),
         "daskProxy": {"image": image(images.TRAEFIK), "replicas": 1, "resources": few},
         "search": {"indexSecret": "archive-index", "resources": few},
@@ -319,7 +292,7 @@ def remove(cluster: Cluster) -> None:
         if release.list():
             release.uninstall(RELEASE, timeout=int(PATIENCE))
     where = f"/api/v1/namespaces/{NAMESPACE}"
-    cluster.api.delete(where).raise_for_status()
+    cluster.api.delete(where)
     eventually(lambda: not cluster.api.get(where).is_success, "the end of the namespace", within=PATIENCE)
 
 

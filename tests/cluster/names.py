@@ -42,17 +42,21 @@ class Names:
         self._api = api
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((address, 53))
-        threading.Thread(target=self._run, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
-        """Answer no more."""
+        """Answer no more, and leave the port to others."""
+        # While somebody waits at a socket, it is not gone, whoever closes it: an empty question ends the wait.
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.sendto(b"", self._socket.getsockname())
+        self._thread.join()
         self._socket.close()
 
     def _run(self) -> None:
         while True:
-            try:
-                request, sender = self._socket.recvfrom(512)
-            except OSError:
+            request, sender = self._socket.recvfrom(512)
+            if not request:
                 return
             self._socket.sendto(self._answer(request), sender)
 

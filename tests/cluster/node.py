@@ -173,6 +173,9 @@ runtime_type = "io.containerd.runc.v2"
             "clusterDomain": "cluster.local",
             "clusterDNS": [self._plane.address],
             "evictionHard": {"memory.available": "100Mi"},
+            # However full this machine's disk is: an image that is removed from the node cannot be had again.
+            "imageGCHighThresholdPercent": 100,
+            "imageGCLowThresholdPercent": 99,
             "nodeStatusUpdateFrequency": "2s",
             "nodeLeaseDurationSeconds": 10,
             "podLogsDir": str(self._folder / "logs"),

@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from romanhub.local.layout import State
 from romanhub.local.ports import Ports
 from romanhub.local.settings import Settings
 
-from tests.quota.support import eventually
+from tests.quota.support import Postgres, eventually
 from tests.support.ports import free_port
 
 
@@ -60,6 +61,49 @@ def forwarded(address: str, target: int | Path) -> Iterator[int]:
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+
+
+#: What has a database of its own.
+PARTS = ("ledger", "hub", "community")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the platform needs outside of the cluster, by the addresses at which pods reach it."""
+
+    #: The URL of each database, by whose it is.
+    databases: dict[str, str]
+    #: The storage's address.
+    storage: str
+    #: The keys for the storage, each as a Secret with its values.
+    keys: dict[str, dict[str, str]]
+
+
+@contextmanager
+def surroundings(address: str, postgres: Postgres, folder: Path) -> Iterator[Surroundings]:
+    """Empty databases, and storage with the sample archive, at an address."""
+    with (
+        storage(folder) as settings,
+        forwarded(address, settings.ports.archive) as port,
+        forwarded(address, Path(postgres.folder, ".s.PGSQL.5432")) as database,
+    ):
+        for name in PARTS:
+            postgres.new_database(name)
+        secrets = settings.secrets
+        yield Surroundings(
+            databases={
+                name: f"postgresql+psycopg://{postgres.user}@{address}:{database}/{name}" for name in PARTS
+            },
+            storage=f"http://{address}:{port}",
+            keys={
+                "romanhub-storage": {"access-key": "broker", "secret-key": secrets.archive_broker},
+                "romanhub-community": {"access-key": "community", "secret-key": secrets.archive_community},
+                "archive-index": {
+                    "AWS_ACCESS_KEY_ID": "operator",
+                    "AWS_SECRET_ACCESS_KEY": secrets.archive_operator,
+                },
+            },
+        )
 
 
 @contextmanager

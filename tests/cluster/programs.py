@@ -55,6 +55,9 @@ def ensure(kept: Path) -> Path:
     )
     # It is called after the last part of its package's path that is no version.
     (building / "server").rename(building / "etcd")
+    for old in kept.glob("kubernetes-*"):
+        if old != building:
+            old.unlink() if old.is_symlink() else shutil.rmtree(old)
     building.rename(folder)
     return folder
 

@@ -202,7 +202,10 @@ def test_an_old_kubernetes_is_told_by_its_version(
 
 @contextmanager
 def an_old_one(plane: Plane, folder: Path) -> Iterator[Path]:
-    """A stand-in for an old Kubernetes, by its kubeconfig: the server as it can be read, of another version."""
+    """A stand-in for an old Kubernetes, by its kubeconfig: the server, of another version.
+
+    It takes patches, too: Helm brings a chart's kinds of objects before it looks at the version.
+    """
 
     class Old(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -211,8 +214,16 @@ def an_old_one(plane: Plane, folder: Path) -> Iterator[Path]:
             if self.path.startswith("/version"):
                 self.say(200, "application/json", json.dumps(VERSION).encode())
                 return
+            self.pass_on("Accept")
+
+        def do_PATCH(self) -> None:
+            self.pass_on("Accept", "Content-Type")
+
+        def pass_on(self, *names: str) -> None:
+            headers = {name: self.headers[name] for name in names if name in self.headers}
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             with plane.api() as api:
-                answer = api.get(self.path, headers={"Accept": self.headers.get("Accept", "*/*")})
+                answer = api.request(self.command, self.path, headers=headers, content=body)
             self.say(answer.status_code, answer.headers.get("Content-Type", ""), answer.content)
 
         def say(self, code: int, kind: str, body: bytes) -> None:

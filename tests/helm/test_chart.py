@@ -264,6 +264,8 @@ def test_a_community_brings_its_runner_and_the_portals_settings(with_community: 
     assert community.git_origins == frozenset()
     runner = _container(with_community, "romanhub-runner")
     assert {one["name"] for one in runner["env"]} >= set(NEEDED)
+    # What everybody has: an entry that names another image is not run in this one.
+    assert _environment(with_community, "romanhub-runner")["ROMANHUB_IMAGE"] == "romanhub/roman:0.1.0"
     # Both read the same file, which is right as it stands.
     assert _environment(with_community, "romanhub-runner")["ROMANHUB_RUNS"] == portal["ROMANHUB_RUNS"]
     assert runner["livenessProbe"]["httpGet"]["port"] == "metrics"

@@ -17,7 +17,7 @@ from jupyterhub.app import JupyterHub
 from traitlets.config import Config
 
 from romanhub.chart.settings import Settings, load_settings
-from romanhub.chart.spawner import RomanServerSpawner
+from romanhub.chart.spawner import RomanServerSpawner, told_of
 from romanhub.local.environments import SetupError
 from romanhub.models.runs import COMMUNITY_ROBOT
 from romanhub.portal.scopes import CUSTOM_SCOPES
@@ -112,8 +112,6 @@ def _sign_in(c: Config, settings: Settings, environment: Mapping[str, str], secr
 
 def _servers(c: Config, settings: Settings, environment: Mapping[str, str]) -> None:
     homes, inside = settings.homes, settings.inside
-    image = c.KubeSpawner.get("image", "")
-    identity = image.partition("@")[2] or image
     c.JupyterHub.spawner_class = RomanServerSpawner
     c.RomanServerSpawner.fresh_for = COMMUNITY_ROBOT
     c.Spawner.quota_tiers_file = environment["HUBQUOTA_TIERS"]
@@ -136,9 +134,7 @@ def _servers(c: Config, settings: Settings, environment: Mapping[str, str]) -> N
         "DASK_GATEWAY__ADDRESS": inside("dask-gateway"),
         "DASK_GATEWAY__PROXY_ADDRESS": SCHEDULERS,
         "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
-        # Dask workers are of the same image as the notebook; what any client of the gateway sends proves it.
-        "ROMANHUB_ENVIRONMENT": identity,
-        "DASK_GATEWAY__CLUSTER__OPTIONS__ENVIRONMENT": identity,
+        **told_of(c.KubeSpawner.get("image", "")),
         "DASK_LABEXTENSION__FACTORY__MODULE": "romanhub.client.panel",
         "DASK_LABEXTENSION__FACTORY__CLASS": "DaskCluster",
         "DASK_DISTRIBUTED__CLIENT__SECURITY_LOADER": "romanhub.client.panel.security_for",

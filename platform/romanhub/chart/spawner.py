@@ -14,8 +14,14 @@ from hubquota.services.tiersfile import tiers_file
 from kubernetes_asyncio.client import ApiException
 from traitlets import Dict, Unicode
 
-from romanhub.kubernetes.shape import label_of
+from romanhub.kubernetes.labels import label_of
 from romanhub.services.namedservers import refuse_other_names
+
+#: The option that names the image that a run is started in.
+IMAGE = "image"
+
+#: The options that everybody's start may have.
+OPTIONS = QuotaKubeSpawner.quota_options
 
 #: The name of the volume with the folders that teams share, and what the names of its mounts begin with.
 SHARED = "shared"
@@ -32,6 +38,7 @@ class RomanServerSpawner(QuotaKubeSpawner):
     """Starts a user's server as a pod."""
 
     # KubeSpawner's own, which has no types.
+    image: Any
     container_security_context: Any
     storage_capacity: Any
     storage_pvc_ensure: Any
@@ -70,6 +77,11 @@ class RomanServerSpawner(QuotaKubeSpawner):
     async def run_pre_spawn_hook(self) -> None:
         """Refuse a name that is no run's, and ask the ledger; then see to the server's home and folders."""
         refuse_other_names(self.name)
+        # Which image it is, nobody chooses for their own server. For the robot's the runner does, which knows what
+        # an entry may name; whoever may start a server of the robot's, is trusted with that.
+        self.quota_options = OPTIONS | {IMAGE} if self.is_fresh else OPTIONS
+        if named := self._named_image():
+            self.image = named
         await super().run_pre_spawn_hook()
         self.container_security_context = {**self.container_security_context, **self.restricted}
         gib = await self._home_gib()
@@ -84,6 +96,15 @@ class RomanServerSpawner(QuotaKubeSpawner):
             self.storage_capacity = f"{gib}Gi"
             await self._grow_home()
         self._share()
+
+    def get_env(self) -> dict[str, str]:
+        """The server's environment variables, which name the image that it is started in."""
+        env: dict[str, str] = super().get_env()
+        return env | told_of(named) if (named := self._named_image()) else env
+
+    def _named_image(self) -> str:
+        """The image that the server was asked for with; empty for the one that everybody has."""
+        return str((self.user_options or {}).get(IMAGE, "")) if self.is_fresh else ""
 
     async def delete_forever(self) -> None:
         """Remove the home of a person who was deleted. The end of a run's server takes nobody's home."""
@@ -158,6 +179,15 @@ class RomanServerSpawner(QuotaKubeSpawner):
         if teams:
             volumes[SHARED] = {"name": SHARED, "persistentVolumeClaim": {"claimName": self.shared_claim}}
         self.volumes = volumes
+
+
+def told_of(image: str) -> dict[str, str]:
+    """The variables by which a server knows its image: its digest, or its name where the name has none.
+
+    Dask workers are of the same image as the notebook; what any client of the gateway sends proves it.
+    """
+    identity = image.partition("@")[2] or image
+    return {"ROMANHUB_ENVIRONMENT": identity, "DASK_GATEWAY__CLUSTER__OPTIONS__ENVIRONMENT": identity}
 
 
 def bytes_of(quantity: str) -> int:

@@ -254,8 +254,8 @@ class ChartValues(Values):
     )
     runs: dict[str, Any] = Field(
         default={},
-        description="How often shared notebooks are run, how many at once and for how long: keys of "
-        "romanhub.community.proof.settings.",
+        description="How often shared notebooks are run, how many at once, for how long and in which images: keys "
+        "of romanhub.community.proof.settings.",
     )
     gateway: Replicated = Field(default=Replicated(), description="Dask Gateway's API, under the policy.")
     controller: Part = Field(default=Part(), description="What makes Dask clusters' pods. One runs.")
@@ -296,11 +296,7 @@ def schema() -> dict[str, Any]:
     dask = DaskSettings.model_json_schema(ref_template="#/definitions/{model}")
     definitions |= dask["$defs"]
     runs = RunSettings.model_json_schema()["properties"]
-    # There is one image for everybody.
-    found["properties"]["runs"] |= {
-        "additionalProperties": False,
-        "properties": {key: said for key, said in runs.items() if key != "images"},
-    }
+    found["properties"]["runs"] |= {"additionalProperties": False, "properties": runs}
     found["properties"]["dask"] |= {
         "additionalProperties": False,
         "properties": {key: said for key, said in dask["properties"].items() if key not in _FOLLOWS},

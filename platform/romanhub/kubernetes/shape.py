@@ -6,20 +6,13 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from kubespawner.slugs import is_valid_label, safe_slug
-
 from romanhub.dask.charged import account_of
 from romanhub.dask.options import REGION
+from romanhub.kubernetes.labels import label_of
 from romanhub.kubernetes.settings import DaskSettings, Nodes
 
 #: Labels that a cluster and its pods carry, beside the owner's.
 ACCOUNT, TIER = "romanhub/account", "romanhub/tier"
-
-
-def label_of(name: str) -> str:
-    """Return a name as a label's value, in the way in which KubeSpawner labels users' servers."""
-    value: str = safe_slug(name, is_valid=is_valid_label)
-    return value
 
 
 def labels_of(settings: DaskSettings, owner: str, account: str, tier: str) -> dict[str, str]:

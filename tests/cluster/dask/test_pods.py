@@ -42,6 +42,7 @@ def dask(cluster: Cluster, tmp_path: Path) -> Iterator[Dask]:
             print(found.logs())
             raise
         finally:
+            found.forget()
             found.close()
 
 

@@ -47,6 +47,7 @@ PATIENCE = 120.0
 
 _OLD = "clusters: 1, workers: 4, worker_cores: 1, worker_memory_gib: 4"
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
+_KINDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 class Dask:
@@ -91,13 +92,15 @@ class Dask:
         )
         self.processes: dict[str, psutil.Popen] = {}
         self._kubeconfigs: dict[str, Path] = {}
+        self._made: list[str] = []
 
     def prepare(self) -> None:
         """Make the namespace, the kinds of objects, and the roles."""
-        kinds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         for crd in CRDS:
-            if not self.api.get(f"{kinds}/{crd['metadata']['name']}").is_success:
-                self.post(kinds, crd)
+            path = f"{_KINDS}/{crd['metadata']['name']}"
+            if not self.api.get(path).is_success:
+                self.post(_KINDS, crd)
+                self._made.append(path)
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         self.post("/api/v1/namespaces", {"metadata": {"name": WORKERS, "labels": labels}})
         for program in (API, CONTROLLER):
@@ -189,6 +192,16 @@ class Dask:
                 process.wait()
         self.client.close()
         self.api.close()
+
+    def forget(self) -> None:
+        """Remove the kinds of objects that were made here: the chart brings its own, and refuses others'."""
+        for path in self._made:
+            self.api.delete(path)
+        eventually(
+            lambda: not any(self.api.get(path).is_success for path in self._made),
+            "the end of the kinds of objects",
+            within=PATIENCE,
+        )
 
     def logs(self) -> str:
         """The end of what the programs wrote."""

@@ -99,7 +99,7 @@ def hub(told: dict[str, str], tmp_path: Path) -> Iterator[str]:
                 child.kill()
 
 
-def test_it_runs_with_its_services_and_their_rights(hub: str, told: dict[str, str]) -> None:
+def test_it_runs_with_its_services_and_their_rights(hub: str, told: dict[str, str], tmp_path: Path) -> None:
     def ask(service: str, path: str) -> httpx.Response:
         token = Path(told["ROMANHUB_SECRETS"], service).read_text()
         return httpx.get(f"{hub}/hub/api/{path}", headers={"Authorization": f"token {token}"}, trust_env=False)
@@ -108,6 +108,9 @@ def test_it_runs_with_its_services_and_their_rights(hub: str, told: dict[str, st
     assert ask("broker", "users").status_code == 403
     assert ask("portal", "user").json()["name"] == "portal"
     assert Path(told["ROMANHUB_HUB_DATABASE_URL"].removeprefix("sqlite:///")).is_file()
+    log = (tmp_path / "hub.log").read_text()
+    assert "Hub API listening" in log
+    assert "Logging error" not in log, "another library has its own way to log"
 
 
 def test_a_missing_secret_is_said_in_a_sentence(told: dict[str, str]) -> None:

@@ -150,3 +150,20 @@ async def test_what_the_robot_runs_has_a_new_home_each_time(
 async def test_a_second_server_is_refused(people: People) -> None:
     with pytest.raises(HTTPError, match=r"You have one server, which has no name\. .*run_later"):
         await people.spawner("ada", "mine")["mine"].run_pre_spawn_hook()
+
+
+async def test_the_robot_runs_in_the_image_that_is_named_and_nobody_else_does(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = "registry.example.org/roman@sha256:" + "ab" * 32
+    server = people.spawner("community-robot", "run-9")["run-9"]
+    server.user_options = {"image": named, "size": "small"}
+    (container,) = (await started(server, monkeypatch))["spec"]["containers"]
+    assert container["image"] == named
+    told = {one["name"]: one.get("value") for one in container["env"]}
+    assert told["ROMANHUB_ENVIRONMENT"] == "sha256:" + "ab" * 32
+    for name in ("", "run-9"):
+        own = people.spawner("ada", "run-9")[name]
+        own.user_options = {"image": named}
+        with pytest.raises(HTTPError, match="image"):
+            await started(own, monkeypatch)

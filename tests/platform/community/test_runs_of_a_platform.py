@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 import signal
@@ -15,17 +14,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.platform.community.hostile import code, markdown, notebook
-from tests.platform.community.shelf import sidecar
+from tests.platform.community.hostile import code, notebook
+from tests.support.author import API, Author
 from tests.support.browser import chromium, sign_in, take
-from tests.support.person import Person
 from tests.support.platform import Platform, fresh_state, shared_environments
-
-API = "/services/portal/api/v1/community"
 
 #: How long a run may take on a busy machine, in seconds.
 PATIENCE = 240.0
@@ -46,37 +41,6 @@ def running() -> Iterator[Platform]:
         file.unlink()
 
 
-class Author(Person):
-    """Somebody who publishes and runs."""
-
-    def __init__(self, platform: Platform, name: str) -> None:
-        super().__init__(platform.url, name)
-        self.sign_in()
-        self.bearer = {"Authorization": f"Bearer {self.token()}"}
-
-    def ask(self, method: str, path: str, **more: Any) -> Any:
-        answer = httpx.request(
-            method, f"{self.url}{path}", headers=self.bearer, timeout=120, trust_env=False, **more
-        )
-        assert answer.is_success, answer.text
-        return answer.json()
-
-    def publish(self, name: str, *cells: str) -> None:
-        content = json.dumps(notebook(markdown("# A notebook"), *map(code, cells))).encode()
-        body = {"file": base64.b64encode(content).decode(), "sidecar": sidecar(title=name)}
-        self.ask("PUT", f"{API}/entries/{name}/draft", json=body)
-        self.ask("POST", f"{API}/entries/{name}/acts/publish", json={})
-
-    def proof(self, name: str) -> str:
-        return str(self.ask("GET", f"{API}/entries/{name}")["entry"]["proof"])
-
-    def runs(self) -> list[dict[str, Any]]:
-        return list(self.ask("GET", f"{API}/runs")["runs"])
-
-    def notices(self) -> list[dict[str, Any]]:
-        return list(self.ask("GET", "/services/portal/api/notices")["notices"])
-
-
 def until(platform: Platform, is_so: Callable[[], bool]) -> None:
     """Wait for what nothing tells of."""
     deadline = time.monotonic() + PATIENCE
@@ -94,7 +58,7 @@ def rows(platform: Platform, what: str = "SELECT * FROM run ORDER BY id") -> lis
 
 @pytest.mark.timeout(900)
 def test_green_then_red_then_green_after_a_fix(running: Platform) -> None:
-    ada = Author(running, "ada")
+    ada = Author(running.url, "ada")
     ada.publish("depth", "block = b'x' * 60_000_000", "import romanhub; print(len(block))")
     until(running, lambda: ada.proof("depth") == "passed")
     until(running, lambda: all(row["server"] is None for row in rows(running)))
@@ -119,7 +83,7 @@ def test_green_then_red_then_green_after_a_fix(running: Platform) -> None:
 
 @pytest.mark.timeout(900)
 async def test_ones_own_notebook_runs_on_ones_own_account_when_one_is_not_there(running: Platform) -> None:
-    bob = Author(running, "bob")
+    bob = Author(running.url, "bob")
     bob.start_server(size="small")
     kernel = await bob.kernel()
     source = json.dumps(notebook(code("open('made', 'a').write('once\\n')"), code("print(6 * 7)")))
@@ -151,7 +115,7 @@ async def test_ones_own_notebook_runs_on_ones_own_account_when_one_is_not_there(
 
 @pytest.mark.timeout(600)
 def test_the_page_of_runs_shows_them_and_takes_one_back(running: Platform) -> None:
-    dan = Author(running, "dan")
+    dan = Author(running.url, "dan")
     dan.ask("POST", f"{API}/runs", json={"notebook": "survey.ipynb", "size": "huge"})
     until(running, lambda: dan.runs()[0]["state"] == "refused")
     later = (datetime.now(UTC) + timedelta(days=30)).isoformat()
@@ -170,7 +134,7 @@ def test_the_page_of_runs_shows_them_and_takes_one_back(running: Platform) -> No
 
 @pytest.mark.timeout(900)
 def test_a_runner_that_is_killed_loses_nothing_and_runs_nothing_twice(running: Platform) -> None:
-    cyd = Author(running, "cyd")
+    cyd = Author(running.url, "cyd")
     cyd.start_server(size="small")
     wait = "while not os.path.exists('go'): time.sleep(0.1)"
     content = notebook(code(f"import os, time\nopen('made', 'a').write('once\\n')\n{wait}"))
@@ -196,7 +160,7 @@ def test_a_runner_that_is_killed_loses_nothing_and_runs_nothing_twice(running: P
 
 @pytest.mark.timeout(900)
 def test_an_operator_rehearses_an_image_and_sees_what_would_break(running: Platform) -> None:
-    eve = Author(running, "eve")
+    eve = Author(running.url, "eve")
     # What breaks is a notebook that runs once: to install another image than everybody's takes minutes.
     marks = Path(tempfile.mkdtemp(dir="/var/tmp"))
     marks.chmod(0o777)
@@ -228,7 +192,7 @@ def test_an_operator_rehearses_an_image_and_sees_what_would_break(running: Platf
 
 @pytest.mark.timeout(900)
 def test_a_rehearsal_that_is_interrupted_runs_nothing_more(running: Platform) -> None:
-    fay = Author(running, "fay")
+    fay = Author(running.url, "fay")
     fay.publish("slow", "import time\ntime.sleep(600)")
     command = subprocess.Popen(
         [
