@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from romanhub.client.connection import Portal
 from romanhub.client.contributing import Contribution, body_of, is_contribution, name_for, read_contribution
+from romanhub.client.copybar import CopyBar
 from romanhub.client.errors import CommunityRefusedError, RomanHubError
 from romanhub.client.notebookfile import NotebookFile, read_notebook_file, write_copy, write_sidecar
 from romanhub.client.sidecars import SidecarError, checked, entry_name
@@ -300,7 +301,14 @@ def contribute(given: Contribution, fields: Mapping[str, Any], *, check: bool = 
     name = name_for(given, said)
     said.pop("name", None)
     what, body, seconds = body_of(given, said, check=check)
-    reply = portal.put(f"{_path(name)}/{what}", body, _DraftReply, refused=CommunityRefusedError, timeout=seconds)
+    path = f"{_path(name)}/{what}"
+    if given.kind == "product":
+        with CopyBar() as bar:
+            reply = portal.put_and_follow(
+                path, body, _DraftReply, refused=CommunityRefusedError, timeout=seconds, told=bar.told
+            )
+    else:
+        reply = portal.put(path, body, _DraftReply, refused=CommunityRefusedError, timeout=seconds)
     return Draft(reply, address_of(portal, f"{PAGES}/{quote(name, safe='')}/draft"))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -17,6 +18,7 @@ from romanhub.client.errors import (
     RomanHubError,
     ScratchRefusedError,
 )
+from romanhub.models.products import CopyProgress
 
 #: The variables that the platform sets in every server: the portal's address and the server's token.
 PORTAL_VARIABLE = "ROMANHUB_PORTAL_URL"
@@ -26,6 +28,27 @@ Reply = TypeVar("Reply", bound=BaseModel)
 
 #: How long the portal may take to answer, in seconds.
 TIMEOUT = 20.0
+
+#: How the portal says what went wrong (RFC 9457), and how it tells how far it is.
+_PROBLEM, _LINES = "application/problem+json", "application/x-ndjson"
+
+_BROKE_OFF = (
+    "The platform's portal stopped answering while it copied. Wait a minute and send it again: what is there "
+    "already is not copied twice. If it happens again, please tell the platform's operators."
+)
+
+
+class _Problem(BaseModel):
+    status: int
+    detail: str
+
+
+class _Line(BaseModel):
+    """A line of an answer that is followed."""
+
+    progress: CopyProgress | None = None
+    problem: _Problem | None = None
+    result: dict[str, Any] | None = None
 
 
 class Portal:
@@ -106,6 +129,50 @@ class Portal:
         """Have the portal keep something; like `post`, but doing it twice is doing it once."""
         return self._ask("PUT", path, body, reply, refused, timeout)
 
+    def put_and_follow(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        reply: type[Reply],
+        *,
+        refused: type[RomanHubError],
+        timeout: float,
+        told: Callable[[CopyProgress], object],
+    ) -> Reply:
+        """Have the portal copy something, and be told how far it is; otherwise like `put`.
+
+        :param timeout: how long the portal may say nothing, in seconds.
+        """
+        try:
+            with (
+                httpx.Client(transport=self._transport, timeout=timeout) as client,
+                client.stream(
+                    "PUT",
+                    urljoin(self._url, path),
+                    json=body,
+                    headers=self._headers() | {"Accept": f"{_LINES}, application/json"},
+                ) as answer,
+            ):
+                if not answer.headers.get("content-type", "").startswith(_LINES):
+                    answer.read()
+                    return _understood(_checked(answer, refused).content, reply)
+                for line in answer.iter_lines():
+                    said = _understood(line, _Line)
+                    if said.progress is not None:
+                        told(said.progress)
+                    if said.problem is not None:
+                        # As it would have been answered by itself.
+                        status, detail = said.problem.status, said.problem.detail
+                        headers = {"content-type": _PROBLEM}
+                        _checked(httpx.Response(status, json={"detail": detail}, headers=headers), refused)
+                    if said.result is not None:
+                        return _understood(json.dumps(said.result), reply)
+        except httpx.ConnectError:
+            raise _no_answer() from None
+        except httpx.HTTPError:
+            raise PortalUnavailableError(_BROKE_OFF) from None
+        raise PortalUnavailableError(_BROKE_OFF)
+
     def get_file(self, path: str, *, refused: type[RomanHubError]) -> bytes:
         """Return a file of the portal's; raises what `get` raises."""
         return self._answer("GET", path, None, refused, TIMEOUT).content
@@ -119,15 +186,7 @@ class Portal:
         refused: type[RomanHubError] | None,
         timeout: float,
     ) -> Reply:
-        answer = self._answer(method, path, body, refused, timeout)
-        try:
-            return reply.model_validate_json(answer.content)
-        except ValidationError:
-            raise PortalUnavailableError(
-                "The platform's portal gave an answer that this server does not understand. Restart your "
-                "server, which brings its software up to date; if it happens again, please tell the "
-                "platform's operators."
-            ) from None
+        return _understood(self._answer(method, path, body, refused, timeout).content, reply)
 
     def _answer(
         self,
@@ -143,25 +202,48 @@ class Portal:
                     method,
                     urljoin(self._url, path),
                     json=body,
-                    headers={"Authorization": f"Bearer {self._token.get_secret_value()}"},
+                    headers=self._headers(),
                 )
         except httpx.HTTPError:
-            raise PortalUnavailableError(
-                "The platform's portal does not answer. Wait a minute and try again; "
-                "if it happens again, please tell the platform's operators."
-            ) from None
-        if refused is not None and answer.status_code == 403 and (why := _detail(answer)):
-            raise refused(why)
-        if answer.status_code in (401, 403):
-            raise NotAllowedError(
-                "The platform's portal refused this server's token. Restart your server (File, Hub "
-                "Control Panel, Stop My Server, then Start My Server) and try again."
-            )
-        if refused is not None and answer.status_code in (404, 409, 413, 422):
-            raise refused(_detail(answer) or _problem(answer))
-        if answer.status_code not in (200, 201):
-            raise PortalUnavailableError(_problem(answer))
-        return answer
+            raise _no_answer() from None
+        return _checked(answer, refused)
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token.get_secret_value()}"}
+
+
+def _checked(answer: httpx.Response, refused: type[RomanHubError] | None) -> httpx.Response:
+    """Return an answer; raise what `Portal.get` raises where it is none that helps."""
+    if refused is not None and answer.status_code == 403 and (why := _detail(answer)):
+        raise refused(why)
+    if answer.status_code in (401, 403):
+        raise NotAllowedError(
+            "The platform's portal refused this server's token. Restart your server (File, Hub "
+            "Control Panel, Stop My Server, then Start My Server) and try again."
+        )
+    if refused is not None and answer.status_code in (404, 409, 413, 422):
+        raise refused(_detail(answer) or _problem(answer))
+    if answer.status_code not in (200, 201):
+        raise PortalUnavailableError(_problem(answer))
+    return answer
+
+
+def _understood(content: str | bytes, model: type[Reply]) -> Reply:
+    try:
+        return model.model_validate_json(content)
+    except ValidationError:
+        raise PortalUnavailableError(
+            "The platform's portal gave an answer that this server does not understand. Restart your "
+            "server, which brings its software up to date; if it happens again, please tell the "
+            "platform's operators."
+        ) from None
+
+
+def _no_answer() -> PortalUnavailableError:
+    return PortalUnavailableError(
+        "The platform's portal does not answer. Wait a minute and try again; "
+        "if it happens again, please tell the platform's operators."
+    )
 
 
 def _problem(answer: httpx.Response) -> str:
@@ -174,7 +256,7 @@ def _problem(answer: httpx.Response) -> str:
 
 def _detail(answer: httpx.Response) -> str:
     """Return what a problem document (RFC 9457) says; empty for any other answer."""
-    if not answer.headers.get("content-type", "").startswith("application/problem+json"):
+    if not answer.headers.get("content-type", "").startswith(_PROBLEM):
         return ""
     try:
         detail = answer.json().get("detail")

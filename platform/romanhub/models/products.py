@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from romanhub.models.community import ENTRY_NAME
 from romanhub.models.datasets import Dataset
@@ -27,8 +27,25 @@ AnyName = Annotated[str, Field(pattern=rf"^(?:[a-z][a-z0-9-]{{0,62}}|{_PRODUCT})
 #: How the tables of a product may be kept.
 ProductFormat = Literal["parquet", "fits", "asdf", "hats"]
 
+#: What is done while a product's files are copied.
+CopyStep = Literal["waiting", "fetching", "reading", "keeping"]
+
 #: The files of a product are in folders of their own; this one within them is the catalogue's.
 OWN_FOLDER = "_romanhub"
+
+
+class CopyProgress(BaseModel):
+    """How far the copy of a product's files is."""
+
+    # Whoever reads it may be older than who says it.
+    model_config = ConfigDict(frozen=True)
+
+    step: CopyStep = Field(
+        description="What is done now: another copy is waited for, the files are fetched from scratch, their "
+        "tables are read, or they are kept."
+    )
+    done: int = Field(description="How many bytes were fetched, and how many were kept, together.")
+    of: int = Field(description="How many that will be.")
 
 
 def product_name(entry: str, version: int | None = None) -> str:

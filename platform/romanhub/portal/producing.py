@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -15,11 +15,15 @@ from romanhub.community.products.scratch import OwnScratch
 from romanhub.community.services.catalogue import Catalogue
 from romanhub.models.credentials import Credentials
 from romanhub.models.entries import Draft
+from romanhub.models.products import CopyProgress
 from romanhub.portal.cataloguing import Cataloguing
 from romanhub.portal.problems import PortalError
 
 #: How long somebody waits while their files are copied, in seconds; the copy goes on after that.
 SECONDS = 900.0
+
+#: How long whoever follows the copy waits at most.
+FOLLOWED_SECONDS = 6 * 3600.0
 
 
 class Producing:
@@ -43,6 +47,7 @@ class Producing:
         folder: str,
         sidecar: Mapping[str, Any],
         checksums: Mapping[str, str] | None = None,
+        told: Callable[[CopyProgress], None] | None = None,
     ) -> Draft:
         """Copy files of somebody's scratch as a draft; raises what `Products.draft` raises, and PortalError.
 
@@ -54,13 +59,14 @@ class Producing:
             folder: the folder of it.
             sidecar: what they say of it.
             checksums: what the files' checksums are to be, by path.
+            told: is told how far the copy is, from a thread.
         """
 
         def copy(catalogue: Catalogue) -> Draft:
             own = OwnScratch(self._keys(token), scratch)
-            return catalogue.products.draft(person, name, own, folder, sidecar, checksums=checksums)
+            return catalogue.products.draft(person, name, own, folder, sidecar, checksums=checksums, told=told)
 
-        return await self._cataloguing.ask(copy, seconds=SECONDS)
+        return await self._cataloguing.ask(copy, seconds=SECONDS if told is None else FOLLOWED_SECONDS)
 
     def _keys(self, token: str) -> Credentials:
         if self._broker_url is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -14,9 +16,9 @@ import pytest
 pytest.importorskip("roman_datamodels", reason="the notebook's side is tested in the analysis environment")
 
 from click.testing import CliRunner
-from romanhub.client import community, contributing
+from romanhub.client import community, contributing, copybar
 from romanhub.client.command import romanhub
-from romanhub.client.errors import CommunityRefusedError
+from romanhub.client.errors import CommunityRefusedError, PortalUnavailableError
 from romanhub.client.sidecars import SidecarError
 
 ENTRIES = "api/v1/community/entries"
@@ -92,6 +94,48 @@ def test_a_folder_of_scratch_is_a_product(portal: Any, home: Path) -> None:
     for wrong in ("s3://roman-scratch/scratch/bob/work/x", "s3://elsewhere/scratch/ada/work/x"):
         with pytest.raises(CommunityRefusedError, match="no folder of a scratch space of yours"):
             community.publish(wrong)
+
+
+def lines(*said: dict[str, Any]) -> bytes:
+    """What the portal answers to somebody who follows a copy."""
+    return b"".join(json.dumps(one).encode() + b"\n" for one in said)
+
+
+def far(step: str, done: int) -> dict[str, Any]:
+    return {"progress": {"step": step, "done": done, "of": 20}}
+
+
+@pytest.fixture
+def followed(portal: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], Any]:
+    """Publish the product while the portal tells how far it is, and a terminal shows it."""
+    monkeypatch.setattr(copybar, "_in_kernel", lambda: True)
+
+    def publish(answer: bytes) -> Any:
+        portal.answer(f"{ENTRIES}/photo-z/product", answer, kind="application/x-ndjson")
+        return community.publish("photo-z.community.yaml")
+
+    return publish
+
+
+def test_a_copy_shows_how_far_it_is(followed: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    draft = followed(lines(far("fetching", 4), far("keeping", 20), {"result": drafted("photo-z", "product")}))
+    assert draft.name == "photo-z"
+    shown = capsys.readouterr().err
+    assert "Fetching:  20%" in shown
+    assert "Keeping: 100%" in shown
+
+
+def test_a_copy_that_is_refused_says_why(followed: Any) -> None:
+    why = {"title": "That cannot be done now", "status": 409, "detail": "There is no room left."}
+    with pytest.raises(CommunityRefusedError, match=r"There is no room left\."):
+        followed(lines(far("fetching", 4), {"problem": why}))
+    with pytest.raises(PortalUnavailableError, match="does not answer in time"):
+        followed(lines({"problem": why | {"status": 503, "detail": "The scratch does not answer in time."}}))
+
+
+def test_a_copy_that_breaks_off_can_be_sent_again(followed: Any) -> None:
+    with pytest.raises(PortalUnavailableError, match="send it again: what is there already is not copied twice"):
+        followed(lines(far("fetching", 4)))
 
 
 def wheel(folder: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,8 @@ class DiskScratch:
             if path.is_file():
                 yield Listed(path.relative_to(start).as_posix(), path.stat().st_size)
 
-    def fetch(self, folder: str, path: str, into: Path) -> None:
+    def fetch(self, folder: str, path: str, into: Path, moved: Callable[[int], object]) -> None:
         if not (self.root / folder / path).exists():
             raise RefusedError(f"{path} is not there any more.")
         shutil.copy(self.root / folder / path, into)
+        moved(into.stat().st_size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -54,10 +54,14 @@ class MemoryFiles:
         self.pages.pop(digest, None)
         self.products = {key: one for key, one in self.products.items() if not key.startswith(digest)}
 
-    def put_in_folder(self, key: str, path: Path, digest: str) -> bool:
+    def put_in_folder(
+        self, key: str, path: Path, digest: str, moved: Callable[[int], object] | None = None
+    ) -> bool:
         if key in self.products:
             return False
         self.products[key] = path.read_bytes()
+        if moved is not None:
+            moved(path.stat().st_size)
         self.brought += 1
         return True
 

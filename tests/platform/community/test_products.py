@@ -14,7 +14,7 @@ from romanhub.community.limits import Limits
 from romanhub.community.products.scratch import Listed
 from romanhub.community.storage import products
 from romanhub.models.community import Act
-from romanhub.models.products import Manifest, Product
+from romanhub.models.products import CopyProgress, Manifest, Product
 
 from tests.platform.community.product_files import ABOUT, UNITS, DiskScratch, light_curve, photo_z, sed
 from tests.platform.community.shelf import Shelf
@@ -86,16 +86,28 @@ def test_versions_stay_and_each_is_read_by_its_own_name(shelf: Shelf, scratch: D
     assert "community.photo-z.v3" not in found
 
 
+def test_the_copy_tells_how_far_it_is(shelf: Shelf, scratch: DiskScratch) -> None:
+    told: list[CopyProgress] = []
+    draft = shelf.catalogue.products.draft("ada", "photo-z", scratch, "photoz", ABOUT, told=told.append)
+    assert list(dict.fromkeys(one.step for one in told)) == ["waiting", "fetching", "reading", "keeping"]
+    assert [one.done for one in told] == sorted(one.done for one in told)
+    assert told[0].done == 0
+    assert told[-1].done == told[-1].of == 2 * draft.version.size
+    told.clear()
+    shelf.catalogue.products.draft("ada", "photo-z", scratch, "photoz", ABOUT, told=told.append)
+    assert told[-1].done == told[-1].of, "what is there already counts as kept"
+
+
 def test_what_breaks_off_is_gone_on_with_and_makes_the_same_objects(shelf: Shelf, scratch: DiskScratch) -> None:
     scratch.put("photoz/second.parquet", photo_z(seed=2))
 
     class Torn(type(shelf.bucket)):  # type: ignore[misc]
         """A bucket that breaks off after one file."""
 
-        def put_in_folder(self, key: str, path: Path, digest: str) -> bool:
+        def put_in_folder(self, *given: Any) -> bool:
             if self.brought == 1:
                 raise KeyboardInterrupt
-            return bool(super().put_in_folder(key, path, digest))
+            return bool(super().put_in_folder(*given))
 
     shelf.bucket.__class__ = Torn
     with pytest.raises(KeyboardInterrupt):
@@ -190,7 +202,7 @@ class Told:
     def listed(self, folder: str) -> Any:
         return iter(self.files)
 
-    def fetch(self, folder: str, path: str, into: Path) -> None:
+    def fetch(self, folder: str, path: str, into: Path, moved: Any) -> None:
         raise AssertionError("nothing is read of what is refused by its listing")
 
 

@@ -231,7 +231,21 @@ def on_the_pages(platform: Platform) -> None:
         expect(main).to_contain_text("first.parquet")
         expect(main).to_contain_text("eazy-py 0.8.5")
         take(page, "product-entry")
+        a_product_by_the_form(page, platform)
         a_tool(page, platform)
+
+
+def a_product_by_the_form(page: Page, platform: Platform) -> None:
+    page.goto(f"{platform.url}/services/portal/community/-/mine")
+    copy = page.get_by_role("button", name="Copy it as a draft")
+    page.fill("#folder", "nowhere")
+    copy.click()
+    expect(page.get_by_role("alert")).to_contain_text("There is nothing in that folder")
+    page.fill("#folder", "photoz")
+    page.fill("#product-name", "photo-z-again")
+    copy.click()
+    page.wait_for_url("**/community/photo-z-again/draft")
+    expect(page.get_by_text("first.parquet").first).to_be_visible()
 
 
 def a_tool(page: Page, platform: Platform) -> None:

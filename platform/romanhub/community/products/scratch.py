@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,8 +30,11 @@ class Scratch(Protocol):
         """Return the files in a folder, by path within it."""
         ...
 
-    def fetch(self, folder: str, path: str, into: Path) -> None:
-        """Write a file of a folder onto the disk; raises RefusedError where it is not there any more."""
+    def fetch(self, folder: str, path: str, into: Path, moved: Callable[[int], object]) -> None:
+        """Write a file of a folder onto the disk, and tell of so many bytes more as they come.
+
+        Raises RefusedError where it is not there any more.
+        """
         ...
 
 
@@ -86,13 +89,16 @@ class OwnScratch:
         except (ClientError, BotoCoreError) as error:
             raise _unavailable() from error
 
-    def fetch(self, folder: str, path: str, into: Path) -> None:
-        """Write a file of a folder onto the disk; raises RefusedError where it is not there any more."""
+    def fetch(self, folder: str, path: str, into: Path, moved: Callable[[int], object]) -> None:
+        """Write a file of a folder onto the disk, and tell of so many bytes more as they come.
+
+        Raises RefusedError where it is not there any more.
+        """
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=f"{self._prefix}{folder}{path}")
             with into.open("wb") as file:
                 for piece in answer["Body"].iter_chunks(1 << 20):
-                    file.write(piece)
+                    moved(file.write(piece))
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey"):
                 raise RefusedError(f"{path} is not there any more. Publish when nothing writes there.") from None

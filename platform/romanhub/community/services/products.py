@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -13,6 +13,7 @@ from typing import Any
 from romanhub.community.errors import ConflictError, NoSuchEntryError, RefusedError, WrongSidecarError
 from romanhub.community.products.choosing import Chosen, check_folder, choose
 from romanhub.community.products.scratch import Scratch
+from romanhub.community.products.way import Way
 from romanhub.community.services.base import Store, existing
 from romanhub.community.services.drafting import Drafting
 from romanhub.community.services.sidecars import read_sidecar
@@ -20,7 +21,16 @@ from romanhub.community.storage import entries
 from romanhub.community.storage.bucket import PRODUCTS
 from romanhub.models.community import Kind
 from romanhub.models.entries import Draft, Version
-from romanhub.models.products import OWN_FOLDER, Column, ColumnTable, Manifest, Origin, ProductFile, ProductFormat
+from romanhub.models.products import (
+    OWN_FOLDER,
+    Column,
+    ColumnTable,
+    CopyProgress,
+    Manifest,
+    Origin,
+    ProductFile,
+    ProductFormat,
+)
 
 #: So many files are handed over at once to the process that looks into them.
 _AT_ONCE = 100
@@ -46,6 +56,7 @@ class Products:
         sidecar: Mapping[str, Any],
         *,
         checksums: Mapping[str, str] | None = None,
+        told: Callable[[CopyProgress], object] | None = None,
     ) -> Draft:
         """Copy a folder of somebody's scratch, as a version that is not public yet.
 
@@ -66,6 +77,8 @@ class Products:
             What the author says of it.
         checksums
             The SHA-256 that files are to have, by path; of those that are not named, whatever they have.
+        told
+            Is told how far the copy is, often, and from the thread of this call.
 
         Raises
         ------
@@ -89,12 +102,15 @@ class Products:
             raise RefusedError(
                 f"A checksum was sent of {unknown[0][:100]}, and there is no such file in that folder."
             )
+        way = Way(2 * sum(one.size for one in chosen), told)
         with self._copying, tempfile.TemporaryDirectory(prefix="romanhub-product-") as place:
+            way.now("fetching")
             files = [(one, Path(place) / str(number)) for number, one in enumerate(chosen)]
             digests = {
-                one.path: _fetched(scratch, folder, one, path, (checksums or {}).get(one.path))
+                one.path: _fetched(scratch, folder, one, path, (checksums or {}).get(one.path), way.moved)
                 for one, path in files
             }
+            way.now("reading")
             self._store.inspector.search(
                 [
                     (_WHERE, json.dumps(said, ensure_ascii=False, indent=1)),
@@ -107,8 +123,10 @@ class Products:
             )
             manifest = _said_too(self._looked_at(form, files, digests), said)
             where = _folder_of(name, manifest)
+            way.now("keeping")
             for one, path in files:
-                self._store.bucket.put_in_folder(f"{where}{one.path}", path, digests[one.path])
+                if not self._store.bucket.put_in_folder(f"{where}{one.path}", path, digests[one.path], way.moved):
+                    way.moved(one.size)
             return self._keep(person, name, manifest, where, said, missing, {"scratch": folder})
 
     def say(self, person: str, name: str, sidecar: Mapping[str, Any]) -> Draft:
@@ -235,9 +253,16 @@ def _folder_of(name: str, manifest: Manifest) -> str:
     return f"{PRODUCTS}{name}/{sha256(json.dumps(files).encode()).hexdigest()}/"
 
 
-def _fetched(scratch: Scratch, folder: str, one: Chosen, path: Path, expected: str | None) -> str:
+def _fetched(
+    scratch: Scratch,
+    folder: str,
+    one: Chosen,
+    path: Path,
+    expected: str | None,
+    moved: Callable[[int], object],
+) -> str:
     """Bring a file onto the disk, and return its checksum."""
-    scratch.fetch(folder, one.path, path)
+    scratch.fetch(folder, one.path, path, moved)
     with path.open("rb") as file:
         hashed = sha256()
         while piece := file.read(1 << 20):

@@ -10,6 +10,7 @@ the same objects, and a folder never changes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -53,8 +54,13 @@ class Files(Protocol):
         """Take a file away, with its page, or a product's folder; of one that is not there, nothing."""
         ...
 
-    def put_in_folder(self, key: str, path: Path, digest: str) -> bool:
-        """Keep a file of a product at its key, unless it is there; return whether it was brought now."""
+    def put_in_folder(
+        self, key: str, path: Path, digest: str, moved: Callable[[int], object] | None = None
+    ) -> bool:
+        """Keep a file of a product at its key, unless it is there; return whether it was brought now.
+
+        Of so many bytes more, `moved` is told as they go.
+        """
         ...
 
     def put_page(self, digest: str, page: str) -> None:
@@ -117,7 +123,9 @@ class CommunityBucket:
             self._ask("delete_object", Key=key)
         return None
 
-    def put_in_folder(self, key: str, path: Path, digest: str) -> bool:
+    def put_in_folder(
+        self, key: str, path: Path, digest: str, moved: Callable[[int], object] | None = None
+    ) -> bool:
         """Keep a file of a product at its key, unless it is there; return whether it was brought now."""
         there = self._ask("head_object", Key=key)
         size = path.stat().st_size
@@ -127,7 +135,12 @@ class CommunityBucket:
             try:
                 # It is there whole or not at all, whatever happens meanwhile.
                 self._client.upload_fileobj(
-                    file, self.name, key, ExtraArgs={"Metadata": {"sha256": digest}}, Config=_IN_ONE
+                    file,
+                    self.name,
+                    key,
+                    ExtraArgs={"Metadata": {"sha256": digest}},
+                    Config=_IN_ONE,
+                    Callback=moved,
                 )
             except (ClientError, BotoCoreError, Boto3Error) as error:
                 raise _unavailable() from error

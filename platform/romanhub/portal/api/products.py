@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
+from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from romanhub.community.services.catalogue import Catalogue
@@ -14,6 +16,7 @@ from romanhub.models.products import Manifest, product_name
 from romanhub.portal.auth import Doorkeeper, Visitor
 from romanhub.portal.bodies import body_of, read_body
 from romanhub.portal.cataloguing import Cataloguing
+from romanhub.portal.following import followed, wants_to_follow
 from romanhub.portal.gate import Gate
 from romanhub.portal.inputs import Input
 from romanhub.portal.models import Answer
@@ -73,14 +76,22 @@ def routes(gate: Gate, doorkeeper: Doorkeeper, cataloguing: Cataloguing, produci
     # Defaults rather than annotations: FastAPI cannot look up an annotation that is local to a function.
     anybody, person = Depends(gate.anybody), Depends(gate.person)
 
-    @router.put("/product", responses=described(404, 409, 413), openapi_extra=body_of(ProductInput))
-    async def send_product(request: Request, name: _Name, visitor: Visitor = person) -> Draft:
+    @router.put(
+        "/product",
+        response_model=Draft,
+        responses=described(404, 409, 413),
+        openapi_extra=body_of(ProductInput),
+    )
+    async def send_product(request: Request, name: _Name, visitor: Visitor = person) -> Draft | StreamingResponse:
         """Copy files of the caller's scratch as a draft of a data product, instead of the one before.
 
-        It takes as long as the copy. What breaks off is gone on with by sending the same again.
+        It takes as long as the copy. What breaks off is gone on with by sending the same again. Who accepts
+        application/x-ndjson is told how far it is: each line is an object with `progress`, and the last one has
+        the draft as `result`, or the `problem`.
         """
         given = await read_body(request, ProductInput, at_most=LARGEST)
-        return await producing.draft(
+        copy = partial(
+            producing.draft,
             visitor.name,
             doorkeeper.token(request),
             name,
@@ -89,6 +100,7 @@ def routes(gate: Gate, doorkeeper: Doorkeeper, cataloguing: Cataloguing, produci
             sidecar=given.sidecar,
             checksums=given.checksums,
         )
+        return followed(lambda told: copy(told=told)) if wants_to_follow(request) else await copy()
 
     @router.put("/tool", responses=described(404, 409, 413), openapi_extra=body_of(ToolInput))
     async def send_tool(request: Request, name: _Name, visitor: Visitor = person) -> Draft:
