@@ -84,7 +84,7 @@ def _on_its_own() -> int:
     try:
         _build(kept)
     except subprocess.CalledProcessError as error:
-        # What it asks for comes from five registries, and one of them may just not have answered.
+        # What it asks for comes from several registries, one of which may just not have answered.
         print(f"A step failed, and is tried once more: {' '.join(map(str, error.cmd))}", flush=True)
         _build(kept)
     if sys.argv[1:] == [BUILD]:
