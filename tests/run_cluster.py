@@ -81,8 +81,12 @@ def _on_its_own() -> int:
     kept = Path(os.environ["ROMANHUB_ENVIRONMENTS"])
     # Before the namespaces, in which there is no network to fetch anything from.
     print("Kubernetes' programs and the images, built once and kept", flush=True)
-    programs.ensure(kept)
-    images.on_the_node(kept)
+    try:
+        _build(kept)
+    except subprocess.CalledProcessError as error:
+        # What it asks for comes from several registries, one of which may just not have answered.
+        print(f"A step failed, and is tried once more: {' '.join(map(str, error.cmd))}", flush=True)
+        _build(kept)
     if sys.argv[1:] == [BUILD]:
         return 0
     namespaces = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -92,6 +96,11 @@ def _on_its_own() -> int:
         ).returncode
     finally:
         cgroups.remove()
+
+
+def _build(kept: Path) -> None:
+    programs.ensure(kept)
+    images.on_the_node(kept)
 
 
 def _pytest(*words: str, within: Sequence[str] = ()) -> int:
