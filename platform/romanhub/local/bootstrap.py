@@ -25,6 +25,8 @@ CLUSTER_PACKAGES = (
     ("containernetworking-plugins", "/usr/lib/cni/bridge"),
     ("iproute2", "ip"),
     ("nftables", "nft"),
+    ("conntrack", "conntrack"),
+    ("socat", "socat"),
     ("buildah", "buildah"),
     ("debootstrap", "debootstrap"),
 )
