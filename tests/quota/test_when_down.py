@@ -102,11 +102,13 @@ def run_once(hub: Hub, user: str) -> tuple[datetime, datetime]:
 
 
 def ended(hub: Hub, user: str, number: int) -> list[Lease]:
+    """What ran and has ended. An admission that nobody waited for may get through later, and is cancelled then."""
+
     def look() -> list[Lease] | None:
         if hub.ledger.account(user) is None:
             return None
-        found = hub.ledger.statement(user).ended
-        return list(found) if len(found) >= number else None
+        found = [lease for lease in hub.ledger.statement(user).ended if lease.started_at is not None]
+        return found if len(found) >= number else None
 
     return eventually(look, f"{number} leases of {user}")
 
