@@ -128,7 +128,8 @@ async def test_workers_that_keep_dying_finish_the_work_and_are_charged_for_their
             await asyncio.sleep(1)
             lives.running[0].kill()
         answer = await computing
-        assert answer.text.strip() == str(sum(range(120))), answer
+        # Dask may have warned of keys that died with a worker, before.
+        assert answer.text.split()[-1] == str(sum(range(120))), answer
         assert len(lives.all) >= 4
         await cell(kernel, "cluster.shutdown()")
         await until(lambda: not lives.running)
