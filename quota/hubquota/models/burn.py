@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 
 @dataclass(slots=True)
@@ -37,7 +37,10 @@ class Part(NamedTuple):
     amount: int
 
 
-def in_order(pools: Iterable[Pool]) -> list[Pool]:
+AnyPool = TypeVar("AnyPool", bound=Pool)
+
+
+def in_order(pools: Iterable[AnyPool]) -> list[AnyPool]:
     """Return pools in the order in which they are spent: soonest end first, then the one granted first."""
     found = list(pools)
     if len(found) < 2:

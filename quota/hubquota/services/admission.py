@@ -22,10 +22,11 @@ def against(book: Book, who: str, holder: Lease | None, asked: Wanted) -> tuple[
         holder: the open lease that has the key already.
         asked: what is to start.
     """
-    owner = book.owner
+    owner, cap = book.owner, None
     if owner.kind == "project":
         if book.role(who) is None:
             return "account", f"{who} is not a member of the project {owner.name}, whose credits it would use."
+        cap = book.cap(who)
     elif who != owner.name:
         return "account", f"{owner.name} is the account of another user, and {who} cannot use its credits."
     if holder is not None:
@@ -34,12 +35,13 @@ def against(book: Book, who: str, holder: Lease | None, asked: Wanted) -> tuple[
         number = book.number(asked.kind)
         if number >= asked.limit:
             return "count", f"{owner.name} has {number} open of the kind {asked.kind}; the limit is {asked.limit}."
-    cap = book.cap(who) if owner.kind == "project" else None
-    limited = cap is not None or asked.limit_each is not None
-    if limited and (found := _too_many(book, who, asked, cap)) is not None:
-        return found
-    if cap is not None and asked.rate and (capped := capped_text(book, who, asked.rate * asked.minimum_seconds)):
-        return "cap", capped
+    if cap is not None or asked.limit_each is not None:
+        if (found := _too_many(book, who, asked, cap)) is not None:
+            return found
+        if cap is not None and asked.rate:
+            needed = asked.rate * asked.minimum_seconds
+            if capped := capped_text(book, who, needed):
+                return "cap", capped
     return None
 
 

@@ -170,13 +170,12 @@ class Admissions(LockedLeases):
         if found is None:
             # Only now: whoever waited for the locks decides by the time at which it got them.
             now = self._now()
-        books = {number: Book(connection, owner, now) for number, owner in owners.items()}
+        books = _open_books(connection, owners, people, {} if found is None else found.pools, now)
         if lost := set(names) - {owner.name for owner in owners.values()}:
             raise unknown(min(lost))
         if connection.dialect.name == "postgresql":
             # Whoever had the locks may have changed it; on SQLite nobody could.
             holders = leases.open_by_keys(connection, keys, now)
-        _read_ahead(connection, books, people, {} if found is None else found.pools, now)
         return Batch(connection, books, holders, now)
 
 
@@ -196,21 +195,24 @@ class Found(NamedTuple):
     at: int
 
 
-def _read_ahead(
+def _open_books(
     connection: Connection,
-    books: Mapping[int, Book],
+    owners: Mapping[int, Owner],
     people: Collection[str],
     known: Mapping[int, list[OpenPool]],
     now: int,
-) -> None:
-    """Read what admissions for some people need of locked accounts, for all of these together."""
-    unread = [number for number in books if number not in known]
+) -> dict[int, Book]:
+    """Open the books of locked accounts, with what admissions for some people need of all of them."""
+    unread = [number for number in owners if number not in known]
     pools = {**known, **allocations.open_pools_of(connection, unread, now)} if unread else known
-    running = burden.running(connection, books, now, now - START_LIMIT)
-    for number, book in books.items():
-        book.know(pools[number], running[number])
+    running = burden.running(connection, owners, now, now - START_LIMIT)
+    books = {
+        number: Book(connection, owner, now, pools[number], running.get(number, burden.NOTHING))
+        for number, owner in owners.items()
+    }
     if projects := [book for book in books.values() if book.owner.kind == "project"]:
         _read_members(connection, projects, people)
+    return books
 
 
 def _read_members(connection: Connection, projects: Sequence[Book], people: Collection[str]) -> None:
@@ -256,9 +258,8 @@ class Batch:
         self._connection = connection
         self._books = books
         self._holders = holders
-        self._new: list[_New] = []
-        #: The keys of what was admitted here.
-        self._new_keys: set[str] = set()
+        #: By their keys.
+        self._new: dict[str, _New] = {}
         self._answers: list[int | Refused | None] = []
 
     def decide(self, book: Book, who: str, key: str, wanted: Wanted) -> Refused | None:
@@ -270,11 +271,9 @@ class Batch:
             key: which one it is.
             wanted: what is to start.
         """
-        if key in self._new_keys:
+        if key in self._new:
             # It asks for what was admitted just now.
-            self._write()
-            self._new_keys.discard(key)
-            self._holders |= leases.open_by_keys(self._connection, [key], self.now)
+            self._write_early()
         holder = self._holders.get(key)
         if holder is not None and (is_abandoned(holder[0], self.now) or wanted.settle_leftover):
             holder = self._settle_leftover(*holder, who)
@@ -290,8 +289,7 @@ class Batch:
             return self.refuse(Refused(limit=limit, message=f"{message} {wanted.ask}".strip()))
         book.admitted(who, wanted.kind, parts)
         lease = book.owner.id, who, wanted.kind, key, wanted.label, wanted.rate, self.now, 0
-        self._new.append((len(self._answers), lease, parts, self.now + wanted.minimum_seconds))
-        self._new_keys.add(key)
+        self._new[key] = len(self._answers), lease, parts, self.now + wanted.minimum_seconds
         self._answers.append(None)
         return None
 
@@ -325,8 +323,14 @@ class Batch:
             reason=None,
         )
 
+    def _write_early(self) -> None:
+        """Write what was admitted, and know it as what has its keys, as the next decisions may ask for these."""
+        if keys := list(self._new):
+            self._write()
+            self._holders |= leases.open_by_keys(self._connection, keys, self.now)
+
     def _write(self) -> None:
-        new, self._new = self._new, []
+        new, self._new = list(self._new.values()), {}
         if not new:
             return
         expiry = self.now + START_LIMIT
@@ -343,7 +347,7 @@ class Batch:
         if leftover.person != who:
             return leftover, number
         # What was admitted before is in the database when what it left is read again.
-        self._write()
+        self._write_early()
         locked = leases.find(self._connection, leftover.id, self.now, lock=True)
         if locked is not None and locked.is_open:
             book = self._books.get(number) or Book(

@@ -6,7 +6,7 @@ row locked. Amounts are units, times whole seconds since 1970 in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -38,33 +38,54 @@ _NOBODY: Mapping[str, Any] = MappingProxyType({})
 class Book:
     """One locked account."""
 
-    # A decision about many starts makes as many of these.
-    __slots__ = ("_caps", "_pools", "_roles", "_running", "_spent", "connection", "now", "owner")
+    # A decision about many starts makes as many of these. Only a project has any of this, so nearly every book
+    # shares it; what is known more is put into copies.
+    _spent: Mapping[str, int] = _NOBODY
+    _roles: Mapping[str, Role | None] = _NOBODY
+    _caps: Mapping[str, Cap | None] = _NOBODY
+    #: What was admitted and is in neither of what was read: who runs it, of which kind it is, what is held for it.
+    _admitted: Sequence[tuple[str, str, list[Part]]] = ()
 
-    def __init__(self, connection: Connection, owner: Owner, now: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        owner: Owner,
+        now: int,
+        pools: list[OpenPool] | None = None,
+        running: Open | None = None,
+    ) -> None:
+        """Open an account's book.
+
+        Args:
+            connection: the transaction's.
+            owner: the account, locked.
+            now: the time.
+            pools: what `pools` returns, where it was read already.
+            running: what `running` returns, where it was read already.
+        """
         self.connection = connection
         self.owner = owner
         self.now = now
-        self._pools: list[OpenPool] | None = None
-        self._running: Open | None = None
-        # Only a project has any, so nearly every book shares these; what is known more is put into copies.
-        self._spent: Mapping[str, int] = _NOBODY
-        self._roles: Mapping[str, Role | None] = _NOBODY
-        self._caps: Mapping[str, Cap | None] = _NOBODY
+        self._pools = pools
+        self._running = running
 
     # What there is -----------------------------------------------------------------------------------
 
     def pools(self) -> list[OpenPool]:
         """Return the allocations whose books are open, each with what is neither spent nor held."""
+        if self._admitted:
+            self._take_in()
         if self._pools is None:
             self._pools = allocations.open_pools(self.connection, self.owner.id, self.now)
         return self._pools
 
     def running(self) -> Open:
         """Return what is open on the account, by who runs it and of which kind it is."""
+        if self._admitted:
+            self._take_in()
         if self._running is None:
-            since = self.now - START_LIMIT
-            self._running = burden.running(self.connection, [self.owner.id], self.now, since)[self.owner.id]
+            found = burden.running(self.connection, [self.owner.id], self.now, self.now - START_LIMIT)
+            self._running = found.get(self.owner.id, burden.NOTHING)
         return self._running
 
     def burden(self) -> tuple[int, int]:
@@ -85,11 +106,8 @@ class Book:
     def changed(self) -> None:
         """Forget what was read: a hold, a charge or an allocation has changed."""
         self._pools = self._running = None
+        self._admitted = ()
         self._spent = _NOBODY
-
-    def know(self, pools: list[OpenPool], running: Open) -> None:
-        """Take what `pools` and `running` return, which was read for many accounts together."""
-        self._pools, self._running = pools, running
 
     def know_members(
         self, roles: Mapping[str, Role | None], caps_: Mapping[str, Cap | None], spent: Mapping[str, int]
@@ -207,16 +225,24 @@ class Book:
 
     def admitted(self, person: str, kind: str, parts: list[Part]) -> None:
         """Go on as if a lease that begins to hold these parts had been read, with what else there is."""
-        running = self.running()
-        mine = running.get((person, kind))
-        if mine is None:
-            mine = running[person, kind] = Running()
-        mine.number += 1
-        for number, amount in parts:
-            mine.taken += amount
-            for pool in self.pools():
-                if pool.id == number:
-                    pool.free -= amount
+        if self._pools is None or self._running is None:
+            # What is read after it was written has it already.
+            self.pools(), self.running()
+        # Of most accounts nothing more is asked in the same decision, so it waits until something is.
+        self._admitted = [*self._admitted, (person, kind, parts)]
+
+    def _take_in(self) -> None:
+        """Put what was admitted to what was read before."""
+        admitted, self._admitted = self._admitted, ()
+        running = dict(self.running())
+        free = {pool.id: pool for pool in self.pools()}
+        for person, kind, parts in admitted:
+            mine = running.setdefault((person, kind), Running())
+            mine.number += 1
+            for number, amount in parts:
+                mine.taken += amount
+                free[number].free -= amount
+        self._running = running
 
     def release(self, lease: Lease) -> None:
         """Let go of everything that is held for a lease."""

@@ -80,14 +80,20 @@ class Starts(Admissions, GroupProjects):
         if any(tiers.projects.groups for tiers in says.values()):
             for one in wanted:
                 self.sync_groups(says[one.tiers], one.person, one.groups)
+        people = {one.person for one in wanted}
+        #: What else is asked to pay. Mostly people do, for themselves.
+        others = {one.payer for one in wanted if one.payer is not one.person and isinstance(one.payer, str)}
         # Who shares a transaction does not wait for an account that only one of them needs.
         with decision(self._engine, patience=PATIENCE if len(wanted) > 1 else None) as connection:
-            found = self._owners(connection, wanted, says)
+            found = self._owners(connection, wanted, people | others, says)
             owners = found.owners
-            payers = {
-                one.payer if isinstance(one.payer, str) and one.payer in owners else one.person for one in wanted
-            }
-            keys, people = {one.key for one in wanted}, {one.person for one in wanted}
+            payers = people
+            if others:
+                payers = {
+                    one.payer if isinstance(one.payer, str) and one.payer in owners else one.person
+                    for one in wanted
+                }
+            keys = {one.key for one in wanted}
             batch = self._batch(connection, payers, keys, people, found if _all_is_locked(connection) else None)
             entitled = Entitled(connection, [book.owner for book in batch.named.values()], batch.now)
             choices = {file: _Choices(tiers, entitled) for file, tiers in says.items()}
@@ -111,9 +117,14 @@ class Starts(Admissions, GroupProjects):
                     answers.append(Started(size, answer, one.key, what.label, book.owner.name))
             return answers
 
-    def _owners(self, connection: Connection, wanted: Sequence[Start], says: Mapping[TiersFile, Tiers]) -> Found:
-        """Read the accounts that are named, after those of people who have none are opened."""
-        names = {one.person for one in wanted} | {one.payer for one in wanted if isinstance(one.payer, str)}
+    def _owners(
+        self,
+        connection: Connection,
+        wanted: Sequence[Start],
+        names: Collection[str],
+        says: Mapping[TiersFile, Tiers],
+    ) -> Found:
+        """Read accounts by their names, after those of people who have none are opened."""
         now = self._now()
         found = _read(connection, names, now)
         new = {one.person: one for one in wanted if one.person not in found.owners}
@@ -191,10 +202,10 @@ def _payer(
     """
     if owners[one.person].kind != "user":
         raise of_project(one.person)
+    if one.payer == one.person:
+        return batch.named[one.person]
     book = batch.named.get(one.payer) if isinstance(one.payer, str) else None
-    if book is None or not (
-        one.payer == one.person or (book.owner.kind == "project" and book.role(one.person) is not None)
-    ):
+    if book is None or book.owner.kind != "project" or book.role(one.person) is None:
         names = [owner.name for owner in accounts.drawable(connection, one.person)]
         raise Refused(
             limit="account",

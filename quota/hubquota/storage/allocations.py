@@ -8,11 +8,13 @@ from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Connection,
     Integer,
     and_,
     bindparam,
     case,
+    cast,
     func,
     insert,
     or_,
@@ -23,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from hubquota.models.burn import Pool
+from hubquota.models.burn import Pool, in_order
 from hubquota.models.ledger import Allocation
 from hubquota.storage.accounts import OWNER, Owner
 from hubquota.storage.prepared import Prepared, among
@@ -54,23 +56,28 @@ _is_open = allocation.c.lapsed_at.is_(None)
 _open_views = Prepared(
     _bare_views.where(allocation.c.account_id == bindparam("account_id"), _is_open).order_by(*_in_order)
 )
+#: What an `OpenPool` is made of, in its order.
 _pool = (
-    allocation.c.account_id,
     allocation.c.id,
-    allocation.c.balance,
-    _live_holds.label("held"),
-    allocation.c.start_at,
-    allocation.c.granted_at,
+    cast(allocation.c.balance - _live_holds, BigInteger).label("free"),
+    # What was to pay at once pays, even where another machine's clock is behind. What was granted from an earlier
+    # day on, as a late sweep renews, pays from that day on.
+    case((allocation.c.start_at != allocation.c.granted_at, allocation.c.start_at), else_=0).label("since"),
     allocation.c.end_at,
-    allocation.c.suspended_at,
+    type_coerce(allocation.c.suspended_at.is_not(None), Integer).label("suspended"),
+    allocation.c.balance,
     allocation.c.tier,
 )
-_open_pools = Prepared(select(*_pool).where(among(allocation.c.account_id, "ids"), _is_open).order_by(*_in_order))
+_open_pools = Prepared(
+    select(allocation.c.account_id, *_pool)
+    .where(among(allocation.c.account_id, "ids"), _is_open)
+    .order_by(*_in_order)
+)
+# Without an order, which would cost as much as the rest: nearly every account has one of them.
 _with_owners = Prepared(
     select(*OWNER, *_pool)
     .outerjoin_from(account, allocation, and_(allocation.c.account_id == account.c.id, _is_open))
     .where(among(account.c.name, "names"))
-    .order_by(*_in_order)
 )
 _views_by_ids = Prepared(_bare_views.where(among(allocation.c.id, "ids")))
 _view_by_id = Prepared(_bare_views.where(allocation.c.id == bindparam("number")))
@@ -107,7 +114,7 @@ def open_pools_of(connection: Connection, account_ids: Collection[int], now: int
     """Return for each account its allocations whose books are open, in the order in which they are spent."""
     found: dict[int, list[OpenPool]] = {number: [] for number in account_ids}
     for account_id, *row in _open_pools.tuples(connection, ids=list(account_ids), now=now):
-        found[account_id].append(_open_pool(*row))
+        found[account_id].append(OpenPool(*row))
     return found
 
 
@@ -120,30 +127,15 @@ def open_pools_by_name(
     """
     owners: dict[str, Owner] = {}
     pools: dict[int, list[OpenPool]] = {}
-    rows = _with_owners.tuples(connection, names=list(names), now=now)
-    for number, name, kind, tier, balance, created, of_account, *pool in rows:
-        if name not in owners:
-            owners[name] = Owner(number, name, kind, tier, balance, created)
-            pools[number] = []
-        if of_account is not None:
-            pools[number].append(_open_pool(*pool))
+    of_owner = len(OWNER)
+    for row in _with_owners.tuples(connection, names=list(names), now=now):
+        number, name = row[:2]
+        mine = [] if row[of_owner] is None else [OpenPool(*row[of_owner:])]
+        if name in owners:
+            pools[number] = in_order([*pools[number], *mine])
+        else:
+            owners[name], pools[number] = Owner(*row[:of_owner]), mine
     return owners, pools
-
-
-def _open_pool(
-    number: int,
-    balance: int,
-    held: int,
-    start: int,
-    granted: int,
-    end: int | None,
-    suspended: int | None,
-    tier: str,
-) -> OpenPool:
-    # What was to pay at once pays, even where another machine's clock is behind. What was granted from an
-    # earlier day on, as a late sweep renews, pays from that day on.
-    since = start if start != granted else 0
-    return OpenPool(number, balance - int(held), since, end, suspended is not None, balance, tier)
 
 
 def open_pools(connection: Connection, account_id: int, now: int) -> list[OpenPool]:

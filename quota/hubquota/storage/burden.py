@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, case, func, or_, select
@@ -68,11 +69,13 @@ class Running:
 
 
 #: What is open on an account, by who runs it and of which kind it is.
-Open = dict[tuple[str, str], Running]
+Open = Mapping[tuple[str, str], Running]
+#: What is open where nothing is.
+NOTHING: Open = MappingProxyType({})
 
 
 def running(connection: Connection, account_ids: Collection[int], now: int, waiting_since: int) -> dict[int, Open]:
-    """Return for each account what is open there.
+    """Return for each account that has something open what that is.
 
     Args:
         connection: the transaction's.
@@ -80,12 +83,12 @@ def running(connection: Connection, account_ids: Collection[int], now: int, wait
         now: the time.
         waiting_since: what was admitted after this time and has not begun may still begin.
     """
-    found: dict[int, Open] = {number: {} for number in account_ids}
+    found: dict[int, dict[tuple[str, str], Running]] = {}
     rows = _by_person.tuples(connection, ids=list(account_ids), now=now, waiting_since=waiting_since)
     for account_id, person, kind, accrued, unheld, taken, number in rows:
         amounts = Running(int(accrued or 0), int(unheld or 0), int(taken or 0), int(number))
-        found[account_id][person, kind] = amounts
-    return found
+        found.setdefault(account_id, {})[person, kind] = amounts
+    return {**found}
 
 
 def of_account(connection: Connection, account_id: int, now: int) -> tuple[int, int]:
