@@ -90,15 +90,11 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
     def apply_size(self, size: Size) -> None:
         """Give the server the size's cores and memory for itself alone: the user pays for them."""
         cores, memory = float(size.cores), size.memory_gib * 2**30
-        for name, value in (
-            ("cpu_limit", cores),
-            ("cpu_guarantee", cores),
-            ("mem_limit", memory),
-            ("mem_guarantee", memory),
-        ):
-            # Mostly it is what it was at the last start, and to set a trait is dear.
-            if getattr(self, name) != value:
-                setattr(self, name, value)
+        # Mostly it is what it was at the last start, and to set a trait is dear.
+        if not (self.cpu_limit == self.cpu_guarantee == cores):
+            self.cpu_limit = self.cpu_guarantee = cores
+        if not (self.mem_limit == self.mem_guarantee == memory):
+            self.mem_limit = self.mem_guarantee = memory
 
     async def start(self) -> Any:
         """Start the server; its lease begins when it has started, and ends at once when it has not."""
