@@ -11,11 +11,14 @@ c.Spawner.quota_database_url = "postgresql+psycopg://hub@db/quota"
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from jupyterhub.spawner import Spawner
+from traitlets import observe
 
 from hubquota.hub.desk import LedgerDownError
 from hubquota.hub.endings import Ending, pod_ending, pod_of
@@ -37,6 +40,8 @@ from hubquota.services.starts import Start
 from hubquota.storage.allowance import Allowed
 
 log = logging.getLogger(__name__)
+
+_NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 _ALLOWANCE_OVER = "It ran for as long as a server may while the accounts cannot be read."
 
@@ -62,6 +67,8 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
     _ending: Ending | None = None
     #: What the start is noted as that was allowed without the ledger; None for one that the ledger admitted.
     _allowed: Allowed | None = None
+    #: The size that the server's limits are those of; None where they may be others.
+    _sized: Size | None = None
     #: Why the server was stopped from here, which nobody else can say.
     _own_reason: tuple[str, EndKind] | None = None
 
@@ -89,12 +96,15 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
 
     def apply_size(self, size: Size) -> None:
         """Give the server the size's cores and memory for itself alone: the user pays for them."""
-        cores, memory = float(size.cores), size.memory_gib * 2**30
-        # Mostly it is what it was at the last start, and to set a trait is dear.
-        if not (self.cpu_limit == self.cpu_guarantee == cores):
-            self.cpu_limit = self.cpu_guarantee = cores
-        if not (self.mem_limit == self.mem_guarantee == memory):
-            self.mem_limit = self.mem_guarantee = memory
+        # Mostly it is the size of the last start, and traits are dear, both to look at and to set.
+        if size is not self._sized:
+            self.cpu_limit = self.cpu_guarantee = float(size.cores)
+            self.mem_limit = self.mem_guarantee = size.memory_gib * 2**30
+            self._sized = size
+
+    @observe("cpu_limit", "cpu_guarantee", "mem_limit", "mem_guarantee")
+    def _note_other_limits(self, _: object) -> None:
+        self._sized = None
 
     async def start(self) -> Any:
         """Start the server; its lease begins when it has started, and ends at once when it has not."""
@@ -235,7 +245,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         Raises:
             Refused: it is asked for with options that there are not, or the tiers cannot be read.
         """
-        row, options = self._user_row, self.user_options or {}
+        row, options = self._user_row, self.user_options or _NO_OPTIONS
         name = row.name
         check_options(options, self.quota_options)
         return Start(

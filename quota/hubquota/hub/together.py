@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -93,6 +95,8 @@ class Together(Generic[Question, Answer]):
         #: What has been asked, in the order in which it is due: one timer is enough for all of it.
         self._asked: deque[_Asked[Question, Answer]] = deque()
         self._timed = False
+        # A call of the loop's without one copies the present one each time.
+        self._context = copy_context()
 
     def ask(self, question: Question) -> asyncio.Future[Answer]:
         """Return the answer to come. To give up waiting is to cancel it.
@@ -109,17 +113,18 @@ class Together(Generic[Question, Answer]):
         self._asked.append(asked)
         if not self._busy:
             self._busy = True
-            loop.call_soon(self._gather, loop, 0, now + _GATHER)
+            loop.call_soon(self._gather, loop, 0, context=self._context)
         if not self._timed:
             self._timed = True
             loop.call_at(asked.due, self._look_for_late, loop)
         return answer
 
-    def _gather(self, loop: asyncio.AbstractEventLoop, seen: int, until: float) -> None:
+    def _gather(self, loop: asyncio.AbstractEventLoop, seen: int) -> None:
         """Send what waits as soon as a turn of the loop has brought nothing more."""
-        number = len(self._waiting)
-        if seen < number < _LARGEST and loop.time() < until:
-            loop.call_soon(self._gather, loop, number, until)
+        waiting = self._waiting
+        number = len(waiting)
+        if seen < number < _LARGEST and waiting[-1].due - waiting[0].due < _GATHER:
+            loop.call_soon(self._gather, loop, number, context=self._context)
         else:
             self._next(loop)
 
@@ -144,11 +149,7 @@ class Together(Generic[Question, Answer]):
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         """Send what waits to a thread."""
-        batch: Batch[Question, Answer] = []
-        while self._waiting and len(batch) < _LARGEST:
-            asked = self._waiting.popleft()
-            if not asked.answer.done():
-                batch.append(asked)
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _LARGEST))]
         self._busy = bool(batch)
         self._under_way = batch or None
         if batch:
@@ -156,20 +157,20 @@ class Together(Generic[Question, Answer]):
 
     def _run(self, loop: asyncio.AbstractEventLoop, batch: Batch[Question, Answer]) -> None:
         """Decide about a batch, in a thread."""
-        # Somebody may have given up while this waited for a thread.
+        # Somebody may have given up while it waited.
         wanted = [asked for asked in batch if not asked.answer.done()]
         try:
             answers = self._decide([asked.question for asked in wanted])
         except Exception as error:
             loop.call_soon_threadsafe(self._failed, loop, batch, error)
         else:
-            found = deque(zip(wanted, answers, strict=True))
+            found = zip(wanted, answers, strict=True)
             loop.call_soon_threadsafe(self._arrived, loop, batch, found)
 
     def _done(self, loop: asyncio.AbstractEventLoop, batch: Batch[Question, Answer]) -> None:
         if self._under_way is batch:
             self._under_way = None
-            self._gather(loop, 0, loop.time() + _GATHER)
+            self._gather(loop, 0)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, batch: Batch[Question, Answer], error: Exception) -> None:
         self._done(loop, batch)
@@ -185,11 +186,12 @@ class Together(Generic[Question, Answer]):
         self,
         loop: asyncio.AbstractEventLoop,
         batch: Batch[Question, Answer],
-        answers: deque[tuple[_Asked[Question, Answer], Answer | Exception]],
+        answers: Iterator[tuple[_Asked[Question, Answer], Answer | Exception]],
     ) -> None:
         self._done(loop, batch)
-        for _ in range(min(_A_TURN, len(answers))):
-            asked, found = answers.popleft()
+        given = 0
+        for asked, found in islice(answers, _A_TURN):
+            given += 1
             if asked.answer.done():
                 if not isinstance(found, Exception):
                     self._late(found)
@@ -197,6 +199,5 @@ class Together(Generic[Question, Answer]):
                 asked.answer.set_exception(found)
             else:
                 asked.answer.set_result(found)
-        self._forget_answered()
-        if answers:
+        if given == _A_TURN:
             loop.call_soon(self._arrived, loop, batch, answers)

@@ -102,7 +102,7 @@ def lasts(pools: Sequence[Pool], rate: int, since: int, until: int) -> int:
     return until - since
 
 
-def whole(pools: Sequence[Pool], rate: int, since: int, until: int) -> list[Part] | None:
+def whole(pools: Sequence[Pool], rate: int, since: int, until: int) -> Sequence[Part] | None:
     """Return what each pool would pay of what a rate costs over some seconds; None where they cannot pay it all.
 
     Nothing is taken. Debts of a pool lessen what the others can pay.
@@ -113,7 +113,7 @@ def whole(pools: Sequence[Pool], rate: int, since: int, until: int) -> list[Part
         need = rate * (until - since)
         if pool.free < need or not pool.pays_at(since) or (pool.end is not None and pool.end < until):
             return None
-        return [Part(pool.id, need)] if need else []
+        return (Part(pool.id, need),) if need else ()
     if not any(pool.pays_at(since) for pool in pools) or available(pools, since) < 0:
         return None
     if lasts(pools, rate, since, until) < until - since:

@@ -171,12 +171,13 @@ class Admissions(LockedLeases):
             # Only now: whoever waited for the locks decides by the time at which it got them.
             now = self._now()
         books = _open_books(connection, owners, people, {} if found is None else found.pools, now)
-        if lost := set(names) - {owner.name for owner in owners.values()}:
-            raise unknown(min(lost))
         if connection.dialect.name == "postgresql":
             # Whoever had the locks may have changed it; on SQLite nobody could.
             holders = leases.open_by_keys(connection, keys, now)
-        return Batch(connection, books, holders, now)
+        batch = Batch(connection, books, holders, now)
+        if lost := set(names).difference(batch.named):
+            raise unknown(min(lost))
+        return batch
 
 
 def _asked(wanted: Collection[Admission]) -> tuple[set[str], set[str], set[str]]:
@@ -235,9 +236,9 @@ def _read_members(connection: Connection, projects: Sequence[Book], people: Coll
         )
 
 
-#: What was admitted and is not written yet: its place among the answers, the lease as it is added, who pays what
-#: is held for it, and until when that covers it.
-_New = tuple[int, leases.NewLease, list[Part], int]
+#: What was admitted and is not written yet: its place among the answers, the account, who runs it, what it is, and
+#: who pays what is held for it.
+_New = tuple[int, Book, str, Wanted, Sequence[Part]]
 
 
 class Batch:
@@ -278,7 +279,7 @@ class Batch:
         if holder is not None and (is_abandoned(holder[0], self.now) or wanted.settle_leftover):
             holder = self._settle_leftover(*holder, who)
         refused = against(book, who, None if holder is None else holder[0], wanted)
-        parts: list[Part] = []
+        parts: Sequence[Part] = ()
         if refused is None and wanted.rate:
             if (paid := book.afford(wanted.rate, wanted.minimum_seconds)) is not None:
                 parts = paid
@@ -288,8 +289,7 @@ class Batch:
             limit, message = refused
             return self.refuse(Refused(limit=limit, message=f"{message} {wanted.ask}".strip()))
         book.admitted(who, wanted.kind, parts)
-        lease = book.owner.id, who, wanted.kind, key, wanted.label, wanted.rate, self.now, 0
-        self._new[key] = len(self._answers), lease, parts, self.now + wanted.minimum_seconds
+        self._new[key] = len(self._answers), book, who, wanted, parts
         self._answers.append(None)
         return None
 
@@ -330,15 +330,21 @@ class Batch:
             self._holders |= leases.open_by_keys(self._connection, keys, self.now)
 
     def _write(self) -> None:
-        new, self._new = list(self._new.values()), {}
+        new, self._new = self._new, {}
         if not new:
             return
-        expiry = self.now + START_LIMIT
-        numbers = leases.add_many(self._connection, [lease for _, lease, _, _ in new])
+        now, expiry = self.now, self.now + START_LIMIT
+        numbers = leases.add_many(
+            self._connection,
+            [
+                (book.owner.id, who, wanted.kind, key, wanted.label, wanted.rate, now, 0)
+                for key, (_, book, who, wanted, _) in new.items()
+            ],
+        )
         rows: list[tuple[int, int, int, int, int]] = []
-        for number, (place, _, parts, covered) in zip(numbers, new, strict=True):
+        for number, (place, _, _, wanted, parts) in zip(numbers, new.values(), strict=True):
             for pool, amount in parts:
-                rows.append((number, pool, amount, covered, expiry))
+                rows.append((number, pool, amount, now + wanted.minimum_seconds, expiry))
             self._answers[place] = number
         holds.add_many(self._connection, rows)
 

@@ -44,7 +44,7 @@ class Book:
     _roles: Mapping[str, Role | None] = _NOBODY
     _caps: Mapping[str, Cap | None] = _NOBODY
     #: What was admitted and is in neither of what was read: who runs it, of which kind it is, what is held for it.
-    _admitted: Sequence[tuple[str, str, list[Part]]] = ()
+    _admitted: tuple[tuple[str, str, Sequence[Part]], ...] = ()
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class Book:
         """Return what the account can spend."""
         return balance_of(self.pools(), self.burden(), self.now)
 
-    def afford(self, rate: int, wanted: int) -> list[Part] | None:
+    def afford(self, rate: int, wanted: int) -> Sequence[Part] | None:
         """Return who would pay so many seconds from now on at a rate; None where they cannot all be paid."""
         pools = self.spendable() if self.running() and self.burden()[1] else self.pools()
         return whole(pools, rate, self.now, self.now + wanted)
@@ -223,13 +223,13 @@ class Book:
         parts, _ = draw(pools, rate, since, since + held)
         return held, parts
 
-    def admitted(self, person: str, kind: str, parts: list[Part]) -> None:
+    def admitted(self, person: str, kind: str, parts: Sequence[Part]) -> None:
         """Go on as if a lease that begins to hold these parts had been read, with what else there is."""
         if self._pools is None or self._running is None:
             # What is read after it was written has it already.
             self.pools(), self.running()
         # Of most accounts nothing more is asked in the same decision, so it waits until something is.
-        self._admitted = [*self._admitted, (person, kind, parts)]
+        self._admitted += ((person, kind, parts),)
 
     def _take_in(self) -> None:
         """Put what was admitted to what was read before."""

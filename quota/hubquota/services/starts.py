@@ -57,8 +57,6 @@ class Started(NamedTuple):
     lease_id: int
     key: str
     label: str
-    #: The account that pays.
-    account: str
 
 
 class Starts(Admissions, GroupProjects):
@@ -97,24 +95,24 @@ class Starts(Admissions, GroupProjects):
             batch = self._batch(connection, payers, keys, people, found if _all_is_locked(connection) else None)
             entitled = Entitled(connection, [book.owner for book in batch.named.values()], batch.now)
             choices = {file: _Choices(tiers, entitled) for file, tiers in says.items()}
-            chosen: list[tuple[Start, Book, Size, Wanted] | None] = []
+            chosen: list[tuple[Size, Wanted] | None] = []
             for one in wanted:
                 try:
                     book = _payer(connection, batch, owners, one, says)
-                    size, what = choices[one.tiers].of(book, one)
+                    choice = choices[one.tiers].of(book, one)
                 except Refused as refused:
                     batch.refuse(refused)
                     chosen.append(None)
                 else:
-                    batch.decide(book, one.person, one.key, what)
-                    chosen.append((one, book, size, what))
+                    batch.decide(book, one.person, one.key, choice[1])
+                    chosen.append(choice)
             answers: list[Started | Refused] = []
-            for choice, answer in zip(chosen, batch.finish(), strict=True):
+            for one, made, answer in zip(wanted, chosen, batch.finish(), strict=True):
                 if isinstance(answer, Refused):
                     answers.append(answer)
-                elif choice is not None:
-                    one, book, size, what = choice
-                    answers.append(Started(size, answer, one.key, what.label, book.owner.name))
+                elif made is not None:
+                    size, what = made
+                    answers.append(Started(size, answer, one.key, what.label))
             return answers
 
     def _owners(

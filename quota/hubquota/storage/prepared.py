@@ -89,11 +89,14 @@ class Prepared:
         cursor = send(connection, written.text, written.fill(parameters))
         return [written.row(cursor)(found) for found in cursor.fetchall()]
 
-    def tuples(self, connection: Connection, **parameters: Any) -> list[tuple[Any, ...]]:
-        """Return every row as the driver has it: for statements of many rows, where names cost too much."""
+    def tuples(self, connection: Connection, **parameters: Any) -> Iterable[tuple[Any, ...]]:
+        """Return every row as the driver has it: for statements of many rows, where names cost too much.
+
+        They come as they are asked for: ask for all of them, and SQLite lets go of the statement.
+        """
         written = self._get(connection, parameters)
-        found: list[tuple[Any, ...]] = send(connection, written.text, written.fill(parameters)).fetchall()
-        return found
+        rows: Iterable[tuple[Any, ...]] = send(connection, written.text, written.fill(parameters))
+        return rows
 
     def first(self, connection: Connection, **parameters: Any) -> Any:
         """Return the first row, or None."""
