@@ -31,6 +31,9 @@ CONFIGS = Path(__file__).parent / "configs"
 #: Where the hub notes how long each decision took, in its folder.
 DECISIONS = "decisions.jsonl"
 
+#: What jupyterhub-credit-service's hub touches after each of its minute's passes, in its folder.
+PASSED = "passed"
+
 #: Seconds between two looks at the event loop's own clock.
 TICK = 0.0005
 

@@ -1,9 +1,12 @@
 """A plain hub with jupyterhub-credit-service: everybody has plenty, and one person the price of one start."""
 
+import os
+from pathlib import Path
+
 from jupyterhub.auth import DummyAuthenticator
 from jupyterhub_credit_service import CreditsAuthenticator, CreditsSpawner
 
-from tests.bench.instant import CONFIGS, InstantSpawner, TimedHook
+from tests.bench.instant import CONFIGS, PASSED, InstantSpawner, TimedHook
 
 c = get_config()  # noqa: F821
 load_subconfig(str(CONFIGS / "admission.py"))  # noqa: F821
@@ -23,6 +26,12 @@ def credits_of(_authenticator, name, *_):
     return {"name": "default", "cap": cap, "grant_value": 1, "grant_interval": 86_400}
 
 
+def passed():
+    """Show that the minute's pass has been made."""
+    Path(os.environ["ROMANHUB_STATE"], PASSED).touch()
+
+
 c.JupyterHub.authenticator_class = Authenticator
+c.CreditsAuthenticator.credits_task_post_hook = passed
 c.CreditsAuthenticator.credits_user = credits_of
 c.JupyterHub.spawner_class = Spawner
