@@ -128,8 +128,7 @@ class QuotaBase(LoggingConfigurable):
 
 def groups_of(row: Any) -> set[str]:
     """Return the names of the groups of a user, whose row in the hub's database it is."""
-    groups = row.groups
-    return {group.name for group in groups} if groups else set()
+    return {group.name for group in row.groups}
 
 
 async def finished(result: Any) -> Any:

@@ -92,7 +92,8 @@ class Together(Generic[Question, Answer]):
         self._busy = False
         #: The batch that the next one waits for.
         self._under_way: Batch[Question, Answer] | None = None
-        #: What has been asked, in the order in which it is due: one timer is enough for all of it.
+        #: What has been asked, in the order in which it is due: one timer is enough for all of it, and drops what
+        #: has been answered.
         self._asked: deque[_Asked[Question, Answer]] = deque()
         self._timed = False
         # A call of the loop's without one copies the present one each time.

@@ -37,12 +37,8 @@ class Entitled:
         """
         if book.owner.id in self._overrides:
             return ()
-        pools = book.pools()
-        if len(pools) == 1:
-            # As nearly always.
-            (pool,) = pools
-            return (pool.tier,) if pool.pays_at(self._now) else ()
-        return tuple([pool.tier for pool in pools if pool.pays_at(self._now)])
+        now = self._now
+        return tuple([pool.tier for pool in book.pools() if pool.pays_at(now)])
 
     def of(self, tiers: Tiers, owner: Owner, person: str) -> Entitlement:
         """Return what somebody is entitled to on one of the accounts.
