@@ -28,6 +28,8 @@ LOCKS: list[tuple[str, str, list[str]]] = [
     ),
     # Not under the hub's lock: it pins an older traitlets than ours.
     ("tests/bench/peers/usage_quotas.lock", "tests/bench/peers/usage_quotas.in", []),
+    # Nor this one, which is of another JupyterHub.
+    ("tests/hub5.lock", "tests/hub5.in", []),
 ]
 
 

@@ -23,6 +23,7 @@ from psycopg import sql
 from sqlalchemy import Engine
 
 from tests.quota.support import Clock, Hub, Postgres, new_hub
+from tests.support.platform import shared_environments
 
 HERE = Path(__file__).parent
 
@@ -187,16 +188,28 @@ def ledger(engine: Engine, clock: Clock) -> Ledger:
 # A hub -------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module", params=["hub-6", "hub-5"])
+def hub_library(request: pytest.FixtureRequest) -> Path | None:
+    """Where the JupyterHub is that runs, if not the tests' own: once the newer, once the older."""
+    if request.param == "hub-6":
+        return None
+    (library,) = Path(shared_environments()).glob("tests-hub-5/lib/python3*/site-packages")
+    return library
+
+
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Hub]:
-    """A real JupyterHub, started once for a module's tests."""
+def hub(
+    hub_library: Path | None, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[Hub]:
+    """A real JupyterHub, started once for a module's tests; once of each version."""
     folder = tmp_path_factory.mktemp("hub")
     database = shutil.copy(sqlite_template, folder / "ledger.sqlite")
     database_url = f"sqlite:///{database}"
     engine = make_engine(database_url)
-    made = new_hub(folder, database_url, Ledger(engine))
+    made = new_hub(folder, database_url, Ledger(engine), library=hub_library)
     try:
         made.start()
+        assert made.version.startswith("5." if hub_library else "6.")
         yield made
     finally:
         made.close()

@@ -121,6 +121,8 @@ class Hub:
     token: str
     ledger: Ledger
     database_url: str
+    #: Where the JupyterHub is that runs; the tests' own if not given.
+    library: Path | None = None
     #: The hub itself, and what takes in the servers that it leaves behind.
     process: psutil.Process | None = None
     inits: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -130,6 +132,11 @@ class Hub:
     def url(self) -> str:
         """The address of the hub, seen through its proxy."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def version(self) -> str:
+        """The version of the JupyterHub that runs, as it says itself."""
+        return str(self.api().get("").raise_for_status().json()["version"])
 
     @property
     def tiers_file(self) -> Path:
@@ -186,7 +193,8 @@ class Hub:
             "token": self.token,
             "database_url": self.database_url,
         }
-        path = os.pathsep.join(path for path in sys.path if path)
+        first = [str(self.library)] if self.library else []
+        path = os.pathsep.join([*first, *filter(None, sys.path)])
         with (self.folder / "hub.log").open("ab") as log:
             hub = [sys.executable, "-m", "jupyterhub", "--config", str(HERE / "configured_hub.py")]
             init = subprocess.Popen(
@@ -262,7 +270,7 @@ def reconcile(ledger: Ledger) -> None:
     watch.pass_once()
 
 
-def new_hub(folder: Path, database_url: str, ledger: Ledger) -> Hub:
+def new_hub(folder: Path, database_url: str, ledger: Ledger, *, library: Path | None = None) -> Hub:
     """Return a hub in a folder of its own; it is not started yet."""
     folder.mkdir(exist_ok=True)
     shutil.copy(HERE / "hub_tiers.yaml", folder / "tiers.yaml")
@@ -273,6 +281,7 @@ def new_hub(folder: Path, database_url: str, ledger: Ledger) -> Hub:
         token="a-token-of-the-tests",
         ledger=ledger,
         database_url=database_url,
+        library=library,
     )
 
 

@@ -50,8 +50,8 @@ c.JupyterHub.load_roles = [
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a new environment in which hubquota is installed from its wheel."""
+def installed(hub_library: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a new environment in which hubquota is installed from its wheel, beside either JupyterHub."""
     folder = tmp_path_factory.mktemp("plain")
     source = folder / "source"
     shutil.copytree(HERE.parents[1] / "quota", source, ignore=shutil.ignore_patterns("__pycache__"))
@@ -63,14 +63,17 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     # The hub and what hubquota needs come from the tests' environment: nothing is fetched.
     (library,) = environment.glob("lib/python*/site-packages")
-    (library / "of-the-tests.pth").write_text(sysconfig.get_path("purelib"))
+    seen = [*([str(hub_library)] if hub_library else []), sysconfig.get_path("purelib")]
+    (library / "of-the-tests.pth").write_text("\n".join(seen))
     install = [sys.executable, "-m", "uv", "pip", "install", "--offline", "--no-index", "--no-deps"]
     subprocess.run([*install, "--python", str(python), str(wheel)], check=True, capture_output=True)
     return python
 
 
 @pytest.fixture(scope="module")
-def plain_hub(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+def plain_hub(
+    installed: Path, hub_library: Path | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Hub]:
     """A hub in that environment."""
     folder = tmp_path_factory.mktemp("hub")
     shutil.copy(HERE / "hub_tiers.yaml", folder / "tiers.yaml")
@@ -101,6 +104,7 @@ def plain_hub(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     config.write_text(THREE_LINES + of_the_test)
     try:
         hub.start([str(installed), "-m", "jupyterhub", "--config", str(config)], {"PATH": os.environ["PATH"]})
+        assert hub.version.startswith("5." if hub_library else "6.")
         yield hub
     finally:
         hub.close()

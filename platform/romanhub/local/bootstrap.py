@@ -84,6 +84,8 @@ def tests(state: layout.State) -> tuple[Environment, Environment]:
     platform = Environment(state.environments / "tests", (folder / "requirements.lock",))
     ensure(platform, "Test environment (from tests/)", python=python, uv=uv)
     link_checkout(platform)
+    older_hub = Environment(state.environments / "tests-hub-5", (folder / "hub5.lock",))
+    ensure(older_hub, "JupyterHub 5, which hubquota's tests run as well", python=python, uv=uv)
     notebook = Environment(state.environments / "tests-notebook", (folder / "notebook.lock",))
     ensure(notebook, "Test environment of the notebook's side", python=python, uv=uv)
     # The very environment that users' servers run in, seen through the tests' own.
