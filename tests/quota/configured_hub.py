@@ -60,6 +60,7 @@ c.JupyterHub.services = [
     {"name": "tests", "api_token": given["token"]},
     {"name": "watch", "api_token": "a-token-of-the-watch"},
     {"name": "reader", "api_token": "a-token-that-only-reads"},
+    {"name": "lister", "api_token": "a-token-that-reads-users"},
 ]
 reading = ["list:users", "read:users", "read:servers"]
 c.JupyterHub.load_roles = [
@@ -70,6 +71,7 @@ c.JupyterHub.load_roles = [
     },
     {"name": "watch", "services": ["watch"], "scopes": [*reading, "delete:servers"]},
     {"name": "reader", "services": ["reader"], "scopes": reading},
+    {"name": "lister", "services": ["lister"], "scopes": ["list:users", "read:users"]},
 ]
 
 # What a test wants besides: settings by class and name.

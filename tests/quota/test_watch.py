@@ -472,3 +472,53 @@ def _scraped(port: int) -> str | None:
     except httpx.HTTPError:
         return None
     return text if 'hubquota_watch_actions_total{action="closed"} 1.0' in text else None
+
+
+def test_a_server_that_nobody_can_be_charged_for_keeps_no_other_from_being_looked_at(hub: Hub) -> None:
+    hub.api().post("users/nobodys")
+    (hub.folder / "without-the-ledger").touch()
+    try:
+        hub.ready("nobodys", size="small")
+    finally:
+        (hub.folder / "without-the-ledger").unlink()
+    hub.ledger.open_project("nobodys", "explorer", pi="eve", actor="test")
+    lease = running(hub, "idle")
+    done = watch(hub, ahead=timedelta(minutes=61)).pass_once()
+    assert (done.adopted, done.failed, done.stopped) == (0, 1, 1)
+    assert ended(hub, lease).end_kind == "idle"
+
+
+def test_a_token_that_may_not_read_what_runs_closes_no_lease(hub: Hub) -> None:
+    lease = running(hub, "ada")
+    with pytest.raises(httpx.HTTPError, match="scope read:servers"):
+        watch(hub, token="a-token-that-reads-users").pass_once()
+    kept = hub.ledger.lease(lease.id)
+    assert kept is not None
+    assert kept.is_open
+
+
+def test_servers_are_stopped_at_the_same_time(hub: Hub) -> None:
+    leases = [running(hub, name) for name in ("ada", "bob")]
+    together = threading.Barrier(2)
+
+    def forward(request: httpx.Request) -> httpx.Response:
+        if request.method == "DELETE":
+            together.wait(30)  # fails where one stop waits for the end of the other
+        path = str(request.url.raw_path, "ascii").lstrip("/")
+        accept = {"Accept": request.headers["Accept"]}
+        return hub.api("a-token-of-the-watch").request(request.method, path, headers=accept)
+
+    client = httpx.Client(base_url="http://hub/", transport=httpx.MockTransport(forward))
+    late = watch(hub, ahead=timedelta(hours=2))
+    late._hub = HubApi(client)
+    assert late.pass_once().stopped == 2
+    assert {ended(hub, lease).end_kind for lease in leases} == {"idle"}
+
+
+def test_a_stop_that_was_announced_and_is_due_no_more_is_taken_back(hub: Hub) -> None:
+    lease = running(hub, "ada")
+    # As a watch that was killed before it asked the hub.
+    hub.ledger.announce_stop(lease.id, "It was without activity.", "idle")
+    watch(hub).pass_once()
+    hub.stop("ada")
+    assert ended(hub, lease).reason == "The server was stopped."

@@ -104,7 +104,10 @@ class HubApi:
 
 
 def _servers(user: Mapping[str, Any]) -> Iterator[Server]:
-    for name, model in user.get("servers", {}).items():
+    # Without the scope to read them the hub leaves the servers out, which must not read as none.
+    if "servers" not in user:
+        raise httpx.HTTPError("the token may not read what runs (scope read:servers)")
+    for name, model in user["servers"].items():
         yield Server(
             user=user["name"],
             name=name,

@@ -7,7 +7,9 @@ watch finds what the hub could not tell, because it was killed or because the da
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Event
@@ -20,7 +22,7 @@ from hubquota.hub.enforcement import Announcements, stops_of
 from hubquota.hub.keys import runs_on, server_key, server_of
 from hubquota.hub.strays import adopt
 from hubquota.models.kinds import SERVER
-from hubquota.models.ledger import Lease, Swept
+from hubquota.models.ledger import Lease, Refused, Swept
 from hubquota.models.stops import LOST, NEVER_STARTED, Outlook, Stop, due_stop, next_moment
 from hubquota.models.tiers import Tiers
 from hubquota.services.leases import EXTEND_WITHIN
@@ -39,6 +41,8 @@ DEFAULT_GRACE_DAYS = 30
 #: A spawner of this package looks at its server every half minute (`Spawner.poll_interval`) and tells the ledger.
 #: After so many seconds without a word, the hub's list has to do, which says what it believed at its last look.
 UNSEEN = 90
+#: How many stops are asked for at once: the hub answers each when the server has ended, or after ten seconds.
+STOPS_AT_ONCE = 32
 #: Two passes are so many seconds apart at least, however soon something is due.
 SHORTEST = 1.0
 
@@ -59,10 +63,12 @@ class Pass:
     adopted: int = 0
     #: People who were told of a stop or a limit that is near.
     warned: int = 0
-    #: Stops that the hub did not accept; the next pass tries again.
+    #: Stops that the hub did not accept, and servers that could not be looked at; the next pass tries again.
     failed: int = 0
     #: When the next stop or warning is due, if that is known; None for nothing.
     next_at: datetime | None = None
+    #: What is to be stopped, with the reason.
+    to_stop: list[tuple[Server, Lease, Stop]] = field(default_factory=list, repr=False)
 
 
 class Watch:
@@ -107,7 +113,7 @@ class Watch:
         while not stop.wait(pause):
             try:
                 done = self.pass_once()
-            except (httpx.HTTPError, SQLAlchemyError) as error:
+            except (httpx.HTTPError, SQLAlchemyError, Refused) as error:
                 log.warning("The watch will try again in %g s: %s", min(RETRY, interval), error)
                 pause = min(RETRY, interval)
             else:
@@ -130,8 +136,9 @@ class Watch:
         servers = {server_key(server.user, server.name, self._name): server for server in self._hub.servers()}
         for key, server in servers.items():
             if server.ready and key not in leases and self._ledger.open_lease(key) is None:
-                leases[key] = adopt(self._ledger, tiers, server, key, now)
-                done.adopted += 1
+                with self._by_itself(key, done):
+                    leases[key] = adopt(self._ledger, tiers, server, key, now)
+                    done.adopted += 1
         ready = [key for key, server in servers.items() if server.ready]
         done.seen = len(ready)
         # Not the others: one that has died would be charged until the hub's next look.
@@ -146,13 +153,26 @@ class Watch:
         leases = {key: lease for key, lease in self._own_leases().items() if lease.id in known}
         for key, lease in leases.items():
             server_or_none = servers.get(key)
-            if server_or_none is None:
-                self._close_if_gone(lease, done)
-            elif server_or_none.ready:
-                self._look_at(server_or_none, lease, tiers, outlooks.get(lease.account), now, done)
+            with self._by_itself(key, done):
+                if server_or_none is None:
+                    self._close_if_gone(lease, done)
+                elif server_or_none.ready:
+                    self._look_at(server_or_none, lease, tiers, outlooks.get(lease.account), now, done)
+        self._stop_together(done)
         self._look_at_accounts(tiers, outlooks, now, done)
         done.swept = self._ledger.sweep()
         return done
+
+    @contextmanager
+    def _by_itself(self, key: str, done: Pass) -> Iterator[None]:
+        """Keep what is wrong with one server from all others. That the hub or the ledger is away ends the pass."""
+        try:
+            yield
+        except (httpx.HTTPError, SQLAlchemyError):
+            raise
+        except Exception as error:
+            done.failed += 1
+            log.error("%s is passed over: %s", key, error, exc_info=not isinstance(error, Refused))
 
     def _grace_days(self, tiers: Tiers, account: str) -> int:
         found = self._ledger.account(account)
@@ -186,8 +206,11 @@ class Watch:
         stops = stops_of(self._ledger, tiers, lease, outlook, active=active)
         due = due_stop(stops, now)
         if due is not None:
-            self._stop(server, lease, due, done)
+            done.to_stop.append((server, lease, due))
             return
+        if lease.reason is not None and lease.end_kind != "admin":
+            # The watch ended between saying so and stopping it, and since then things have changed.
+            self._ledger.announce_stop(lease.id, None)
         done.warned += self._announcements.before_stop(lease, stops, tiers.warnings, now)
         self._note(next_moment(stops, tiers.warnings.minutes_before_stop, now), done)
 
@@ -198,18 +221,30 @@ class Watch:
             self._note(next_at, done)
         self._announcements.for_others(outlooks, now)
 
-    def _stop(self, server: Server, lease: Lease, stop: Stop, done: Pass) -> None:
-        log.info("Stopping %s: %s", lease.key, stop.reason)
-        # Before the stop, because the hub closes the lease while it stops the server.
-        self._ledger.announce_stop(lease.id, stop.reason, stop.kind)
-        try:
-            self._hub.stop(server)
-        except httpx.HTTPError as error:
+    def _stop_together(self, done: Pass) -> None:
+        if not done.to_stop:
+            return
+        for _, lease, stop in done.to_stop:
+            log.info("Stopping %s: %s", lease.key, stop.reason)
+            # Before the stop, because the hub closes the lease while it stops the server.
+            self._ledger.announce_stop(lease.id, stop.reason, stop.kind)
+        # Not one after the other: each may take the hub a while, and what is spent is spent for all of them.
+        with ThreadPoolExecutor(min(len(done.to_stop), STOPS_AT_ONCE)) as threads:
+            errors = list(threads.map(self._error_of_stop, [server for server, _, _ in done.to_stop]))
+        for (_, lease, _), error in zip(done.to_stop, errors, strict=True):
+            if error is None:
+                done.stopped += 1
+                continue
             self._ledger.announce_stop(lease.id, None)
             done.failed += 1
             log.warning("The hub did not stop %s: %s", lease.key, error)
-        else:
-            done.stopped += 1
+
+    def _error_of_stop(self, server: Server) -> httpx.HTTPError | None:
+        try:
+            self._hub.stop(server)
+        except httpx.HTTPError as error:
+            return error
+        return None
 
     def _note(self, moment: datetime | None, done: Pass) -> None:
         if moment is not None and (done.next_at is None or moment < done.next_at):
