@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
@@ -47,7 +47,7 @@ def make_engine(url: str, *, timeout: float = 5.0) -> Engine:
         return engine
     if backend == "postgresql":
         milliseconds = int(timeout * 1000)
-        return create_engine(
+        engine = create_engine(
             parsed.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
             hide_parameters=True,
@@ -56,6 +56,15 @@ def make_engine(url: str, *, timeout: float = 5.0) -> Engine:
                 "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
             },
         )
+
+        @event.listens_for(engine, "do_connect")
+        def patient(_dialect: Dialect, _record: Any, arguments: Any, parameters: Any) -> Any:
+            # Imported here: who keeps a ledger in SQLite need not have the driver.
+            from hubquota.storage.postgres import connect
+
+            return connect(arguments, parameters, timeout=timeout)
+
+        return engine
     raise ValueError(f"The ledger runs on SQLite or PostgreSQL, not on {backend}.")
 
 
@@ -109,9 +118,18 @@ def reading(engine: Engine, *, patience: int | None = None) -> Iterator[Connecti
     if engine.dialect.name == "postgresql":
         engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with engine.connect() as connection, connection.begin():
-        if patience is not None and engine.dialect.name == "postgresql":
-            send(connection, f"SET LOCAL statement_timeout = {int(patience * 1000)}")
-        yield connection
+        if patience is None or engine.dialect.name != "postgresql":
+            yield connection
+            return
+        send(connection, f"SET LOCAL statement_timeout = {int(patience * 1000)}")
+        # What waits for the answer has to be as patient.
+        driver: Any = connection.connection.driver_connection
+        usual = driver.longest
+        driver.longest = usual + patience
+        try:
+            yield connection
+        finally:
+            driver.longest = usual
 
 
 def took_too_long(error: DBAPIError) -> bool:
