@@ -27,16 +27,19 @@ class QuotaSpawner(QuotaSpawnerMixin, SimpleLocalProcessSpawner):  # type: ignor
 
 
 async def slow_for_some(spawner: Any) -> None:
-    """Keep a start pending for users whose name says so."""
+    """Keep a start pending, make it fail, or start something that never answers, for users whose name says so."""
     if spawner.user.name.startswith("slow"):
         Path(f"{spawner.user.name}-is-starting").touch()
         await asyncio.sleep(120)
     if spawner.user.name.startswith("unlucky"):
         raise RuntimeError("the operator's own hook failed")
+    if spawner.user.name.startswith("mute"):
+        spawner.cmd, spawner.http_timeout = ["sleep", "60"], 2
 
 
 c.JupyterHub.spawner_class = QuotaSpawner
 c.JupyterHub.template_paths = template_paths
+c.JupyterHub.allow_named_servers = True
 c.Spawner.quota_tiers_file = "tiers.yaml"
 c.Spawner.quota_database_url = given["database_url"]
 c.Spawner.quota_deadline = 3.0

@@ -232,6 +232,38 @@ def test_a_server_that_is_killed_is_charged_until_it_was_last_seen(hub: Hub) -> 
     check_charge(hub, ended)
 
 
+def test_the_end_of_one_server_is_read_while_another_one_runs(hub: Hub) -> None:
+    hub.ready("nora", size="small")
+    api, named = hub.api(), "users/nora/servers/second"
+    api.post(named, json={"size": "small"}).raise_for_status()
+    eventually(lambda: api.get("users/nora").json()["servers"].get("second", {}).get("ready"), "the second server")
+    lease = hub.ledger.open_lease(server_key("nora", "second"))
+    assert lease is not None
+    hub.ledger.announce_stop(lease.id, "It was without activity for 1 hour.", "idle")
+    api.delete(named).raise_for_status()
+    ended_lease(hub, lease)
+    browser = hub.browser("nora")
+    for page in ("home", "spawn/nora/second"):
+        text = words(browser.get(f"/hub/{page}").text)
+        assert "Your last server, Small server, was stopped on" in text
+        assert "It was without activity for 1 hour." in text
+    # Of a server that has not been there yet, there is nothing to say.
+    assert "Your last server" not in browser.get("/hub/spawn/nora/third").text
+
+
+def test_a_server_that_never_answers_costs_nothing_and_the_page_says_that_it_failed(hub: Hub) -> None:
+    hub.api().post("users/mute")
+    hub.api().post("users/mute/server")
+    over = eventually(lambda: hub.last_lease("mute"), "the end of the lease")
+    assert (over.charged, over.end_kind) == (0, "failed")
+    assert over.started_at is not None
+    assert over.ended_at == over.started_at
+    page = words(hub.browser("mute").get("/hub/home").text)
+    assert "Your last server, Medium server, failed to start on" in page
+    assert "started but did not answer" in page
+    assert hub.ledger.balance("mute").available == to_units(81)
+
+
 def test_a_start_that_fails_costs_nothing(hub: Hub) -> None:
     api = hub.api()
     api.post("users/unlucky")

@@ -349,6 +349,7 @@ async def test_what_the_machinery_says_of_a_dead_server_is_recorded(
     spawner = QuotaPodSpawner(config=given.config, user=given.user, orm_spawner=given.orm_spawner, user_options={})
     await spawner.run_pre_spawn_hook()
     await spawner.start()
+    spawner.add_poll_callback(lambda: None)  # as the hub does once the server answers
     assert await spawner.poll() is None
     spawner.pod_reflector.pods["hub/jupyter-ada"] = {
         "status": {"containerStatuses": [{"name": "notebook", "state": {"terminated": {"reason": reason}}}]}

@@ -25,12 +25,18 @@ class Standing:
     """How things stand for a user."""
 
     warnings: tuple[Warned, ...]
-    #: What ended last; None where nothing did, or where something runs.
+    #: What ended last; None where nothing did, or where something was started since then.
     ended: Lease | None
 
 
 def standing(
-    ledger: Ledger, tiers: Tiers, person: str, now: datetime, active: Mapping[str, datetime | None]
+    ledger: Ledger,
+    tiers: Tiers,
+    person: str,
+    now: datetime,
+    active: Mapping[str, datetime | None],
+    *,
+    key: str | None = None,
 ) -> Standing:
     """Return how things stand for a user: the same warnings that the watch gives, and the last end.
 
@@ -40,6 +46,7 @@ def standing(
         person: the user's name.
         now: the time.
         active: when activity was last noted in each of the user's servers, by the key of its lease.
+        key: the key of the one server whose last end is asked for; of any, if not given.
     """
     warnings: list[Warned] = []
     # Servers of another hub on the same ledger are that hub's to speak of.
@@ -62,8 +69,16 @@ def standing(
         warned = budget_warning(outlook, tiers.warnings) if outlook is not None and outlook.granted else None
         if warned is not None:
             warnings.append(warned)
-    ended = None if running else ledger.last_end(person, SERVER)
+    ended = ledger.last_end(person, SERVER, key)
+    # Who has started something since then has read it.
+    if ended is not None and any(_is_later(lease, ended) for lease in running if key in (None, lease.key)):
+        ended = None
     return Standing(tuple(warnings), ended)
+
+
+def _is_later(lease: Lease, ended: Lease) -> bool:
+    """Return whether a lease was admitted after another one's end; of one server, both cannot be open."""
+    return lease.key == ended.key or (ended.ended_at is not None and lease.admitted_at > ended.ended_at)
 
 
 def notes_html(standing: Standing) -> Markup:

@@ -33,7 +33,7 @@ from hubquota.hub.spawner_pages import LEDGER_DOWN, QuotaPages
 from hubquota.hub.stoppers import why_stopped
 from hubquota.models.entitlement import CLEAN_UP
 from hubquota.models.ledger import Refused
-from hubquota.models.stops import ENDED, NOT_STARTED, STOPPED, EndKind
+from hubquota.models.stops import ENDED, NO_ANSWER, NOT_STARTED, STOPPED, EndKind
 from hubquota.models.tiers import Size
 from hubquota.services.ledger import Ledger
 from hubquota.services.starts import Start
@@ -63,6 +63,8 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
     _stopped_at: datetime | None = None
     #: Why it stopped then.
     _why_stopped: tuple[str, EndKind] = (STOPPED, "stopped")
+    #: Whether the hub has heard from the server, so that somebody can use it.
+    _answered: bool = True
     #: What the machinery below says of the end of a server that died.
     _ending: Ending | None = None
     #: What the start is noted as that was allowed without the ledger; None for one that the ledger admitted.
@@ -83,6 +85,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         """Ask the ledger, set the machine's size, then run the hook that the configuration may have."""
         self._lease_id = self._alive_at = self._stopped_at = None
         self._ending, self._allowed, self._own_reason = None, None, None
+        self._answered = False
         self._why_stopped = STOPPED, "stopped"
         try:
             with admission():
@@ -150,6 +153,11 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             self._stopped_at = min(self._stopped_at, at)
 
     # While it runs -----------------------------------------------------------------------------------
+
+    def add_poll_callback(self, callback: Any, *args: Any, **kwargs: Any) -> None:
+        """Note that the server answers: only then the hub wants to be told of its end."""
+        self._answered = True
+        super().add_poll_callback(callback, *args, **kwargs)
 
     async def poll(self) -> Any:
         """Return what the spawner's own poll says, and remember when it found the server running."""
@@ -296,6 +304,10 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         self._own_reason = (_ALLOWANCE_OVER, "longest-session")
         return True
 
+    def _unanswered(self, died: Ending) -> tuple[str, EndKind]:
+        """Return why a server has ended from which the hub never heard: what the machinery knows better, first."""
+        return (NO_ANSWER, "failed") if died.kind == "ended" else (died.reason, died.kind)
+
     async def _close(self) -> None:
         died = self._ending or Ending(ENDED, "ended")
         if self._lease_id is None and (allowed := await self._allowance.running(self._key)) is not None:
@@ -304,11 +316,14 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             if self._stopped_at is None:
                 reason, kind = died.reason, died.kind
             at = self._stopped_at or died.at or self._alive_at or allowed.started_at or self._desk.now()
+            if not self._answered:
+                at, reason, kind = allowed.started_at or at, *self._unanswered(died)
             await self._allowance.end(allowed.id, at, reason=reason, kind=kind)
             return
         lease_id, key, alive, stopped = self._lease_id, self._key, self._alive_at, self._stopped_at
         asked = self._desk.now()
         reason, kind = self._why_stopped
+        unanswered = None if self._answered else self._unanswered(died)
 
         def act(ledger: Ledger) -> None:
             # Without a number (a spawner forgets its state when it finds its server dead) the key says
@@ -318,6 +333,10 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
                 return
             if lease.started_at is None:
                 ledger.close(lease.id, reason=NOT_STARTED, kind="failed")
+            elif unanswered is not None:
+                # Nobody could use it, so nobody pays for it.
+                reason_then, kind_then = unanswered
+                ledger.close(lease.id, reason=reason_then, kind=kind_then, at=lease.started_at)
             elif stopped is not None:
                 ledger.close(lease.id, reason=reason, kind=kind, at=stopped)
             else:

@@ -70,18 +70,24 @@ class QuotaPages(QuotaGrace):
             form = size_form(tiers, payers, notices=list(offers.closed.values()), wanted=wanted)
         else:
             form = trouble_form(" ".join(offers.closed.values()))
-        return f"{await self.quota_notes()}{form}"
+        return f"{await self._notes(self._key)}{form}"
 
     async def quota_notes(self) -> Markup:
         """Return what there is to say about the user's servers, as HTML for the hub's pages.
 
         It warns of what is about to be stopped, and says why the last server ended. The spawn form has it
-        already; `hubquota.hub.template_paths` puts it on the hub's home page. Empty without the ledger.
+        already, for its own server; `hubquota.hub.template_paths` puts it on the hub's home page. Empty without
+        the ledger.
         """
+        return await self._notes(None)
+
+    async def _notes(self, key: str | None) -> Markup:
         name, now, active = self.user.name, self._desk.now(), self._activity()
         try:
             tiers = self._tiers()
-            return notes_html(await self._desk.ask(lambda ledger: standing(ledger, tiers, name, now, active)))
+            return notes_html(
+                await self._desk.ask(lambda ledger: standing(ledger, tiers, name, now, active, key=key))
+            )
         except (Refused, LedgerDownError):
             return Markup("")
 

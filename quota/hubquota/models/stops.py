@@ -24,7 +24,7 @@ from hubquota.models.words import duration_text, moment_text
 #: - ``evicted``: the cluster needed its place, as Kubernetes says of the pod.
 #: - ``removed``: its pod was taken away, and not by the hub.
 #: - ``node-lost``: the machine that it ran on went away.
-#: - ``failed``: it did not start.
+#: - ``failed``: it did not start, or never answered.
 #: - ``ended``: it ended by itself, and nobody says why.
 #: - ``lost``: the hub did not know it any more.
 EndKind = Literal[
@@ -45,6 +45,7 @@ EndKind = Literal[
 #: The sentences for what needs no figures.
 STOPPED = "The server was stopped."
 NOT_STARTED = "The server did not start."
+NO_ANSWER = "The server started but did not answer, so the hub gave it up. Nothing was charged for it."
 ENDED = "The server ended by itself; it was last seen running at the end of the charge."
 OUT_OF_MEMORY = (
     "The server needed more memory than its size has, and was ended. Choose a larger size, or work on less "
