@@ -22,9 +22,9 @@ from tests.quota.support import HERE, Hub, eventually
 from tests.support.ports import free_port
 
 THREE_LINES = """
+from hubquota.hub import configure
+configure(c, tiers_file="tiers.yaml", database_url="sqlite:///ledger.sqlite")
 c.JupyterHub.spawner_class, c.JupyterHub.authenticator_class = "quota-simple", "quota-dummy"
-c.Spawner.quota_tiers_file = "tiers.yaml"
-c.Spawner.quota_database_url = "sqlite:///ledger.sqlite"
 """
 
 #: What any hub needs that is to be started by a test: addresses, a server that starts quickly, and a token.
@@ -39,13 +39,17 @@ c.ConfigurableHTTPProxy.command = [{proxy!r}]
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{inner_ports[1]}"
 c.Authenticator.allow_all = True
 c.Authenticator.admin_users = {{"edwin"}}
-c.Authenticator.refresh_pre_stop = True
 c.Spawner.cmd = [{python!r}, {server!r}]
 c.SimpleLocalProcessSpawner.home_dir_template = str(Path.cwd() / "{{username}}")
 c.JupyterHub.services = [{{"name": "tests", "api_token": {token!r}}}]
 c.JupyterHub.load_roles = [
     {{"name": "tests", "services": ["tests"], "scopes": ["admin:users", "admin:servers", "admin:groups"]}}
 ]
+"""
+
+#: The watch passes more often than once a minute, so that the test need not wait for it.
+IN_A_HURRY = """
+c.JupyterHub.services[-1]["command"] += ["--interval", "1"]
 """
 
 
@@ -101,7 +105,7 @@ def plain_hub(
         server=str(HERE / "small_server.py"),
         token=hub.token,
     )
-    config.write_text(THREE_LINES + of_the_test)
+    config.write_text(of_the_test + THREE_LINES + IN_A_HURRY)
     try:
         hub.start([str(installed), "-m", "jupyterhub", "--config", str(config)], {"PATH": os.environ["PATH"]})
         assert hub.version.startswith("5." if hub_library else "6.")
@@ -125,6 +129,18 @@ def test_three_lines_make_a_plain_hub_keep_accounts(plain_hub: Hub, installed: P
     plain_hub.stop("ada")
     assert "was stopped on" in browser.get("/hub/spawn").text
     assert plain_hub.ledger.verify() == []
+
+
+def test_what_nothing_pays_for_any_more_is_stopped_and_the_home_page_says_why(plain_hub: Hub) -> None:
+    browser = plain_hub.browser("dora")
+    plain_hub.ready("dora", size="small")
+    lease = plain_hub.ledger.open_lease(server_key("dora", ""))
+    assert lease is not None
+    left = plain_hub.ledger.balance("dora").posted
+    plain_hub.ledger.correct("dora", -left, actor="admin", reason="It was a mistake.", key="all-of-it")
+    over = eventually(lambda: plain_hub.last_lease("dora"), "the end of the lease")
+    assert (over.id, over.end_kind) == (lease.id, "budget")
+    assert "The credits that paid for it are used up." in browser.get("/hub/home").text
 
 
 def test_a_user_of_a_group_starts_on_its_tier(plain_hub: Hub) -> None:
