@@ -82,15 +82,35 @@ def test_the_mixins_own_parts_take_the_place_of_none_of_a_spawners(spawner: type
     assert {name for name in own if hasattr(spawner, name) and not hasattr(Spawner, name)} == set()
 
 
-async def test_the_form_and_its_reading_are_the_mixins_even_where_the_spawner_has_its_own(database: str) -> None:
-    spawner = make(database)
-    assert "about 540 hours left" in await spawner.get_options_form()
-    fields = {"size": ["small"], "_xsrf": ["x"], "odd": ["a", "b"]}
-    assert spawner.run_options_from_form(fields) == {"size": "small", "odd": ["a", "b"]}
+async def test_the_form_of_the_spawner_or_the_configuration_stands_below_the_sizes(database: str) -> None:
+    for spawner, own in (
+        (make(database), "<p>mine</p>"),
+        (make(database, options_form="<p>ours</p>"), "<p>ours</p>"),
+    ):
+        form = await spawner.get_options_form()
+        assert "about 540 hours left" in form
+        assert form.endswith(own)
 
 
-async def test_a_form_that_the_configuration_sets_is_left_alone(database: str) -> None:
-    assert await make(database, options_form="<p>ours</p>").get_options_form() == "<p>ours</p>"
+async def test_what_a_form_of_its_own_asks_for_is_read_as_the_configuration_says(database: str) -> None:
+    def read(form: dict[str, list[str]]) -> dict[str, Any]:
+        return {"lab": form["lab"][0].upper()}
+
+    spawner = make(database, options_form="<select name='lab'></select>", options_from_form=read)
+    fields = {"size": ["small"], "_xsrf": ["x"], "lab": ["new"]}
+    for asked in (spawner.run_options_from_form(fields), spawner.options_from_query(fields)):
+        assert asked == {"size": "small", "lab": "NEW"}
+    spawner.user_options = {"size": "small", "lab": "NEW"}
+    await spawner.run_pre_spawn_hook()
+    assert spawner.cpu_limit == 1
+
+
+async def test_without_a_form_of_its_own_there_are_no_other_options(database: str) -> None:
+    spawner = make(database, options_form="")
+    spawner.user_options = spawner.run_options_from_form({"size": ["small"], "_xsrf": ["x"], "odd": ["a", "b"]})
+    assert spawner.user_options == {"size": "small", "odd": ["a", "b"]}
+    with pytest.raises(HTTPError, match="no option named odd"):
+        await spawner.run_pre_spawn_hook()
 
 
 async def test_the_account_starts_on_the_tier_of_the_users_groups(database: str) -> None:
@@ -431,21 +451,48 @@ async def test_where_nothing_keeps_a_clean_up_server_from_writing_there_is_none(
     await make(database, tiers=clean_up, quota_clean_up_home="writable").run_pre_spawn_hook()
 
 
-@pytest.mark.parametrize("command", [[], ["jupyterhub-singleuser"]])
-@pytest.mark.parametrize("mapping", [False, True])
-async def test_a_clean_up_server_on_kubernetes_cannot_write_into_its_volumes(
-    database: str,
-    clean_up: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    command: list[str],
-    mapping: bool,
-) -> None:
-    # KubeSpawner makes a pod's manifest without asking a cluster; it only wants to read where one would be.
+@pytest.fixture
+def no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """KubeSpawner makes a pod's manifest without asking a cluster; it only wants to read where one would be."""
     (tmp_path / "kubeconfig").write_text(KUBECONFIG)
     # Its client reads the variable KUBECONFIG once in a process, which another test may have had it do.
     where = "kubernetes_asyncio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
     monkeypatch.setattr(where, str(tmp_path / "kubeconfig"))
+
+
+@pytest.mark.usefixtures("no_cluster")
+async def test_a_profile_on_kubernetes_is_chosen_below_the_size_and_cannot_change_it(database: str) -> None:
+    from hubquota.hub.kubernetes import QuotaKubeSpawner
+
+    given = make(database)
+    given.config.KubeSpawner.profile_list = [
+        {"display_name": "Python", "slug": "python", "default": True},
+        {
+            "display_name": "Julia",
+            "slug": "julia",
+            "kubespawner_override": {"image": "julia:1", "cpu_limit": 32, "mem_limit": "128G"},
+        },
+    ]
+    user = SimpleNamespace(id=1, name="ada", url="/user/ada/", orm_user=given.user.orm_user)
+    spawner = QuotaKubeSpawner(_mock=True, config=given.config, user=user, user_options={})
+    form = await spawner.get_options_form()
+    assert form.index("about 540 hours left") < form.index("Julia")
+    spawner.user_options = spawner.run_options_from_form({"size": ["small"], "profile": ["julia"]})
+    assert spawner.user_options == {"size": "small", "profile": "julia"}
+    await spawner.run_pre_spawn_hook()
+    await spawner.load_user_options()  # as its start does
+    (container,) = (await spawner.get_pod_manifest()).to_dict()["spec"]["containers"]
+    assert container["image"] == "julia:1"
+    for amounts in (container["resources"]["limits"], container["resources"]["requests"]):
+        assert (float(amounts["cpu"]), int(amounts["memory"])) == (1, 4 * 1024**3)
+
+
+@pytest.mark.usefixtures("no_cluster")
+@pytest.mark.parametrize("command", [[], ["jupyterhub-singleuser"]])
+@pytest.mark.parametrize("mapping", [False, True])
+async def test_a_clean_up_server_on_kubernetes_cannot_write_into_its_volumes(
+    database: str, clean_up: Path, command: list[str], mapping: bool
+) -> None:
     from hubquota.hub.kubernetes import QuotaKubeSpawner
 
     in_grace(database)

@@ -99,12 +99,6 @@ class QuotaAuthenticatorMixin(Authenticator):  # type: ignore[misc]
         return desk_for(self.quota_database_url, self.quota_deadline)
 
     async def _open(self, name: str, model: Mapping[str, Any], user: Any) -> None:
-        try:
-            tiers = tiers_file(self.quota_tiers_file).current()
-        except TiersFileError as error:
-            # The first start will open it, when the file is right.
-            log.error("The tiers file has mistakes.\n%s", error)
-            return
         groups = model.get("groups")
         if groups is None:
             groups = [group.name for group in user.groups] if user is not None else []
@@ -112,6 +106,8 @@ class QuotaAuthenticatorMixin(Authenticator):  # type: ignore[misc]
         known = self._known
 
         def act(ledger: Ledger) -> None:
+            # Read here, in a thread: a file that has changed takes longer than the hub's loop may be held.
+            tiers = tiers_file(self.quota_tiers_file).current()
             open_first_account(ledger, tiers, name, groups, claims, actor="sign-in")
             known.add(name)
 
@@ -119,3 +115,6 @@ class QuotaAuthenticatorMixin(Authenticator):  # type: ignore[misc]
             await self._desk().settle(f"account:{name}", act)
         except Refused as refused:
             log.warning("%s has no account of their own: %s", name, refused.message)
+        except TiersFileError as error:
+            # The first start will open it, when the file is right.
+            log.error("The tiers file has mistakes.\n%s", error)

@@ -64,6 +64,11 @@ class QuotaKubeSpawner(QuotaSpawnerMixin, KubeSpawner):  # type: ignore[misc]
         """Return whether the cluster hears of the pod."""
         return not is_out_of_reach(pod_of(self))
 
+    async def load_user_options(self) -> None:
+        """Apply the profile that was chosen, of which the size and the mounts of the home do not count."""
+        await super().load_user_options()
+        self.apply_admitted()
+
     async def get_pod_manifest(self) -> Any:
         """Return the pod, for a server that stays dead when it dies.
 

@@ -17,16 +17,11 @@ def options_from_form(form: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_options(options: Mapping[str, Any], known: frozenset[str]) -> None:
-    """Check that a start is asked for with known options only.
-
-    Raises:
-        Refused: it is not.
-    """
-    if not known.issuperset(options):
-        unknown = sorted(str(name) for name in options if name not in known)
-        raise Refused(
-            limit="option",
-            message=f"A start has no option named {', '.join(unknown)[:80]}; "
-            f"the options are: {', '.join(sorted(known))}.",
-        )
+def unknown_options(options: Mapping[str, Any], known: frozenset[str]) -> Refused:
+    """Return why a start with options that there are not is refused."""
+    unknown = sorted(str(name) for name in options if name not in known)
+    return Refused(
+        limit="option",
+        message=f"A start has no option named {', '.join(unknown)[:80]}; "
+        f"the options are: {', '.join(sorted(known))}.",
+    )

@@ -26,7 +26,7 @@ from hubquota.hub.form import ACCOUNT, SIZE
 from hubquota.hub.keys import server_key
 from hubquota.hub.metrics import admission
 from hubquota.hub.offers import offer_without_ledger
-from hubquota.hub.options import check_options
+from hubquota.hub.options import unknown_options
 from hubquota.hub.refusal import refusal_error
 from hubquota.hub.spawner_base import finished, groups_of
 from hubquota.hub.spawner_pages import LEDGER_DOWN, QuotaPages
@@ -52,9 +52,6 @@ _IN_POLL: ContextVar[bool] = ContextVar("hubquota_in_poll", default=False)
 class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
     """Put this before a spawner's class. It overrides public methods of JupyterHub's `Spawner` only."""
 
-    #: The names of the options that a start may have. A subclass that understands more adds them.
-    quota_options: frozenset[str] = frozenset({SIZE, ACCOUNT})
-
     #: The number of the server's lease; kept in the hub's database with the rest of the spawner's state.
     _lease_id: int | None = None
     #: When `poll` last found the server running; None before it did, and after a restart of the hub.
@@ -71,6 +68,8 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
     _allowed: Allowed | None = None
     #: The size that the server's limits are those of; None where they may be others.
     _sized: Size | None = None
+    #: The size that was admitted, and whether for a clean-up server.
+    _admitted: tuple[Size, bool] | None = None
     #: Why the server was stopped from here, which nobody else can say.
     _own_reason: tuple[str, EndKind] | None = None
 
@@ -94,6 +93,7 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         except Refused as refused:
             raise refusal_error(refused) from None
         self.apply_size(size)
+        self._admitted = size, clean_up
         if (hook := super().run_pre_spawn_hook()) is not None:
             await finished(hook)
 
@@ -104,6 +104,13 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
             self.cpu_limit = self.cpu_guarantee = float(size.cores)
             self.mem_limit = self.mem_guarantee = size.memory_gib * 2**30
             self._sized = size
+
+    def apply_admitted(self) -> None:
+        """Make the server again what was admitted, after something that may have changed it."""
+        if self._admitted is not None:
+            size, clean_up = self._admitted
+            self.apply_clean_up(clean_up)
+            self.apply_size(size)
 
     @observe("cpu_limit", "cpu_guarantee", "mem_limit", "mem_guarantee")
     def _note_other_limits(self, _: object) -> None:
@@ -255,7 +262,9 @@ class QuotaSpawnerMixin(QuotaPages, Spawner):  # type: ignore[misc]
         """
         row, options = self._user_row, self.user_options or _NO_OPTIONS
         name = row.name
-        check_options(options, self.quota_options)
+        # What else there is to choose, a form of the configuration's or the spawner's own understands.
+        if not self.quota_options.issuperset(options) and not self.options_form:
+            raise unknown_options(options, self.quota_options)
         return Start(
             person=name,
             payer=options.get(ACCOUNT, name),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -11,11 +12,12 @@ from markupsafe import Markup
 from traitlets import default
 
 from hubquota.hub.desk import LedgerDownError
-from hubquota.hub.form import Payer, size_form, trouble_form, wanted_size
+from hubquota.hub.form import ACCOUNT, SIZE, Payer, size_form, trouble_form, wanted_size
 from hubquota.hub.keys import server_key
 from hubquota.hub.notes import notes_html, standing
 from hubquota.hub.offers import offers_for
 from hubquota.hub.options import options_from_form
+from hubquota.hub.spawner_base import finished
 from hubquota.hub.spawner_grace import CAN_DO, QuotaGrace
 from hubquota.models.ledger import Balance, Refused
 
@@ -29,25 +31,41 @@ LEDGER_DOWN = (
 class QuotaPages(QuotaGrace):
     """The form and the notes of `QuotaSpawnerMixin`."""
 
-    @default("options_form")
-    def _default_options_form(self) -> Callable[[Spawner], Any]:
-        return lambda _spawner: self.quota_form()
+    #: The names of the options that a start may have. A subclass that understands more adds them.
+    quota_options: frozenset[str] = frozenset({SIZE, ACCOUNT})
 
-    @default("options_from_form")
-    def _default_options_from_form(self) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-        return options_from_form
+    # JupyterHub's `Spawner` has it.
+    options_form: Any
 
     @default("apply_user_options")
     def _default_apply_user_options(self) -> Callable[[Spawner, dict[str, Any]], None]:
         # They are applied with the admission; without this the hub would warn about each of them.
         return lambda _spawner, _options: None
 
+    async def get_options_form(self) -> str:
+        """Return the choice of sizes, and below it the form that the configuration or the spawner has itself."""
+        own = await finished(super().get_options_form())  # type: ignore[misc]
+        return f"{await self.quota_form()}{own or ''}"
+
+    def run_options_from_form(self, form_data: Mapping[str, Any]) -> Any:
+        """Return a filled form as options: ours, and what a form of its own makes of the rest."""
+        if not self.options_form:
+            return options_from_form(form_data)
+        ours = {name: values for name, values in form_data.items() if name in self.quota_options}
+        rest = {name: values for name, values in form_data.items() if name not in ours and name != "_xsrf"}
+        return {**super().run_options_from_form(rest), **options_from_form(ours)}  # type: ignore[misc]
+
+    def options_from_query(self, query_data: Mapping[str, Any]) -> Any:
+        """Return what the address of a start asks for, as from the form."""
+        return self.run_options_from_form(query_data)
+
     async def quota_form(self) -> str:
         """Return the choice of sizes as HTML, or the reason why there is none."""
         name = self.user.name
         self._allowance.wake()
         try:
-            tiers = self._tiers()
+            # In a thread: a file that has changed takes longer to read than the hub's loop may be held.
+            tiers = await asyncio.to_thread(self._tiers)
             groups, claims = self._groups(), self._claims
             first = tiers.tier_for(groups, claims)
             can_do = CAN_DO[self.quota_clean_up_home]
@@ -84,7 +102,7 @@ class QuotaPages(QuotaGrace):
     async def _notes(self, key: str | None) -> Markup:
         name, now, active = self.user.name, self._desk.now(), self._activity()
         try:
-            tiers = self._tiers()
+            tiers = await asyncio.to_thread(self._tiers)
             return notes_html(
                 await self._desk.ask(lambda ledger: standing(ledger, tiers, name, now, active, key=key))
             )
