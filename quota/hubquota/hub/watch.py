@@ -7,7 +7,7 @@ watch finds what the hub could not tell, because it was killed or because the da
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,8 +67,6 @@ class Pass:
     failed: int = 0
     #: When the next stop or warning is due, if that is known; None for nothing.
     next_at: datetime | None = None
-    #: What is to be stopped, with the reason.
-    to_stop: list[tuple[Server, Lease, Stop]] = field(default_factory=list, repr=False)
 
 
 class Watch:
@@ -151,14 +149,17 @@ class Watch:
         now = self._clock()
         known = {lease.id for lease in leases.values()}
         leases = {key: lease for key, lease in self._own_leases().items() if lease.id in known}
+        to_stop: list[tuple[Server, Lease, Stop]] = []
         for key, lease in leases.items():
             server_or_none = servers.get(key)
             with self._by_itself(key, done):
                 if server_or_none is None:
                     self._close_if_gone(lease, done)
                 elif server_or_none.ready:
-                    self._look_at(server_or_none, lease, tiers, outlooks.get(lease.account), now, done)
-        self._stop_together(done)
+                    due = self._look_at(server_or_none, lease, tiers, outlooks.get(lease.account), now, done)
+                    if due is not None:
+                        to_stop.append((server_or_none, lease, due))
+        self._stop_together(to_stop, done)
         self._look_at_accounts(tiers, outlooks, now, done)
         done.swept = self._ledger.sweep()
         return done
@@ -195,24 +196,25 @@ class Watch:
 
     def _look_at(
         self, server: Server, lease: Lease, tiers: Tiers, outlook: Outlook | None, now: datetime, done: Pass
-    ) -> None:
+    ) -> Stop | None:
+        """Begin a lease that nobody began, or warn of a stop that is near; return one that is due."""
         if lease.started_at is None:
             if now - lease.admitted_at > timedelta(seconds=BEGIN_GRACE):
                 # The hub was killed before it could say when; counting from now favours the user.
                 self._ledger.begin(lease.id, at=now)
                 done.begun += 1
-            return
+            return None
         active = max(at for at in (server.last_activity, server.started, lease.started_at) if at is not None)
         stops = stops_of(self._ledger, tiers, lease, outlook, active=active)
         due = due_stop(stops, now)
         if due is not None:
-            done.to_stop.append((server, lease, due))
-            return
+            return due
         if lease.reason is not None and lease.end_kind != "admin":
             # The watch ended between saying so and stopping it, and since then things have changed.
             self._ledger.announce_stop(lease.id, None)
         done.warned += self._announcements.before_stop(lease, stops, tiers.warnings, now)
         self._note(next_moment(stops, tiers.warnings.minutes_before_stop, now), done)
+        return None
 
     def _look_at_accounts(self, tiers: Tiers, outlooks: dict[str, Outlook], now: datetime, done: Pass) -> None:
         for outlook in outlooks.values():
@@ -221,17 +223,17 @@ class Watch:
             self._note(next_at, done)
         self._announcements.for_others(outlooks, now)
 
-    def _stop_together(self, done: Pass) -> None:
-        if not done.to_stop:
+    def _stop_together(self, to_stop: Sequence[tuple[Server, Lease, Stop]], done: Pass) -> None:
+        if not to_stop:
             return
-        for _, lease, stop in done.to_stop:
+        for _, lease, stop in to_stop:
             log.info("Stopping %s: %s", lease.key, stop.reason)
             # Before the stop, because the hub closes the lease while it stops the server.
             self._ledger.announce_stop(lease.id, stop.reason, stop.kind)
         # Not one after the other: each may take the hub a while, and what is spent is spent for all of them.
-        with ThreadPoolExecutor(min(len(done.to_stop), STOPS_AT_ONCE)) as threads:
-            errors = list(threads.map(self._error_of_stop, [server for server, _, _ in done.to_stop]))
-        for (_, lease, _), error in zip(done.to_stop, errors, strict=True):
+        with ThreadPoolExecutor(min(len(to_stop), STOPS_AT_ONCE)) as threads:
+            errors = list(threads.map(self._error_of_stop, [server for server, _, _ in to_stop]))
+        for (_, lease, _), error in zip(to_stop, errors, strict=True):
             if error is None:
                 done.stopped += 1
                 continue
