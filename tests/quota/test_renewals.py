@@ -84,6 +84,19 @@ def test_what_a_filter_chooses_is_previewed_and_carried_out_once(
     assert ledger.verify() == []
 
 
+def test_a_preview_whose_terms_would_be_over_is_not_carried_out(
+    renewals: Renewals, ledger: Ledger, clock: Clock
+) -> None:
+    grant(ledger, clock, "ada", "researcher", 30)
+    end = clock.now + timedelta(days=60)
+    found = preview_text(renewals, f"account,tier,credits,end,reason\nada,researcher,5,{end:%Y-%m-%d},x\n")
+    assert found.token is not None
+    clock.turn(100 * 86400)
+    with pytest.raises(StalePreviewError, match="would be over already"):
+        renewals.carry_out(found.token, actor="root")
+    assert len(ledger.allocations("ada")) == 1
+
+
 def test_a_filter_by_name_and_by_use(renewals: Renewals, ledger: Ledger, clock: Clock) -> None:
     for name in ("roman-a", "roman-b", "other"):
         grant(ledger, clock, name, "researcher", 30)

@@ -215,6 +215,34 @@ def test_another_allocation_ends_the_grace(ledger: Ledger, terms: Terms, notices
     assert kinds(notices)[-1] == "allocation-granted"
 
 
+@pytest.mark.parametrize("undone", ["the follower is revoked", "the first is extended past it"])
+def test_who_is_renewed_in_vain_is_told_of_the_end_all_the_same(
+    undone: str, engine: Engine, ledger: Ledger, terms: Terms, notices: Notices, clock: Clock
+) -> None:
+    ledger.open_account("ada", "explorer", 1_000_000, actor="test", term_days=90)
+    (old,) = ledger.allocations("ada")
+    use(ledger, clock, END - timedelta(days=20))
+    clock.now = END - timedelta(days=14)
+    assert terms.sweep().renewed == 1
+    new = ledger.allocations("ada")[1]
+    if undone == "the follower is revoked":
+        ledger.revoke(new.id, actor="root", reason="Too much.", key="r")
+    else:
+        ledger.extend_term(old.id, END + timedelta(days=100), actor="root", reason="More.", key="e")
+    told = len(kinds(notices))
+    for day in range(0, 150):
+        clock.now = END - timedelta(days=14) + timedelta(days=day)
+        ledger.sweep()
+        terms.sweep()
+    assert {"allocation-expiring", "allocation-expired", "grace-begun"} <= set(kinds(notices)[told:])
+    # Nobody's decision is undone by itself; but whoever asks may have another.
+    assert len(ledger.allocations("ada", lapsed=True)) == 2
+    asked = Requests(engine, clock).renew(old.id, justification="More.", results="", by=ADA)
+    again = Requests(engine, clock).approve(asked.id, by=ADMIN, reason="Yes.", end=clock.now + timedelta(days=90))
+    assert again.allocation is not None
+    assert ledger.verify() == []
+
+
 def test_many_sweeps_and_an_approval_at_once_make_one_renewal(
     engine: Engine, ledger: Ledger, terms: Terms, notices: Notices, clock: Clock
 ) -> None:

@@ -159,7 +159,8 @@ class Renewals(Service):
         """
         with reading(self._engine) as connection:
             kept = list(_kept(connection, token))
-            stale = list(_stale(connection, [(item, seen) for item, seen in kept if item.following is None]))
+            waiting = [(item, seen) for item, seen in kept if item.following is None]
+            stale = list(_stale(connection, waiting, self._now()))
         if stale:
             told = "; ".join(f"{problem.account}: {problem.text}" for problem in stale[:5])
             raise StalePreviewError(
@@ -188,7 +189,7 @@ class Renewals(Service):
             book = self._book(connection, item.account)
             if renewals.following_of(connection, token, item.line) is not None:
                 return False
-            for problem in _stale(connection, [(item, seen)]):
+            for problem in _stale(connection, [(item, seen)], book.now):
                 return problem
             if item.start <= moment(book.now):
                 # What has run so far is charged to what could pay for it then.
@@ -201,7 +202,7 @@ class Renewals(Service):
                 renewable=True,
                 actor=actor,
                 reason=item.reason,
-                key=f"renewal:{item.allocation}",
+                key=terms.renewal_key(connection, item.allocation),
             )
             terms.add_renewals(connection, [(item.allocation, number)], at=book.now, actor=actor)
             renewals.note_done(connection, token, item.line, number)
@@ -300,7 +301,7 @@ def _kept(connection: Connection, token: str) -> Iterator[tuple[Item, str]]:
         after = found[-1][0].line
 
 
-def _stale(connection: Connection, kept: Sequence[tuple[Item, str]]) -> Iterator[Problem]:
+def _stale(connection: Connection, kept: Sequence[tuple[Item, str]], time: int) -> Iterator[Problem]:
     for start in range(0, len(kept), _BATCH):
         batch = kept[start : start + _BATCH]
         now = renewals.by_ids(connection, {item.allocation for item, _ in batch})
@@ -310,3 +311,6 @@ def _stale(connection: Connection, kept: Sequence[tuple[Item, str]]) -> Iterator
                 by = f", by allocation {found.following}" if found.following is not None else ""
                 what = "was renewed" if by else "was changed"
                 yield Problem(item.line, item.account, f"allocation {item.allocation} {what}{by}")
+            elif item.end <= moment(time):
+                text = f"the new term of allocation {item.allocation} would be over already"
+                yield Problem(item.line, item.account, text)

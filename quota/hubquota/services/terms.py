@@ -124,7 +124,8 @@ class _Work:
         renewing: list[Term] = []
         reminding: list[Term] = []
         for term in due:
-            may = rule is not None and term.renewable and not term.suspended and tier.budget_units > 0
+            may = rule is not None and term.renewable and not term.suspended and not term.renewed
+            may = may and tier.budget_units > 0
             used = active.get(term.id) if may else None
             opens = term.end_at - _window(tier)
             if used is not None:
@@ -174,7 +175,7 @@ class _Work:
     def _reminder(self, tier: Tier, term: Term) -> Letter:
         if not term.renewable:
             advice = "It cannot be renewed. Ask for another one if you need it."
-        elif tier.renews_itself is not None:
+        elif tier.renews_itself is not None and not term.renewed:
             days = number_text(tier.renews_itself.active_within_days, "day")
             advice = f"It renews itself if it is used within the {days} before that."
         else:

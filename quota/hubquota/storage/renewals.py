@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from hubquota.models.renewals import Item
 from hubquota.storage.tables import account, allocation, renewal, renewal_item, renewal_plan
+from hubquota.storage.terms import FOLLOWER, FOLLOWS
 from hubquota.storage.times import moment, seconds
 
 
@@ -54,10 +55,11 @@ _candidates = (
         allocation.c.end_at,
         allocation.c.suspended_at,
         allocation.c.revoked_at,
-        renewal.c.following_id,
+        FOLLOWER.c.id.label("following_id"),
     )
     .join_from(allocation, account, allocation.c.account_id == account.c.id)
     .outerjoin(renewal, renewal.c.allocation_id == allocation.c.id)
+    .outerjoin(FOLLOWER, FOLLOWS)
 )
 
 
@@ -71,7 +73,7 @@ def ending(
             allocation.c.renewable.is_(True),
             allocation.c.revoked_at.is_(None),
             allocation.c.suspended_at.is_(None),
-            renewal.c.following_id.is_(None),
+            FOLLOWER.c.id.is_(None),
             allocation.c.end_at > since,
             allocation.c.end_at < before,
             true() if tier is None else allocation.c.tier == tier,

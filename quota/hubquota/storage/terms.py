@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Row,
     Select,
@@ -38,6 +39,14 @@ _covered = exists().where(
         and_(_other.c.end_at == allocation.c.end_at, _other.c.id > allocation.c.id),
     ),
 )
+#: What was made to follow an allocation.
+FOLLOWER = allocation.alias("follower")
+#: What follows an allocation, while it lasts longer: it may have been revoked since, or the first one extended.
+FOLLOWS: ColumnElement[bool] = and_(
+    FOLLOWER.c.id == renewal.c.following_id,
+    FOLLOWER.c.revoked_at.is_(None),
+    or_(FOLLOWER.c.end_at.is_(None), FOLLOWER.c.end_at > allocation.c.end_at),
+)
 _terms: Select[Any] = (
     select(
         allocation.c.id,
@@ -49,7 +58,8 @@ _terms: Select[Any] = (
         allocation.c.start_at,
         allocation.c.end_at,
         reminder.c.made_at.label("reminded_at"),
-        renewal.c.following_id,
+        FOLLOWER.c.id.label("following_id"),
+        renewal.c.following_id.label("renewed_by"),
         ending.c.lapsed,
         ending.c.grace_until,
         _covered.label("covered"),
@@ -59,6 +69,7 @@ _terms: Select[Any] = (
         reminder, and_(reminder.c.allocation_id == allocation.c.id, reminder.c.end_at == allocation.c.end_at)
     )
     .outerjoin(renewal, renewal.c.allocation_id == allocation.c.id)
+    .outerjoin(FOLLOWER, FOLLOWS)
 )
 
 
@@ -87,6 +98,8 @@ class Term:
     reminded: bool
     #: The allocation that follows it.
     following: int | None
+    #: Whether another was made to follow it, whatever has become of that.
+    renewed: bool
     #: Whether the account has another allocation that ends later, or never.
     covered: bool
     #: Units that have lapsed; 0 before its books are closed.
@@ -138,6 +151,8 @@ def near(
         renewed = and_(
             allocation.c.renewable.is_(True),
             allocation.c.suspended_at.is_(None),
+            # Nobody's revocation is undone by a renewal that nobody asked for.
+            renewal.c.following_id.is_(None),
             or_(*(exists().where(one) for one in _used(active_within_days))),
         )
     statement = (
@@ -148,7 +163,7 @@ def near(
             allocation.c.tier == tier,
             allocation.c.end_at <= now + window,
             tuple_(allocation.c.end_at, allocation.c.id) > after,
-            renewal.c.following_id.is_(None),
+            FOLLOWER.c.id.is_(None),
             or_(announced, renewed),
             _of(account_ids),
         )
@@ -206,18 +221,35 @@ def add_reminders(connection: Connection, terms: Sequence[Term], *, at: int) -> 
 
 
 def follower(connection: Connection, allocation_id: int) -> int | None:
-    """Return the number of the allocation that follows another, if there is one."""
+    """Return the number of the allocation that follows another, if there is one that lasts longer."""
     found: int | None = connection.execute(
-        select(renewal.c.following_id).where(renewal.c.allocation_id == allocation_id)
+        select(FOLLOWER.c.id)
+        .select_from(renewal)
+        .join(allocation, allocation.c.id == renewal.c.allocation_id)
+        .join(FOLLOWER, FOLLOWS)
+        .where(renewal.c.allocation_id == allocation_id)
     ).scalar_one_or_none()
     return found
 
 
+def renewal_key(connection: Connection, allocation_id: int) -> str:
+    """Return the journal's key of the renewal of an allocation: one, and another when that has come to nothing."""
+    last = connection.execute(
+        select(renewal.c.following_id).where(renewal.c.allocation_id == allocation_id)
+    ).scalar_one_or_none()
+    return f"renewal:{allocation_id}" if last is None else f"renewal:{allocation_id}:{last}"
+
+
 def add_renewals(connection: Connection, pairs: Sequence[tuple[int, int]], *, at: int, actor: str) -> None:
-    """Note which allocation follows which. Each is followed by one other at most: a second one is an error."""
+    """Note which allocation follows which, in the place of what may have followed it and does so no more."""
     if pairs:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(renewal)
         connection.execute(
-            insert(renewal),
+            statement.on_conflict_do_update(
+                index_elements=[renewal.c.allocation_id],
+                set_={name: statement.excluded[name] for name in ("following_id", "made_at", "actor")},
+            ),
             [
                 {"allocation_id": number, "following_id": following, "made_at": at, "actor": actor}
                 for number, following in pairs
@@ -283,6 +315,7 @@ def _term(row: Row[*tuple[Any, ...]]) -> Term:
         end_at=row.end_at,
         reminded=row.reminded_at is not None,
         following=row.following_id,
+        renewed=row.renewed_by is not None,
         covered=bool(row.covered),
         lapsed=row.lapsed or 0,
         grace_until=row.grace_until,
