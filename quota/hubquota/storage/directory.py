@@ -153,11 +153,28 @@ def _by_end(
     )
     if query.search:
         statement = statement.where(_contains(query.search))
-    if after is not None:
-        statement = statement.where(tuple_(allocation.c.end_at, allocation.c.id) > tuple_(*_pair(after)))
-    return [
-        (Owner(*values), f"{end}:{number}") for end, number, *values in connection.execute(statement.limit(limit))
-    ]
+    begin = None if after is None else _pair(after)
+    found: list[tuple[Owner, str]] = []
+    if begin is None or begin[0]:
+        if begin is not None:
+            statement = statement.where(tuple_(allocation.c.end_at, allocation.c.id) > tuple_(*begin))
+        rows = connection.execute(statement.limit(limit))
+        found = [(Owner(*values), f"{end}:{number}") for end, number, *values in rows]
+        begin = None
+    if len(found) == limit:
+        return found
+    # Those without an end to come stand last, by name. No end is 0, so that says that a page goes on among them.
+    endless = _owners.where(
+        ~exists().where(sooner.c.account_id == account.c.id, sooner.c.lapsed_at.is_(None), sooner.c.end_at > now),
+        *_conditions(query, now),
+    ).order_by(account.c.name)
+    if begin is not None:
+        last = select(account.c.name).where(account.c.id == begin[1]).scalar_subquery()
+        endless = endless.where(account.c.name > last)
+    if query.search:
+        endless = endless.where(_contains(query.search))
+    found += [(owner, f"0:{owner.id}") for owner in _read(connection, endless.limit(limit - len(found)))]
+    return found
 
 
 def _conditions(query: AccountQuery, now: int) -> Iterator[Any]:
