@@ -18,6 +18,7 @@ from romanhub.portal.acts import Acts
 from romanhub.portal.api.platform import health_routes
 from romanhub.portal.archivedoors import NO_ARCHIVE, ArchiveDoors
 from romanhub.portal.auth import Doorkeeper
+from romanhub.portal.bodies import BodyLimit
 from romanhub.portal.cataloguing import Cataloguing
 from romanhub.portal.clusters import Clusters
 from romanhub.portal.desk import Desk
@@ -125,6 +126,7 @@ def create_app(
     ):
         app.include_router(part, prefix=prefix.rstrip("/"))
     app.state.registering = registering
+    app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
     Failures(settings.hub, doorkeeper, rendered).install(app)
     return app

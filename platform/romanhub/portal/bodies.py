@@ -1,4 +1,4 @@
-"""Large bodies of requests, read up to a size and not taken apart before they are whole."""
+"""Bodies of requests: how large they may be, and large ones, not taken apart before they are whole."""
 
 from __future__ import annotations
 
@@ -7,33 +7,69 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from romanhub.portal.problems import PortalError, invalid
+from romanhub.portal.problems import invalid
 
 _Model = TypeVar("_Model", bound=BaseModel)
+
+#: How many bytes a body may have that nothing else is said of.
+LARGEST = 1_000_000
+#: Where a request keeps how many it may have.
+_LIMIT = "romanhub.largest_body"
+
+
+class BodyLimit:
+    """ASGI middleware that reads no more of a body than it may have.
+
+    FastAPI reads a body of any size before it asks who sends it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit: dict[str, float] = {"at_most": LARGEST}
+        scope[_LIMIT] = limit
+        size = 0
+
+        async def receive_some() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > limit["at_most"]:
+                raise HTTPException(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                    f"What was sent has more than {limit['at_most'] / 1e6:.0f} MB, which is the most.",
+                )
+            return message
+
+        await self._app(scope, receive_some, send)
+
+
+def allow(request: Request, at_most: float) -> None:
+    """Let a request have so many bytes, before its body is read; `math.inf` for a reader that counts by itself."""
+    request.scope[_LIMIT]["at_most"] = at_most
 
 
 async def read_body(request: Request, model: type[_Model], *, at_most: int) -> _Model:
     """Return what was sent as JSON.
 
-    FastAPI would read a body of any size before it asks who sends it.
-
     Raises
     ------
+    HTTPException
+        Where it is larger than so many bytes.
     PortalError
-        Where it is larger than so many bytes, or not what the model says.
+        Where it is not what the model says.
     """
-    parts, size = [], 0
-    async for part in request.stream():
-        parts.append(part)
-        size += len(part)
-        if size > at_most:
-            raise PortalError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"What was sent has more than {at_most / 1e6:.0f} MB, which is the most.",
-            )
+    allow(request, at_most)
     try:
-        return model.model_validate_json(b"".join(parts))
+        return model.model_validate_json(await request.body())
     except ValidationError as error:
         told = [
             f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}."

@@ -25,6 +25,7 @@ from hubquota.models.requests import ConflictingRequestError
 from hubquota.models.requests import NotAllowedError as NotTheirsError
 from hubquota.models.scratch import UnknownScratchError
 from hubquota.services.settingsfile import SettingsFileError
+from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 
 from romanhub.community.errors import (
@@ -94,7 +95,12 @@ class Failures:
     async def _not_signed_in(self, request: Request, error: Exception) -> Response:
         if self._is_api(request):
             return self._answer(request, error)
-        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        # A form cannot be sent again by itself: who signs in anew comes back to the page that it is on.
+        sent = request.method not in ("GET", "HEAD")
+        url = URL(request.headers.get("referer", "")) if sent else request.url
+        path = url.path + (f"?{url.query}" if url.query else "")
+        if sent and not path.startswith(self._settings.prefix):
+            path = self._settings.prefix
         try:
             address, cookie = await self._doorkeeper.begin_sign_in(path)
         except HubUnavailableError as unavailable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from urllib.parse import parse_qs
@@ -11,6 +12,7 @@ from fastapi import Request
 from romanhub.models.community import LARGEST_NOTEBOOK
 from romanhub.portal import scopes
 from romanhub.portal.auth import Doorkeeper, NotAllowedError, Visitor
+from romanhub.portal.bodies import allow
 from romanhub.portal.forms import Form
 from romanhub.portal.problems import PortalError
 from romanhub.portal.uploads import MULTIPART, multipart_fields
@@ -82,6 +84,7 @@ class Gate:
         content_type = request.headers.get("content-type", "")
         if content_type.partition(";")[0].strip() not in (_PLAIN, MULTIPART):
             raise PortalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The portal's forms are sent by its pages.")
+        allow(request, math.inf)
         received = bytearray()
         async for part in request.stream():
             received += part

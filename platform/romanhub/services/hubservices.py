@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from romanhub.models.runs import COMMUNITY_ROBOT
-from romanhub.portal.scopes import CUSTOM_SCOPES, PUBLISH, REQUEST
+from romanhub.portal.scopes import ADMIN, CUSTOM_SCOPES, PUBLISH, READ, REQUEST
 from romanhub.probe.robot import ROBOT
 
 #: The services that the hub's proxy leads to, by name.
@@ -53,6 +53,9 @@ def services(addresses: Mapping[str, str], tokens: Mapping[str, str]) -> list[di
 ROLES: list[dict[str, Any]] = [
     # People ask for allocations and publish; a notebook, whose token has the role of a server, does not.
     {"name": "user", "scopes": ["self", *USES, REQUEST, PUBLISH]},
+    # Who audits, or decides about allocations and runs nothing else of the hub, is put into one of these groups.
+    {"name": "allocation-reader", "groups": ["allocation-readers"], "scopes": [READ]},
+    {"name": "allocation-admin", "groups": ["allocation-admins"], "scopes": [ADMIN]},
     {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *USES]},
     {
         "name": "watch",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from hubquota.models.tiers import Tiers
+from hubquota.services.ledger import Ledger
 
-from tests.platform.portal.world import PREFIX, HubStandIn, bearer
+from tests.platform.portal.world import PREFIX, HubStandIn, Reader, bearer, open_account
 
 NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
 
@@ -46,6 +49,25 @@ async def test_who_is_not_signed_in_is_sent_to_the_hub_and_comes_back_to_the_pag
     page = await web.get(PREFIX, headers=NAVIGATION)
     assert page.status_code == 200
     assert "Hello, ada" in page.text
+
+
+async def test_who_sends_a_form_after_the_session_ended_comes_back_to_its_page(
+    web: httpx.AsyncClient, hub: HubStandIn, ledger: Ledger, tiers: Tiers
+) -> None:
+    open_account(ledger, tiers, "ada")
+    for page, back in (
+        (f"http://portal{PREFIX}scratch?x=1", f"{PREFIX}scratch?x=1"),
+        ("http://elsewhere/", PREFIX),
+    ):
+        token = hub.add("ada")
+        ticket = re.search(r'name="ticket" value="([^"]+)"', await Reader(web, token).open("scratch"))
+        assert ticket
+        del hub.people[token]  # signed out of the hub, in another tab
+        form = {"ticket": ticket[1], "back": "scratch"}
+        asked = begun(await web.post(f"{PREFIX}scratch/price", data=form, headers=NAVIGATION | {"Referer": page}))
+        answer = await come_back(web, hub, hub.add("ada"), asked)
+        assert (answer.status_code, answer.headers["location"]) == (303, back)
+        web.cookies.clear()
 
 
 async def test_cookies_are_for_the_portal_alone_and_out_of_reach_of_scripts(
