@@ -113,9 +113,9 @@ def test_an_account_is_told_with_amounts_as_text_and_times_in_utc(database: str,
 
 def test_acts_answer_with_what_they_made(database: str, ledger: Ledger) -> None:
     made = read(
-        database, "allocation", "grant", "ada", "10", "--tier", "team", "--end", "2099-01-01T12:00:00Z", *WHY
+        database, "allocation", "grant", "ada", "10", "--tier", "poor", "--end", "2099-01-01T12:00:00Z", *WHY
     )
-    assert (made["tier"], made["balance"], made["end"]) == ("team", "10", "2099-01-01T12:00:00Z")
+    assert (made["tier"], made["balance"], made["end"]) == ("poor", "10", "2099-01-01T12:00:00Z")
     number = str(made["id"])
     assert read(database, "allocation", "supplement", number, "0.00000001", *WHY)["balance"] == "10.00000001"
     moved = read(database, "allocation", "transfer", number, "1", "3", *WHY)["items"]
@@ -132,7 +132,7 @@ def test_acts_answer_with_what_they_made(database: str, ledger: Ledger) -> None:
 
 
 def test_requests_are_asked_for_and_decided_by_command(database: str, ledger: Ledger) -> None:
-    for_what = ("--tier", "team", "--justification", "A survey of dwarfs.")
+    for_what = ("--tier", "poor", "--justification", "A survey of dwarfs.")
     asked = read(database, "request", "ask", "ada", "20", *for_what, "--as", "ada")
     assert (asked["asked_by"], asked["amount"], asked["decision"]) == ("ada", "20", None)
     assert [one["id"] for one in read(database, "request", "list")["items"]] == [asked["id"]]
@@ -210,7 +210,7 @@ def test_many_requests_are_decided_with_one_reason(database: str, ledger: Ledger
         (["purge", "hold", "ada", "--reason", "x", "--as", "bob"], 1, "forbidden"),
         (["allocation", "grant", "ada", "1", "--end", "2001-01-01", *WHY], 1, "invalid"),
         (["allocation", "extend", "1", "--end", "2001-01-01", *WHY], 1, "impossible"),
-        (["project", "open", "ada", "--tier", "x", "--pi", "x"], 1, "conflict"),
+        (["project", "open", "ada", "--tier", "poor", "--pi", "x"], 1, "conflict"),
         (["tiers", "check", str(HERE / "wrong_tiers.yaml")], 1, "tiers"),
         (["lease", "list", "--database-url", "sqlite:////nowhere/x"], 1, "database"),
         (["lease", "list", "--database-url", "mysql://x/y"], 2, "usage"),
@@ -218,6 +218,16 @@ def test_many_requests_are_decided_with_one_reason(database: str, ledger: Ledger
         (["allocation", "grant", "ada"], 2, "usage"),
         (["allocation", "devour", "ada"], 2, "usage"),
         (["account", "open", "bob", "--tier", "nothing"], 2, "usage"),
+        (["account", "open", "a/b"], 1, "impossible"),
+        (["account", "open", "ada\x1b[31m"], 1, "impossible"),
+        (["project", "open", "", "--tier", "poor", "--pi", "ada"], 1, "impossible"),
+        (["project", "open", "survey", "--tier", "nothing", "--pi", "ada"], 2, "usage"),
+        (["allocation", "grant", "ada", "1", "--tier", "nothing", *WHY], 2, "usage"),
+        (["request", "ask", "ada", "1", "--tier", "nothing", "--justification", "x"], 2, "usage"),
+        (["allocation", "grant", "ada", "1000000001", *WHY], 2, "usage"),
+        (["account", "correct", "ada", "99999999999", *WHY], 2, "usage"),
+        (["allocation", "grant", "ada", "1", "--reason", " ", "--key", "1"], 2, "usage"),
+        (["allocation", "grant", "ada", "1", "--reason", "x", "--key", ""], 2, "usage"),
     ],
 )
 def test_errors_are_objects_and_exit_codes_differ(
@@ -243,7 +253,7 @@ def test_verify_tells_a_script_what_does_not_add_up(database: str, ledger: Ledge
 
 
 def test_a_project_s_members_the_tiers_and_the_states_are_told(database: str, ledger: Ledger) -> None:
-    read(database, "project", "open", "survey", "--tier", "team", "--pi", "eve")
+    read(database, "project", "open", "survey", "--tier", "poor", "--pi", "eve")
     read(database, "project", "member", "survey", "bob")
     read(database, "project", "member", "survey", "bob", "--role", "none")
     assert [one["name"] for one in read(database, "project", "members", "survey")["items"]] == ["eve"]

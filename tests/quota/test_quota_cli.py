@@ -114,7 +114,7 @@ def test_a_tiers_file_is_checked(tmp_path: Path) -> None:
 
 def test_allocations_are_managed_by_command(database: str, ledger: Ledger) -> None:
     why = ("--reason", "A proposal.", "--key", "1")
-    run(database, "allocation", "grant", "ada", "10", "--tier", "team", "--end", "2099-01-01", *why)
+    run(database, "allocation", "grant", "ada", "10", "--tier", "poor", "--end", "2099-01-01", *why)
     assert "15.00" in run(database, "allocation", "supplement", "2", "5", *why).output
     assert "2100-01-01" in run(database, "allocation", "extend", "2", "--end", "2100-01-01", *why).output
     moved = run(database, "allocation", "transfer", "2", "1", "3", *why).output
@@ -137,12 +137,14 @@ def test_allocations_are_managed_by_command(database: str, ledger: Ledger) -> No
 
 
 def test_projects_are_managed_by_command(database: str, ledger: Ledger) -> None:
-    assert run(database, "project", "open", "survey", "--tier", "team", "--pi", "eve").exit_code == 0
+    assert run(database, "project", "open", "survey", "--tier", "poor", "--pi", "eve").exit_code == 0
     assert "bob" in run(database, "project", "member", "survey", "bob").output
     assert "bob" not in run(database, "project", "member", "survey", "bob", "--role", "none").output
     refused = run(database, "project", "member", "survey", "eve", "--role", "none")
     assert "eve is the only PI of survey" in refused.output
-    assert "ada is a user's account" in run(database, "project", "open", "ada", "--tier", "x", "--pi", "x").output
+    assert (
+        "ada is a user's account" in run(database, "project", "open", "ada", "--tier", "poor", "--pi", "x").output
+    )
 
 
 def test_the_states_are_printed_for_the_documentation() -> None:

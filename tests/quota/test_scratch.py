@@ -101,6 +101,16 @@ def test_what_cannot_be_is_refused(spaces: ScratchSpaces, tiers: Tiers, name: st
     assert not spaces.all_there()
 
 
+def test_who_may_not_use_an_account_is_not_told_what_is_on_it(
+    spaces: ScratchSpaces, ledger: Ledger, tiers: Tiers
+) -> None:
+    ledger.open_account("bob", "explorer", to_units(10), actor="test")
+    spaces.make(tiers, "ada", person="ada", name="work", gib=1, days=1)
+    for name in ("work", "other"):
+        with pytest.raises(Refused, match="the account of another user"):
+            spaces.make(tiers, "ada", person="bob", name=name, gib=1, days=1)
+
+
 def test_a_release_ends_the_charge_and_its_name_is_free_when_it_is_cleared(
     spaces: ScratchSpaces, tiers: Tiers, clock: Clock
 ) -> None:

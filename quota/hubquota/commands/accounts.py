@@ -13,7 +13,6 @@ from hubquota.commands.options import TIME, credits_above_zero, engine_of, ledge
 from hubquota.commands.output import answer, listed, plain, table, when
 from hubquota.models.ledger import AccountKind
 from hubquota.models.money import format_credits
-from hubquota.models.tiers import Tier, Tiers
 from hubquota.services.ledger import Ledger, utc_now
 from hubquota.services.tiersfile import load_tiers
 
@@ -150,7 +149,7 @@ def open_account(name: str, tier: str | None, as_json: bool, tiers_path: str, da
     """Open a user's account with its tier's budget. One that is there already stays as it is."""
     tiers = load_tiers(tiers_path)
     chosen = tier or tiers.first_tier.default
-    opened = _tier(tiers, chosen, "--tier")
+    opened = options.known_tier(chosen, tiers_path)
     ledger = Ledger(engine_of(database_url))
     found = ledger.open_account(
         name,
@@ -201,7 +200,7 @@ def change_tier(
     database_url: str,
 ) -> None:
     """Move an account to another tier: open an allocation of it, and end the others."""
-    chosen = _tier(load_tiers(tiers_path), tier, "TIER")
+    chosen = options.known_tier(tier, tiers_path, "TIER")
     opened = ledger_of(database_url).change_tier(
         name,
         tier,
@@ -226,11 +225,3 @@ def change_tier(
 def tell_balance(ledger: Ledger, name: str, after: str) -> None:
     """Print what an account has after something was done."""
     click.echo(f"{name} has {format_credits(ledger.balance(name).posted)} credits {after}.")
-
-
-def _tier(tiers: Tiers, name: str, given_as: str) -> Tier:
-    if name not in tiers.tiers:
-        raise click.BadParameter(
-            f"there is no tier '{name}'; there are: {', '.join(tiers.tiers)}", param_hint=given_as
-        )
-    return tiers.tiers[name]

@@ -48,6 +48,7 @@ def show_allocation(number: int, as_json: bool, database_url: str) -> None:
 @options.why
 @options.key
 @options.for_scripts
+@options.tiers_to_check
 @options.database
 def grant(
     name: str,
@@ -59,9 +60,12 @@ def grant(
     reason: str,
     key: str,
     as_json: bool,
+    tiers_path: str | None,
     database_url: str,
 ) -> None:
     """Open an allocation of credits for an account."""
+    if tier is not None:
+        options.known_tier(tier, tiers_path)
     ledger = ledger_of(database_url)
     made = ledger.grant(
         name,

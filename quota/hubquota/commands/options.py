@@ -12,10 +12,12 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from hubquota.models.ledger import EntryKind
-from hubquota.models.money import InexactAmountError, to_units
+from hubquota.models.money import LARGEST, UNITS_PER_CREDIT, InexactAmountError, to_units
 from hubquota.models.reading import DeedKind
 from hubquota.models.requests import Actor
+from hubquota.models.tiers import Tier
 from hubquota.services.ledger import Ledger
+from hubquota.services.tiersfile import load_tiers
 from hubquota.storage.engine import make_engine
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -37,14 +39,48 @@ tiers_file = click.option(
     type=click.Path(dir_okay=False),
     help="The tiers file.",
 )
+tiers_to_check = click.option(
+    "--tiers",
+    "tiers_path",
+    envvar="HUBQUOTA_TIERS",
+    type=click.Path(dir_okay=False),
+    help="The tiers file, in which a tier that is named has to be.",
+)
 for_scripts = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON for scripts: amounts in credits as text, times in UTC."
 )
-why = click.option("--reason", required=True, help="Why; the account's owner reads it.")
-key = click.option("--key", required=True, help="A name for this act: a second one of that name does nothing.")
 limit = click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="How many at most.")
 acting_as = click.option(
     "--as", "person", help="Act as this person, with no more rights than theirs; an administrator if not given."
+)
+
+
+class _Said(click.ParamType):  # type: ignore[type-arg]  # no generic type before click 8.5
+    """A text that says something."""
+
+    name = "text"
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text without blanks around it."""
+        text = str(value).strip()
+        if not text:
+            self.fail(f"{self._what}; it cannot be empty", param, ctx)
+        return text
+
+
+why = click.option(
+    "--reason", required=True, type=_Said("it says why, for good"), help="Why; the account's owner reads it."
+)
+
+
+key = click.option(
+    "--key",
+    required=True,
+    type=_Said("it names the act"),
+    help="A name for this act: a second one of that name does nothing.",
 )
 
 
@@ -76,6 +112,8 @@ class _Credits(click.ParamType):  # type: ignore[type-arg]  # no generic type be
             units = to_units(str(value))
         except InexactAmountError as error:
             self.fail(str(error), param, ctx)
+        if abs(units) > LARGEST:
+            self.fail(f"{self._what} is of at most {LARGEST // UNITS_PER_CREDIT:,} credits", param, ctx)
         if self._below_zero and not units:
             self.fail(f"{self._what} of nothing changes nothing", param, ctx)
         if units < 0 and self._zero:
@@ -143,6 +181,16 @@ def ledger_of(database_url: str, *, timeout: float = 5.0) -> Ledger:
 def operator() -> str:
     """Return the name under which the journal knows whoever runs the command."""
     return f"{getpass.getuser()} (hubquota)"
+
+
+def known_tier(name: str, tiers_path: str | None, given_as: str = "--tier") -> Tier:
+    """Return a tier of the file; with another name, or without the file, the command ends."""
+    if tiers_path is None:
+        raise click.UsageError(f"Whether there is a tier '{name}' is looked up in the tiers file: add --tiers.")
+    tiers = load_tiers(tiers_path).tiers
+    if name not in tiers:
+        raise click.BadParameter(f"there is no tier '{name}'; there are: {', '.join(tiers)}", param_hint=given_as)
+    return tiers[name]
 
 
 def actor(person: str | None) -> Actor:

@@ -26,9 +26,11 @@ def project() -> None:
 @click.option("--tier", required=True, help="The tier that it is on while it has no allocation.")
 @click.option("--pi", required=True, help="Who leads it.")
 @options.for_scripts
+@options.tiers_to_check
 @options.database
-def open_project(name: str, tier: str, pi: str, as_json: bool, database_url: str) -> None:
+def open_project(name: str, tier: str, pi: str, as_json: bool, tiers_path: str | None, database_url: str) -> None:
     """Open an account for a project, without credits."""
+    options.known_tier(tier, tiers_path)
     found = ledger_of(database_url).open_project(name, tier, pi=pi, actor=operator())
 
     def tell() -> None:

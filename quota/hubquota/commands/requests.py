@@ -65,6 +65,7 @@ def show_request(number: int, as_json: bool, database_url: str) -> None:
 @click.option("--justification", required=True, help="What it is for; whoever decides reads it.")
 @options.acting_as
 @options.for_scripts
+@options.tiers_to_check
 @options.database
 def ask(
     account: str,
@@ -73,9 +74,11 @@ def ask(
     justification: str,
     person: str | None,
     as_json: bool,
+    tiers_path: str | None,
     database_url: str,
 ) -> None:
     """Ask for an allocation for an account."""
+    options.known_tier(tier, tiers_path)
     made = _requests(database_url).ask(account, tier, units, justification=justification, by=actor(person))
     _print(as_json, made)
 
@@ -114,6 +117,7 @@ def renew(
 @click.option("--last", is_flag=True, help="No other may follow it on request.")
 @options.why
 @options.for_scripts
+@options.tiers_to_check
 @options.database
 def approve(
     number: int,
@@ -125,9 +129,12 @@ def approve(
     last: bool,
     reason: str,
     as_json: bool,
+    tiers_path: str | None,
     database_url: str,
 ) -> None:
     """Grant what was asked for, or less."""
+    if tier is not None:
+        options.known_tier(tier, tiers_path)
     if no_end == (end is not None):
         raise click.UsageError("Say when the allocation's term ends: either --end or --no-end.")
     made = _requests(database_url).approve(

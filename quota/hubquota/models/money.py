@@ -14,6 +14,9 @@ from typing import Literal
 
 #: How many units make one credit.
 UNITS_PER_CREDIT = 3_600_000_000
+
+#: The most that one act gives or takes, in units: a thousand million credits, the most that a tiers file may say.
+LARGEST = 1_000_000_000 * UNITS_PER_CREDIT
 #: The finest price: every price is a whole multiple of this many credits an hour.
 PRICE_STEP = Decimal("0.000001")
 

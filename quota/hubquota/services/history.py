@@ -116,7 +116,9 @@ class Histories(Service):
         ends_at = now if short and rate else exhausts_at(pools, rate, now)
         dates = [pool.end for pool in pools if pool.end is not None and pool.end > now]
         until = max([now + DAY, *dates, *([] if ends_at is None else [ends_at])])
-        until = min(until, now + max(horizon_days * DAY, 4 * DAY, 2 * (now - since)))
+        # The projected end is on the picture, where it comes within a year.
+        shown_end = 0 if ends_at is None else min(ends_at + DAY, now + 366 * DAY)
+        until = min(until, max(shown_end, now + max(horizon_days * DAY, 4 * DAY, 2 * (now - since))))
         steps = project(pools, rate, now, until)
         return BurnDown(
             account=name,

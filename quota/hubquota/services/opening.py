@@ -52,6 +52,10 @@ def first_allocation(tiers: Tiers, tier: str) -> FirstAllocation:
     )
 
 
+#: The longest name of a user that JupyterHub keeps.
+LONGEST_NAME = 255
+
+
 def open_users(connection: Connection, new: Mapping[str, FirstAllocation], now: int, *, actor: str) -> None:
     """Open users' accounts with their first allocations, of those of whose names there is none.
 
@@ -102,6 +106,19 @@ def of_project(name: str) -> Refused:
     )
 
 
+def check_name(name: str) -> None:
+    """Check that a name can be a user's on a hub, or a project's.
+
+    Raises:
+        ImpossibleError: it is empty or longer than 255 characters, or has a slash or what cannot be printed.
+    """
+    if not 0 < len(name) <= LONGEST_NAME or "/" in name or not name.isprintable() or name != name.strip():
+        raise ImpossibleError(
+            f"{name[:60]!r} cannot be a name: a name has 1 to {LONGEST_NAME} characters that can be printed, no "
+            "slash, and no blank at its ends."
+        )
+
+
 class Opening(Service):
     """Opens accounts, and keeps the members of projects."""
 
@@ -130,7 +147,9 @@ class Opening(Service):
         Raises:
             ValueError: the budget is below zero, or the term is not above zero.
             Refused: the name is a project's.
+            ImpossibleError: it can be nobody's name.
         """
+        check_name(name)
         first = FirstAllocation(tier=tier_name, units=budget_units, term_days=term_days, renewable=renewable)
         with reading(self._engine) as connection:
             owner = accounts.find(connection, name)
@@ -171,7 +190,10 @@ class Opening(Service):
 
         Raises:
             ConflictingAccountError: the name is a user's.
+            ImpossibleError: it can be no name, nor can the PI's.
         """
+        check_name(name)
+        check_name(pi)
         with decision(self._engine) as connection:
             now = self._now()
             opened = accounts.add(connection, name=name, kind="project", tier=tier_name, now=now)
@@ -187,8 +209,9 @@ class Opening(Service):
 
         Raises:
             UnknownAccountError: there is no account of that name.
-            ImpossibleError: it is not a project, or it would be left without a PI.
+            ImpossibleError: it is not a project, it would be left without a PI, or the member's can be no name.
         """
+        check_name(member)
         with decision(self._engine) as connection:
             book = self._book(connection, project)
             if book.owner.kind != "project":

@@ -76,7 +76,8 @@ class ScratchSpaces(Ledger):
         self._check(tiers, account, person, gib, quote.price)
         with reading(self._engine) as connection:
             there = scratch.named(connection, known(connection, account).id, name)
-        if there is not None:
+        # Who may not use the account is told that, and not what is on it.
+        if there is not None and account in {row.account.name for row in self.drawable(person)}:
             raise ImpossibleError(_taken(there))
         lease = self._pay(tiers, account, person, name, gib, quote.rate)
         try:
