@@ -305,6 +305,24 @@ def test_what_is_done_to_an_allocation_is_told_once(ledger: Ledger, notices: Not
     assert "its end is now 2027-02-21 12:00 UTC, by root." in notices.notices("ada")[3].text
 
 
+def test_whose_credits_are_moved_or_corrected_is_told_once(ledger: Ledger, notices: Notices, clock: Clock) -> None:
+    for name in ("ada", "bob"):
+        ledger.open_account(name, "explorer", to_units(10), actor="test", term_days=90)
+    (given,), (taken,) = ledger.allocations("ada"), ledger.allocations("bob")
+    for _ in range(2):
+        ledger.transfer(given.id, taken.id, to_units(4), actor="root", reason="Shared.", key="t")
+        ledger.correct("bob", -to_units(20), actor="root", reason="Twice.", key="c")
+    told = [notice.text for name in ("ada", "bob") for notice in reversed(notices.notices(name))]
+    assert len(told) == 3
+    for text, part in zip(
+        told,
+        ("gave 4.00 credits to allocation", "got 4.00 credits from allocation", "20.00 credits were taken"),
+        strict=True,
+    ):
+        assert part in text
+        assert "root" in text
+
+
 def test_a_tier_that_is_not_renewable_cannot_renew_itself() -> None:
     text = (HERE / "hub_tiers.yaml").read_text()
     text = text.replace(

@@ -34,6 +34,8 @@ KINDS: dict[str, Kind] = {
     "request-decided": Kind("a request of mine is decided"),
     "allocation-granted": Kind("I am granted an allocation", optional=True),
     "allocation-supplemented": Kind("credits are added to an allocation", optional=True),
+    "allocation-transferred": Kind("credits are moved from or to an allocation"),
+    "allocation-corrected": Kind("the credits of an allocation are corrected"),
     "allocation-extended": Kind("the end of an allocation is moved", optional=True),
     "allocation-suspended": Kind("an allocation is suspended"),
     "allocation-resumed": Kind("an allocation is resumed", optional=True),

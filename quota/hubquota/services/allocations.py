@@ -188,6 +188,10 @@ class Allocations(Service):
                 text = f"{reason} (from allocation {source} to allocation {target})"
                 giving.post(source, "transfer-out", -units, actor=actor, reason=text, key=f"transfer-out:{key}")
                 taking.post(target, "transfer-in", units, actor=actor, reason=text, key=f"transfer-in:{key}")
+                moved = f"gave {format_credits(units)} credits to allocation {target}"
+                self._tell(giving, "transferred", f"out:{key}", source, done=moved, by=actor, reason=reason)
+                moved = f"got {format_credits(units)} credits from allocation {source}"
+                self._tell(taking, "transferred", f"in:{key}", target, done=moved, by=actor, reason=reason)
             now = giving.now
             return known_allocation(connection, source, now), known_allocation(connection, target, now)
 
@@ -289,6 +293,9 @@ class Allocations(Service):
                 raise UnknownAllocationError(f"{name} has no allocation {number}.")
             check_in_term(known_allocation(connection, number, book.now), book.now)
             book.post(number, "correction", units, actor=actor, reason=reason, key=f"correction:{key}")
+            what = "were added to it" if units > 0 else "were taken from it"
+            done = f"was corrected: {format_credits(abs(units))} credits {what}"
+            self._tell(book, "corrected", key, number, done=done, by=actor, reason=reason)
             return known_allocation(connection, number, book.now)
 
     # Parts of a transaction --------------------------------------------------------------------------
