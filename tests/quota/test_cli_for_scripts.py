@@ -89,6 +89,22 @@ def test_accounts_are_listed_and_searched_by_page(database: str, ledger: Ledger)
     assert "There are more: add `--after ada`." in told
 
 
+def test_accounts_are_filtered_and_sorted(database: str, ledger: Ledger) -> None:
+    ledger.open_account("bob", "explorer", to_units(7), actor="test", term_days=9)
+    read(database, "project", "open", "survey", "--tier", "explorer", "--pi", "ada")
+
+    def names(*asked: str) -> list[str]:
+        return [row["account"]["name"] for row in read(database, "account", "list", *asked)["items"]]
+
+    assert names("--order", "end") == ["bob", "ada", "survey"]
+    assert names("--order", "balance") == ["survey", "bob", "ada"]
+    assert names("--state", "expired") == ["survey"]
+    assert names("--tier", "explorer", "--balance-below", "8") == ["bob"]
+    assert names("--ends-before", "2999-01-01") == ["bob"]
+    (row,) = read(database, "account", "list", "--search", "bob")["items"]
+    assert (row["state"], row["ends"][-1]) == ("active", "Z")
+
+
 def test_an_account_is_told_with_amounts_as_text_and_times_in_utc(database: str, ledger: Ledger) -> None:
     lease = ledger.admit("ada", kind="server", key="server:ada/", label="Medium server", rate=rate_of("0.15"))
     ledger.begin(lease.id)

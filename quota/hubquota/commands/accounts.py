@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import get_args
 
 import click
 
 from hubquota.commands import options
 from hubquota.commands.allocations import allocation_table
 from hubquota.commands.leases import lease_table, lease_views
-from hubquota.commands.options import TIME, credits_above_zero, engine_of, ledger_of, operator
-from hubquota.commands.output import answer, listed, plain, table, when
+from hubquota.commands.options import (
+    TIME,
+    credits_above_zero,
+    credits_at_least_zero,
+    engine_of,
+    ledger_of,
+    operator,
+)
+from hubquota.commands.output import answer, plain, table, when
 from hubquota.models.ledger import AccountKind
 from hubquota.models.money import format_credits
+from hubquota.models.reading import AccountOrder, AccountQuery, AccountState
 from hubquota.services.ledger import Ledger, utc_now
 from hubquota.services.tiersfile import load_tiers
 
 _GRANT = credits_above_zero("a grant")
+_BALANCE = credits_at_least_zero("a balance to compare with")
 
 
 @click.group()
@@ -27,37 +37,60 @@ def account() -> None:
 @account.command("list")
 @click.option("--search", default="", help="Only accounts whose name contains this, in any case.")
 @click.option("--kind", type=click.Choice(["user", "project"]), help="Only accounts of this kind.")
-@click.option("--after", help="Only names after this one: where the page before ended.")
+@click.option("--tier", help="Only accounts with an allocation of this tier that pays now.")
+@click.option("--state", type=click.Choice(get_args(AccountState)), help="Only accounts in this state.")
+@click.option("--ends-before", type=TIME, help="Only accounts with an allocation that ends before this (UTC).")
+@click.option("--balance-below", type=_BALANCE, help="Only accounts with fewer credits than this.")
+@click.option(
+    "--order",
+    type=click.Choice(get_args(AccountOrder)),
+    default="name",
+    show_default=True,
+    help="By name, by the next end of an allocation, or by balance.",
+)
+@click.option("--after", help="Where the page before ended.")
 @options.limit
 @options.for_scripts
 @options.database
 def list_accounts(
-    search: str, kind: AccountKind | None, after: str | None, limit: int, as_json: bool, database_url: str
+    search: str,
+    kind: AccountKind | None,
+    tier: str | None,
+    state: AccountState | None,
+    ends_before: datetime | None,
+    balance_below: int | None,
+    order: AccountOrder,
+    after: str | None,
+    limit: int,
+    as_json: bool,
+    database_url: str,
 ) -> None:
-    """List accounts by name, a page at a time."""
-    found = ledger_of(database_url).accounts(search, limit + 1, after, kind=kind)
-    shown = found[:limit]
-    following = shown[-1].account.name if len(found) > limit else None
+    """List accounts, a page at a time."""
+    query = AccountQuery(search, kind, tier, state, ends_before, balance_below, order)
+    page = ledger_of(database_url).directory(query, limit=limit, after=after)
 
     def tell() -> None:
         table(
-            ("account", "kind", "tier", "available", "held or run up", "running"),
+            ("account", "kind", "tier", "state", "next end", "available", "held or run up", "running"),
             [
                 (
-                    row.account.name,
-                    row.account.kind,
-                    ", ".join(row.account.tiers),
-                    format_credits(row.balance.available),
-                    format_credits(row.balance.accrued + row.balance.set_aside, rounding="up"),
-                    str(row.open_leases),
+                    row.summary.account.name,
+                    row.summary.account.kind,
+                    ", ".join(row.summary.account.tiers),
+                    row.state,
+                    when(row.ends),
+                    format_credits(row.summary.balance.available),
+                    format_credits(row.summary.balance.accrued + row.summary.balance.set_aside, rounding="up"),
+                    str(row.summary.open_leases),
                 )
-                for row in shown
+                for row in page.rows
             ],
         )
-        if following is not None:
-            click.echo(f"There are more: add `--after {following}`.")
+        if page.next_after is not None:
+            click.echo(f"There are more: add `--after {page.next_after}`.")
 
-    answer(as_json, listed(shown, following), tell)
+    rows = [{**plain(row.summary), "state": row.state, "ends": plain(row.ends)} for row in page.rows]
+    answer(as_json, {"items": rows, "next": page.next_after}, tell)
 
 
 @account.command("show")
