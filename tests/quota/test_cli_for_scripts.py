@@ -242,6 +242,8 @@ def test_many_requests_are_decided_with_one_reason(database: str, ledger: Ledger
         (["request", "ask", "ada", "1", "--tier", "nothing", "--justification", "x"], 2, "usage"),
         (["allocation", "grant", "ada", "1000000001", *WHY], 2, "usage"),
         (["account", "correct", "ada", "99999999999", *WHY], 2, "usage"),
+        (["allocation", "grant", "ada", "1e30", *WHY], 2, "usage"),
+        (["allocation", "grant", "ada", "1e99999999", *WHY], 2, "usage"),
         (["allocation", "grant", "ada", "1", "--reason", " ", "--key", "1"], 2, "usage"),
         (["allocation", "grant", "ada", "1", "--reason", "x", "--key", ""], 2, "usage"),
     ],

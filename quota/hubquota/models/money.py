@@ -15,6 +15,8 @@ from typing import Literal
 #: How many units make one credit.
 UNITS_PER_CREDIT = 3_600_000_000
 
+#: An amount has no digit further than this from its point: the ledger's units are far nearer.
+MOST_DIGITS = 25
 #: The most that one act gives or takes, in units: a thousand million credits, the most that a tiers file may say.
 LARGEST = 1_000_000_000 * UNITS_PER_CREDIT
 #: The finest price: every price is a whole multiple of this many credits an hour.
@@ -38,6 +40,9 @@ def to_units(amount: Decimal | int | str) -> int:
         InexactAmountError: the amount is no number, or not a whole number of units.
     """
     number = _number(amount)
+    # As a fraction, a large exponent alone would take minutes.
+    if abs(number.adjusted()) > MOST_DIGITS:
+        raise InexactAmountError(f"{amount} credits is not an amount that the ledger can keep.")
     numerator, denominator = number.as_integer_ratio()
     units, rest = divmod(numerator * UNITS_PER_CREDIT, denominator)
     if rest:
