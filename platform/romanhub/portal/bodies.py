@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -20,6 +21,16 @@ LARGEST = 1_000_000
 _LIMIT = "romanhub.largest_body"
 
 
+@dataclass
+class _Limit:
+    at_most: int
+    too_large: str = ""
+
+    def said(self) -> str:
+        """What whoever sent more reads, but for its full stop."""
+        return self.too_large or f"What was sent has more than {self.at_most / 1e6:.0f} MB, which is the most"
+
+
 class BodyLimit:
     """ASGI middleware that reads no more of a body than it may have.
 
@@ -34,27 +45,25 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit: dict[str, float] = {"at_most": LARGEST}
-        scope[_LIMIT] = limit
+        limit = scope[_LIMIT] = _Limit(LARGEST)
         size = 0
 
         async def receive_some() -> Message:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > limit["at_most"]:
-                raise HTTPException(
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                    f"What was sent has more than {limit['at_most'] / 1e6:.0f} MB, which is the most.",
-                )
+            if size > limit.at_most:
+                # FastAPI passes an error of its own on from where it reads a body, and no other.
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, limit.said())
             return message
 
         await self._app(scope, receive_some, send)
 
 
-def allow(request: Request, at_most: float) -> None:
-    """Let a request have so many bytes, before its body is read; `math.inf` for a reader that counts by itself."""
-    request.scope[_LIMIT]["at_most"] = at_most
+def allow(request: Request, at_most: int, too_large: str = "") -> None:
+    """Let a request have so many bytes, before its body is read; who sends more is told the sentence."""
+    limit: _Limit = request.scope[_LIMIT]
+    limit.at_most, limit.too_large = at_most, too_large.rstrip(".")
 
 
 async def read_body(request: Request, model: type[_Model], *, at_most: int) -> _Model:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from urllib.parse import parse_qs
@@ -84,13 +83,8 @@ class Gate:
         content_type = request.headers.get("content-type", "")
         if content_type.partition(";")[0].strip() not in (_PLAIN, MULTIPART):
             raise PortalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The portal's forms are sent by its pages.")
-        allow(request, math.inf)
-        received = bytearray()
-        async for part in request.stream():
-            received += part
-            if len(received) > largest:
-                raise PortalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)
-        body = bytes(received)
+        allow(request, largest, too_large)
+        body = await request.body()
         if content_type.partition(";")[0].strip() == MULTIPART:
             fields = multipart_fields(content_type, body)
         else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hubquota.hub import WATCH_SCOPES
+
 from romanhub.models.runs import COMMUNITY_ROBOT
 from romanhub.portal.scopes import ADMIN, CUSTOM_SCOPES, PUBLISH, READ, REQUEST
 from romanhub.probe.robot import ROBOT
@@ -60,7 +62,7 @@ ROLES: list[dict[str, Any]] = [
     {
         "name": "watch",
         "services": ["watch"],
-        "scopes": ["list:users", "read:users", "read:servers", "delete:servers"],
+        "scopes": WATCH_SCOPES,
     },
     # The robot prober manages its own account and server, and nobody else's.
     {

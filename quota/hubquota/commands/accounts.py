@@ -182,7 +182,7 @@ def open_account(name: str, tier: str | None, as_json: bool, tiers_path: str, da
     """Open a user's account with its tier's budget. One that is there already stays as it is."""
     tiers = load_tiers(tiers_path)
     chosen = tier or tiers.first_tier.default
-    opened = options.known_tier(chosen, tiers_path)
+    opened = options.tier_of(tiers, chosen)
     ledger = Ledger(engine_of(database_url))
     found = ledger.open_account(
         name,

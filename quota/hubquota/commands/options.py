@@ -15,7 +15,7 @@ from hubquota.models.ledger import EntryKind
 from hubquota.models.money import LARGEST, UNITS_PER_CREDIT, InexactAmountError, to_units
 from hubquota.models.reading import DeedKind
 from hubquota.models.requests import Actor
-from hubquota.models.tiers import Tier
+from hubquota.models.tiers import Tier, Tiers
 from hubquota.services.ledger import Ledger
 from hubquota.services.tiersfile import load_tiers
 from hubquota.storage.engine import make_engine
@@ -74,8 +74,6 @@ class _Said(click.ParamType):  # type: ignore[type-arg]  # no generic type befor
 why = click.option(
     "--reason", required=True, type=_Said("it says why, for good"), help="Why; the account's owner reads it."
 )
-
-
 key = click.option(
     "--key",
     required=True,
@@ -187,10 +185,15 @@ def known_tier(name: str, tiers_path: str | None, given_as: str = "--tier") -> T
     """Return a tier of the file; with another name, or without the file, the command ends."""
     if tiers_path is None:
         raise click.UsageError(f"Whether there is a tier '{name}' is looked up in the tiers file: add --tiers.")
-    tiers = load_tiers(tiers_path).tiers
-    if name not in tiers:
-        raise click.BadParameter(f"there is no tier '{name}'; there are: {', '.join(tiers)}", param_hint=given_as)
-    return tiers[name]
+    return tier_of(load_tiers(tiers_path), name, given_as)
+
+
+def tier_of(tiers: Tiers, name: str, given_as: str = "--tier") -> Tier:
+    """Return a tier; with a name that is none's, the command ends."""
+    if name not in tiers.tiers:
+        there = ", ".join(tiers.tiers)
+        raise click.BadParameter(f"there is no tier '{name}'; there are: {there}", param_hint=given_as)
+    return tiers.tiers[name]
 
 
 def actor(person: str | None) -> Actor:
