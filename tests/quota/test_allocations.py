@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from inspect import signature
+from typing import Any
 
 import pytest
 from hubquota.models.ledger import (
@@ -280,15 +282,58 @@ def test_every_act_is_a_line_and_counts_once(ledger: Ledger, clock: Clock) -> No
         "resumption",
         "revocation",
     ]
-    for name, arguments in (
-        ("supplement", (two, 500)),
-        ("extend_term", (two, after(clock, HOUR))),
-        ("transfer", (two, one, 200)),
-        ("suspend", (one,)),
-        ("revoke", (two,)),
-    ):
-        with pytest.raises(ConflictingKeyError):
-            getattr(ledger, name)(*arguments, actor="eve", reason="x", key="1")
+
+
+def test_a_key_stands_for_one_act_with_all_that_it_says(ledger: Ledger, clock: Clock) -> None:
+    one = grant(ledger, 9000, "1", end=after(clock, HOUR))
+    two = grant(ledger, 9000, "2", end=after(clock, HOUR))
+    ledger.open_account("bob", "explorer", 0, actor="test")
+    end, later = after(clock, 2 * HOUR), after(clock, 3 * HOUR)
+    acts: list[tuple[str, tuple[Any, ...], dict[str, Any], list[dict[str, Any]]]] = [
+        (
+            "grant",
+            ("ada", 50),
+            {"tier": "team", "start": end, "end": later},
+            [
+                {"tier": "explorer"},
+                {"start": after(clock, 5)},
+                {"end": None},
+                {"renewable": True},
+                {"reason": "y"},
+            ],
+        ),
+        ("grant", ("ada", 50), {"term_days": 3}, [{"term_days": 4}, {"term_days": None}, {"end": later}]),
+        ("supplement", (one, 50), {}, [{"allocation_id": two}, {"units": 51}, {"reason": "y"}]),
+        ("extend_term", (one, end), {}, [{"allocation_id": two}, {"end": later}, {"end": None}, {"reason": "y"}]),
+        ("transfer", (one, two, 50), {}, [{"units": 51}, {"source": two, "target": one}, {"reason": "y"}]),
+        ("correct", ("ada", -5), {"allocation_id": one}, [{"allocation_id": two}, {"units": 5}, {"reason": "y"}]),
+        ("suspend", (one,), {}, [{"allocation_id": two}, {"reason": "y"}]),
+        ("resume", (one,), {}, [{"allocation_id": two}, {"reason": "y"}]),
+        ("revoke", (two,), {}, [{"allocation_id": one}, {"reason": "y"}]),
+        (
+            "change_tier",
+            ("ada", "team", 50),
+            {"term_days": 3, "keep": True},
+            [{"tier": "explorer"}, {"units": 51}, {"term_days": 4}, {"renewable": True}, {"reason": "y"}],
+        ),
+        ("change_tier", ("bob", "team", 50), {}, [{"account": "ada"}, {"end": later}]),
+    ]
+    for number, (name, arguments, more, others) in enumerate(acts):
+        act = getattr(ledger, name)
+        named = signature(act).bind_partial(*arguments, **more).arguments
+        given = {"actor": "eve", "reason": "x", "key": f"act-{number}", **named}
+        first = act(**given)
+        before = ledger.statement("ada"), ledger.statement("bob")
+        # Whoever asks again, even later, gets what was done.
+        clock.turn(1)
+        again = act(**{**given, "actor": "mallory"})
+        assert again == first, name
+        for other in others:
+            with pytest.raises(ConflictingKeyError, match=f"The key 'act-{number}' stands for"):
+                act(**{**given, **other})
+        assert (ledger.statement("ada"), ledger.statement("bob")) == before
+    # Acts of another kind have keys of their own.
+    assert ledger.grant("bob", 50, actor="eve", reason="x", key=f"act-{len(acts) - 1}").balance == 50
 
 
 def test_what_makes_no_sense_changes_nothing(ledger: Ledger, clock: Clock) -> None:

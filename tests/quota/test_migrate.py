@@ -120,6 +120,34 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
     engine.dispose()
 
 
+def test_what_was_granted_beside_another_is_found_out(empty_url: str, clock: Clock) -> None:
+    engine = make_engine(empty_url)
+    with decision(engine) as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0013")
+        connection.execute(text("INSERT INTO account VALUES (1, 'ada', 'user', 'explorer', 0, 0)"))
+        # The first, two beside it, what follows on the first and on one of those, and one after a gap.
+        for number, start, end in ((1, 0, 10), (2, 5, 20), (3, 6, 12), (4, 10, 30), (5, 20, 40), (6, 50, None)):
+            connection.execute(
+                text(
+                    "INSERT INTO allocation (id, account_id, tier, renewable, reason, granted_by, granted_at, "
+                    "start_at, end_at, balance) VALUES (:number, 1, 'explorer', true, 'x', 'x', 0, :start, "
+                    ":end, 0)"
+                ),
+                {"number": number, "start": start, "end": end},
+            )
+        for last, following in ((1, 4), (2, 5)):
+            connection.execute(
+                text("INSERT INTO renewal VALUES (:last, :following, 0, 'x')"),
+                {"last": last, "following": following},
+            )
+        command.upgrade(config, "head")
+        found = connection.execute(text("SELECT allocation_id FROM additional ORDER BY 1")).scalars().all()
+    assert found == [2, 3, 5]
+    engine.dispose()
+
+
 def test_what_was_renewed_on_request_is_known_to_be_followed(empty_url: str, clock: Clock) -> None:
     engine = make_engine(empty_url)
     with decision(engine) as connection:

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hubquota.models.ledger import ImpossibleError, TermsSwept
+from hubquota.hub.offers import offers_for
+from hubquota.models.ledger import ImpossibleError, Lease, TermsSwept
 from hubquota.models.letters import ADMINS
 from hubquota.models.money import to_units
 from hubquota.models.requests import Actor
@@ -152,6 +153,49 @@ def test_a_sweep_that_comes_months_late_does_the_same(
     assert ledger.verify() == []
 
 
+def test_who_starts_something_does_not_wait_for_a_sweep(engine: Engine, tiers: Tiers, clock: Clock) -> None:
+    ledger = Ledger(engine, clock, lambda: tiers)
+    ledger.open_account("ada", "explorer", 1_000_000, actor="test", term_days=90)
+    use(ledger, clock, END - timedelta(days=3))
+    clock.now = END + timedelta(days=40)
+    # The spawn page offers it, and the start is admitted, as often as anybody asks at once.
+    budget = tiers.tiers["explorer"].budget_units
+    (payer,) = offers_for(ledger, tiers, "ada", ()).payers
+    assert payer.balance.available == budget
+
+    def start(number: int) -> Lease:
+        key = f"server:ada/{number}"
+        return ledger.admit("ada", kind="server", key=key, label="x", rate=1)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(list(threads.map(start, range(8)))) == 8
+    (first, second) = ledger.allocations("ada", lapsed=True)
+    assert (first.end, second.start, second.end) == (END, END, END + timedelta(days=90))
+    assert ledger.verify() == []
+
+
+@pytest.mark.parametrize("sweeping", [False, True], ids=["no sweep", "sweep"])
+def test_what_runs_over_an_end_is_paid_as_by_a_sweep_in_time(
+    engine: Engine, tiers: Tiers, clock: Clock, sweeping: bool
+) -> None:
+    ledger = Ledger(engine, clock, lambda: tiers)
+    ledger.open_account("ada", "explorer", 1_000_000, actor="test", term_days=90)
+    clock.now = END - timedelta(seconds=1000)
+    lease = ledger.begin(ledger.admit("ada", kind="server", key="server:ada/", label="x", rate=1).id)
+    if sweeping:
+        Terms(engine, lambda: tiers, clock).sweep()
+    clock.now = END + timedelta(seconds=250)
+    ledger.seen([lease.key])
+    # The watch was away for months, and the hub is the first to come by.
+    clock.now = END + timedelta(days=30)
+    ledger.close(lease.id, reason="Stopped.", at=END + timedelta(seconds=300))
+    lines = ledger.statement("ada").entries
+    charges = {(one.allocation_id, one.amount) for one in lines if one.kind == "charge"}
+    first, second = ledger.allocations("ada", lapsed=True)
+    assert charges == {(first.id, -1000), (second.id, -300)}
+    assert ledger.verify() == []
+
+
 def test_what_is_suspended_revoked_or_not_renewable_does_not_renew_itself(
     ledger: Ledger, terms: Terms, notices: Notices, clock: Clock
 ) -> None:
@@ -172,6 +216,51 @@ def test_what_is_suspended_revoked_or_not_renewable_does_not_renew_itself(
         "grace-begun",
     ]
     assert "Ask for another one" in notices.notices("eve")[-1].text
+
+
+def test_what_was_granted_besides_is_for_once(
+    engine: Engine, ledger: Ledger, terms: Terms, notices: Notices, clock: Clock
+) -> None:
+    requests = Requests(engine, clock)
+    ledger.open_account("ada", "explorer", 1_000_000, actor="test", term_days=90)
+    clock.now = BEGAN + timedelta(days=50)
+    more: list[int] = []
+    for number in (1, 2):
+        asked = requests.ask("ada", "explorer", 500_000, justification="A larger cutout.", by=ADA)
+        done = requests.approve(asked.id, by=ADMIN, reason="Yes.", end=clock.now + timedelta(days=90))
+        assert done.allocation is not None
+        more.append(done.allocation)
+        clock.turn(number)
+    use(ledger, clock, END - timedelta(days=1))
+    assert terms.sweep().renewed == 1
+    first, *besides, second = ledger.allocations("ada")
+    assert [one.id for one in besides] == more and second.start == first.end
+    # At the ends of what came besides, the account has the tier's budget already.
+    clock.now = END + timedelta(days=49)
+    use(ledger, clock, clock.now)
+    assert terms.sweep() == TermsSwept(reminded=2)
+    near = [one.text for one in notices.notices("ada") if one.kind == "allocation-expiring"]
+    assert ["Ask for its renewal before then" in one for one in near] == [True, True, False]
+    # What was renewed on request stays for once, and what renewed itself goes on doing so.
+    asked = requests.renew(more[0], justification="Still.", results="None.", by=ADA)
+    end = END + timedelta(days=91)
+    followed = requests.approve(asked.id, by=ADMIN, reason="Yes.", end=end).allocation
+    use(ledger, clock, END + timedelta(days=88))
+    ledger.sweep()
+    assert terms.sweep().renewed == 1
+    assert {one.id for one in ledger.allocations("ada")} >= {second.id, followed}
+    assert [one.start for one in ledger.allocations("ada") if one.reason.startswith("Renewed")][1] == second.end
+    assert ledger.verify() == []
+
+
+def test_what_is_granted_after_a_revocation_renews_itself(ledger: Ledger, terms: Terms, clock: Clock) -> None:
+    ledger.open_account("ada", "explorer", 1_000_000, actor="test", term_days=90)
+    (first,) = ledger.allocations("ada")
+    ledger.revoke(first.id, actor="root", reason="x", key="1")
+    one = ledger.grant("ada", 5000, actor="root", reason="x", key="2", end=END, renewable=True)
+    use(ledger, clock, END - timedelta(days=1))
+    assert terms.sweep().renewed == 1
+    assert [got.start for got in ledger.allocations("ada") if got.id > one.id] == [one.end]
 
 
 def test_a_higher_tier_is_asked_to_renew_and_a_project_s_pis_are_told(

@@ -58,7 +58,7 @@ async def _serve(settings: BrokerSettings, tiers: TiersFile, datasets: DatasetsF
     engine = make_engine(settings.database_url.get_secret_value())
     # The hub is this platform's own: no proxy that the environment names for the outside is on the way.
     async with httpx.AsyncClient(trust_env=False) as http:
-        ledger, minter = Ledger(engine), RoleMinter(settings.storage)
+        ledger, minter = Ledger(engine, tiers=tiers.current), RoleMinter(settings.storage)
         bucket = ScratchBucket(settings.storage.scratch_bucket, settings.storage.region)
         desk = Desk(
             settings.hub,

@@ -138,7 +138,7 @@ class RomanServerSpawner(QuotaKubeSpawner):
     async def _home_gib(self) -> int | None:
         """How large a home its owner's own account has, in GiB; None where the ledger does not say."""
         tiers, name = tiers_file(self.quota_tiers_file).current(), self.user.name
-        desk = desk_for(self.quota_database_url, self.quota_deadline)
+        desk = desk_for(self.quota_database_url, self.quota_deadline, self.quota_tiers_file)
         try:
             found = await desk.ask(lambda ledger: ledger.entitlement(tiers, name))
         except Exception:

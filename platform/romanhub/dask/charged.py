@@ -95,9 +95,9 @@ class ChargedBackend(Backend):  # type: ignore[misc]
         app.middlewares.append(say_what_was_clipped)
         app.router.add_post("/api/v1/clusters/{cluster_name}/activity", take_activity)
         self.place = self.get_place()
-        self.policy = Policy(
-            Ledger(make_engine(self.database_url)), TiersFile(self.tiers_file), self.sizes, place=self.place
-        )
+        tiers = TiersFile(self.tiers_file)
+        ledger = Ledger(make_engine(self.database_url), tiers=tiers.current)
+        self.policy = Policy(ledger, tiers, self.sizes, place=self.place)
         await super().setup(app)
 
     def get_place(self) -> Place:

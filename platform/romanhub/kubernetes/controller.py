@@ -62,11 +62,12 @@ class ChargedController(KubeController):  # type: ignore[misc]
     async def setup(self) -> None:
         """Take up what runs since before this controller started."""
         self.settings, given = DaskSettings.load(), Secrets.from_environment()
-        ledger = Ledger(make_engine(given.database_url.get_secret_value()))
+        tiers = TiersFile(self.settings.tiers_file)
+        ledger = Ledger(make_engine(given.database_url.get_secret_value()), tiers=tiers.current)
         self.engine = PodEngine(
             self._objects, self, lambda task: self.task_pool.spawn(task), self._announce_stopping
         )
-        self.policy = Policy(ledger, TiersFile(self.settings.tiers_file), self.engine.sizes)
+        self.policy = Policy(ledger, tiers, self.engine.sizes)
         self.rounds = Rounds(self.policy, self.engine)
         self.clerk = Clerk(self.policy, self.engine.why, self.engine.asked, self.engine.remove)
         self.engine.ends, self.engine.ordered = self.clerk.noting, self.rounds.enforcer.order

@@ -64,7 +64,7 @@ async def _serve(settings: PortalSettings, tiers: TiersFile, host: str, port: in
     async with httpx.AsyncClient(trust_env=False) as http:
         app = create_app(
             settings,
-            ledger=Ledger(engine),
+            ledger=Ledger(engine, tiers=tiers.current),
             tiers=tiers,
             hub=HubClient(settings.hub, http),
             clock=lambda: datetime.now(UTC),

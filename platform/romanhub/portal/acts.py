@@ -165,6 +165,7 @@ class Acts:
         tier: str | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        term_days: int | None = None,
         renewable: bool = False,
     ) -> Allocation:
         """Open an allocation; raises what `Allocations.grant` raises, and PortalError for an unknown tier."""
@@ -173,7 +174,7 @@ class Acts:
         return await self._desk.act(
             lambda: self._desk.ledger.grant(
                 account, units, actor=visitor.name, reason=given_reason(reason), key=key,
-                tier=tier, start=start, end=end, renewable=renewable,
+                tier=tier, start=start, end=end, term_days=term_days, renewable=renewable,
             )
         )  # fmt: skip
 

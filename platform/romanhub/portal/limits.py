@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from hubquota.models.caps import Cap, MemberUse
 from hubquota.models.ledger import Allocation
@@ -83,7 +83,8 @@ class Limits:
                 actor=visitor.name,
                 reason=given_reason(reason),
                 key=key,
-                end=end or self._desk.clock() + timedelta(days=terms.term_days),
+                end=end,
+                term_days=terms.term_days,
                 renewable=terms.renewable,
                 keep=keep,
             )

@@ -45,7 +45,7 @@ def decide(
     if waiting == bool(numbers):
         raise click.UsageError("Say which: either the requests' numbers or --waiting.")
     tiers = load_tiers(tiers_path)
-    decisions = Decisions(engine_of(database_url))
+    decisions = Decisions(engine_of(database_url), tiers=lambda: tiers)
     plan = decisions.preview(_waiting(decisions) if waiting else numbers, verdict, tiers)
     wanted = [(row.number, row.end) for row in plan if row.refusal is None]
     if not (as_json and yes):

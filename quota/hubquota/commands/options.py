@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar, get_args
@@ -172,8 +173,14 @@ def engine_of(database_url: str, *, timeout: float = 5.0) -> Engine:
 
 
 def ledger_of(database_url: str, *, timeout: float = 5.0) -> Ledger:
-    """Return the ledger in a database."""
-    return Ledger(engine_of(database_url, timeout=timeout))
+    """Return the ledger in a database, with the tiers of the environment's file."""
+    return Ledger(engine_of(database_url, timeout=timeout), tiers=tiers_around())
+
+
+def tiers_around() -> Callable[[], Tiers] | None:
+    """Return what reads the tiers file that the environment names, where it names one."""
+    path = os.environ.get("HUBQUOTA_TIERS")
+    return None if not path else lambda: load_tiers(path)
 
 
 def operator() -> str:

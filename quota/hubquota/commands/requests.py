@@ -9,7 +9,7 @@ import click
 
 from hubquota.commands import options
 from hubquota.commands.decisions import decide
-from hubquota.commands.options import TIME, actor, credits_above_zero, engine_of
+from hubquota.commands.options import TIME, actor, credits_above_zero, engine_of, tiers_around
 from hubquota.commands.output import answer, listed, table, when
 from hubquota.models.money import format_credits
 from hubquota.models.requests import Request
@@ -172,7 +172,7 @@ def withdraw(number: int, reason: str, person: str | None, as_json: bool, databa
 
 
 def _requests(database_url: str) -> Requests:
-    return Requests(engine_of(database_url))
+    return Requests(engine_of(database_url), tiers=tiers_around())
 
 
 def _table(found: Sequence[Request]) -> None:

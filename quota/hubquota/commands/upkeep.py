@@ -34,7 +34,7 @@ def migrate(as_json: bool, database_url: str) -> None:
 def sweep(as_json: bool, tiers_path: str, database_url: str) -> None:
     """Write down what dates have decided: terms that are over or renew themselves, holds that nobody kept up."""
     engine, tiers = engine_of(database_url), load_tiers(tiers_path)
-    ledger = Ledger(engine)
+    ledger = Ledger(engine, tiers=lambda: tiers)
     with bar("Sweeping", ledger.due()) as done_more:
         done = ledger.sweep(done_more)
     ends = Terms(engine, lambda: tiers).sweep()

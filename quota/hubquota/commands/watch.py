@@ -99,7 +99,12 @@ def watch(
             _serve(registry, metrics_port, metrics_address)
         upkeep = Upkeep(Terms(engine, tiers_file.current), _delivering(engine, notices_path, client))
         watched = MeasuredWatch(
-            measured, Ledger(engine), tiers_file, HubApi(client), extend_within=within, name=hub_name
+            measured,
+            Ledger(engine, tiers=tiers_file.current),
+            tiers_file,
+            HubApi(client),
+            extend_within=within,
+            name=hub_name,
         )
         with ExitStack() as running:
             running.enter_context(upkeep.running(stop, interval))

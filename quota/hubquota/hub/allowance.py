@@ -251,4 +251,4 @@ class AllowanceDesk:
 @cache
 def allowance_for(path: str, database_url: str, deadline: float, tiers_path: str) -> AllowanceDesk:
     """Return this process's desk for an allowance; all spawners share it."""
-    return AllowanceDesk(AllowanceFile(path), desk_for(database_url, deadline), tiers_path)
+    return AllowanceDesk(AllowanceFile(path), desk_for(database_url, deadline, tiers_path), tiers_path)

@@ -96,7 +96,7 @@ class QuotaAuthenticatorMixin(Authenticator):  # type: ignore[misc]
         return known
 
     def _desk(self) -> LedgerDesk:
-        return desk_for(self.quota_database_url, self.quota_deadline)
+        return desk_for(self.quota_database_url, self.quota_deadline, self.quota_tiers_file)
 
     async def _open(self, name: str, model: Mapping[str, Any], user: Any) -> None:
         groups = model.get("groups")

@@ -24,6 +24,7 @@ from hubquota.hub.together import LedgerDownError, Together, failed, no_answer
 from hubquota.models.ledger import Lease
 from hubquota.services.ledger import Ledger, utc_now
 from hubquota.services.starts import Start, Started
+from hubquota.services.tiersfile import tiers_file
 from hubquota.storage.engine import make_engine
 
 __all__ = ["PAUSE", "LedgerDesk", "LedgerDownError", "desk_for"]
@@ -207,7 +208,8 @@ class LedgerDesk:
 
 
 @cache
-def desk_for(database_url: str, deadline: float) -> LedgerDesk:
+def desk_for(database_url: str, deadline: float, tiers_path: str) -> LedgerDesk:
     """Return this process's desk for a database; all spawners share it."""
     engine = make_engine(database_url, timeout=deadline)
-    return LedgerDesk(Ledger(engine), deadline=deadline)
+    # The file is read where it is needed: whoever opens a desk does not wait for it.
+    return LedgerDesk(Ledger(engine, tiers=lambda: tiers_file(tiers_path).current()), deadline=deadline)

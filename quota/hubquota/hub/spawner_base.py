@@ -98,7 +98,7 @@ class QuotaBase(LoggingConfigurable):
 
     @cached_property
     def _desk(self) -> LedgerDesk:
-        return desk_for(self.quota_database_url, self.quota_deadline)
+        return desk_for(self.quota_database_url, self.quota_deadline, self.quota_tiers_file)
 
     @cached_property
     def _allowance(self) -> AllowanceDesk:

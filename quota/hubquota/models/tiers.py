@@ -126,7 +126,7 @@ class Tier(Strict):
     renews_itself: RenewsItself | None = Field(
         default=None,
         description="When an allocation of this tier is followed by one of the tier's budget and term by itself; "
-        "without it, never.",
+        "without it, never. What an account is granted beside one of this tier does not renew itself.",
     )
     expiring_days: Count = Field(
         default=14, description="An allocation counts as expiring so many days before its end."

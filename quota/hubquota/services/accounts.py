@@ -48,7 +48,7 @@ class Accounts(Service):
 
     def account(self, name: str) -> Account | None:
         """Return the account of that name, or None."""
-        with reading(self._engine) as connection:
+        with self._reading_of(name) as connection:
             owner = accounts.find(connection, name)
             return None if owner is None else accounts.view(connection, owner, self._now())
 
@@ -64,6 +64,8 @@ class Accounts(Service):
     def drawable(self, person: str) -> list[AccountSummary]:
         """Return the accounts that somebody may draw on: their own, if there is one, then their projects."""
         with reading(self._engine) as connection:
+            names = [owner.name for owner in accounts.drawable(connection, person)]
+        with self._reading_of(*names) as connection:
             return self._summaries(connection, list(accounts.drawable(connection, person)))
 
     def accounts(
@@ -115,7 +117,7 @@ class Accounts(Service):
         Raises:
             UnknownAccountError: there is no account of that name.
         """
-        with reading(self._engine) as connection:
+        with self._reading_of(name) as connection:
             return self._balance(connection, known(connection, name).id, self._now())
 
     def allocation(self, allocation_id: int) -> Allocation:
@@ -136,7 +138,7 @@ class Accounts(Service):
         Raises:
             UnknownAccountError: there is no account of that name.
         """
-        with reading(self._engine) as connection:
+        with self._reading_of(name) as connection:
             owner = known(connection, name)
             return allocations.of_account(connection, owner.id, self._now(), lapsed=lapsed)
 
@@ -151,7 +153,7 @@ class Accounts(Service):
         Raises:
             UnknownAccountError: there is no account of that name.
         """
-        with reading(self._engine) as connection:
+        with self._reading_of(name) as connection:
             owner, now = known(connection, name), self._now()
             entries = journal.page(connection, owner.id, limit=limit + 1, before=before)
             shown = entries[:limit]
@@ -179,7 +181,7 @@ class Accounts(Service):
             UnknownAccountError: there is no account of that name.
         """
         at = self._now() if now is None else int(now.timestamp())
-        with reading(self._engine) as connection:
+        with self._reading_of(name) as connection:
             return moment(exhaustion(connection, known(connection, name).id, at))
 
     def explain(self, name: str) -> Explanation:
@@ -188,7 +190,7 @@ class Accounts(Service):
         Raises:
             UnknownAccountError: there is no account of that name.
         """
-        with reading(self._engine) as connection:
+        with self._reading_of(name) as connection:
             owner, now = known(connection, name), self._now()
             sums = journal.sums(connection, owner.id)
             found = allocations.of_account(connection, owner.id, now, lapsed=True)

@@ -6,7 +6,8 @@ they are made one after the other without the database, and what they come to is
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -170,14 +171,34 @@ class Admissions(LockedLeases):
         if found is None:
             # Only now: whoever waited for the locks decides by the time at which it got them.
             now = self._now()
-        books = _open_books(connection, owners, people, {} if found is None else found.pools, now)
+        books = self._open_books(connection, owners, people, {} if found is None else found.pools, now)
         if connection.dialect.name == "postgresql":
             # Whoever had the locks may have changed it; on SQLite nobody could.
             holders = leases.open_by_keys(connection, keys, now)
-        batch = Batch(connection, books, holders, now)
+        batch = Batch(connection, books, holders, now, partial(self._book_of, connection))
         if lost := set(names).difference(batch.named):
             raise unknown(min(lost))
         return batch
+
+    def _open_books(
+        self,
+        connection: Connection,
+        owners: Mapping[int, Owner],
+        people: Collection[str],
+        known: Mapping[int, list[OpenPool]],
+        now: int,
+    ) -> dict[int, Book]:
+        """Open the books of locked accounts, with what admissions for some people need of all of them."""
+        unread = [number for number in owners if number not in known]
+        pools = {**known, **allocations.open_pools_of(connection, unread, now)} if unread else known
+        running = burden.running(connection, owners, now, now - START_LIMIT)
+        books = {
+            number: self._open_book(connection, owner, now, pools[number], running.get(number, burden.NOTHING))
+            for number, owner in owners.items()
+        }
+        if projects := [book for book in books.values() if book.owner.kind == "project"]:
+            _read_members(connection, projects, people)
+        return books
 
 
 def _asked(wanted: Collection[Admission]) -> tuple[set[str], set[str], set[str]]:
@@ -194,26 +215,6 @@ class Found(NamedTuple):
     pools: dict[int, list[OpenPool]]
     #: When.
     at: int
-
-
-def _open_books(
-    connection: Connection,
-    owners: Mapping[int, Owner],
-    people: Collection[str],
-    known: Mapping[int, list[OpenPool]],
-    now: int,
-) -> dict[int, Book]:
-    """Open the books of locked accounts, with what admissions for some people need of all of them."""
-    unread = [number for number in owners if number not in known]
-    pools = {**known, **allocations.open_pools_of(connection, unread, now)} if unread else known
-    running = burden.running(connection, owners, now, now - START_LIMIT)
-    books = {
-        number: Book(connection, owner, now, pools[number], running.get(number, burden.NOTHING))
-        for number, owner in owners.items()
-    }
-    if projects := [book for book in books.values() if book.owner.kind == "project"]:
-        _read_members(connection, projects, people)
-    return books
 
 
 def _read_members(connection: Connection, projects: Sequence[Book], people: Collection[str]) -> None:
@@ -244,7 +245,14 @@ _New = tuple[int, Book, str, Wanted, Sequence[Part]]
 class Batch:
     """Admissions that are decided in one transaction, one after the other; then they are written together."""
 
-    def __init__(self, connection: Connection, books: dict[int, Book], holders: Holders, now: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        books: dict[int, Book],
+        holders: Holders,
+        now: int,
+        book_of: Callable[[int], Book],
+    ) -> None:
         """Decide about some accounts.
 
         Args:
@@ -252,12 +260,14 @@ class Batch:
             books: the accounts, locked, by their numbers: those that pay, and those of the holders.
             holders: what has one of the keys already.
             now: the time.
+            book_of: locks another account by its number, and opens its book.
         """
         #: The accounts by their names.
         self.named = {book.owner.name: book for book in books.values()}
         self.now = now
         self._connection = connection
         self._books = books
+        self._book_of = book_of
         self._holders = holders
         #: By their keys.
         self._new: dict[str, _New] = {}
@@ -356,9 +366,7 @@ class Batch:
         self._write_early()
         locked = leases.find(self._connection, leftover.id, self.now, lock=True)
         if locked is not None and locked.is_open:
-            book = self._books.get(number) or Book(
-                self._connection, accounts.lock_id(self._connection, number), self.now
-            )
+            book = self._books.get(number) or self._book_of(number)
             if is_abandoned(locked, self.now):
                 abandon(book, locked)
             else:

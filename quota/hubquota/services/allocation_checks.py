@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import Connection
 
 from hubquota.models.burn import available
@@ -15,17 +17,30 @@ from hubquota.models.ledger import (
 from hubquota.models.money import format_credits
 from hubquota.services.book import Book
 from hubquota.storage import allocations, journal
-from hubquota.storage.times import moment
+from hubquota.storage.times import DAY, moment, seconds
 
 
-def same_act(connection: Connection, key: str, account: str, units: int) -> Entry | None:
+def same_act(
+    connection: Connection, key: str, account: str, units: int, reason: str, *, allocation_id: int | None = None
+) -> Entry | None:
     """Return what the key stands for already, if it is the same; None for nothing.
+
+    Args:
+        connection: the transaction's.
+        key: the key, with what kind of act it is of.
+        account: the account's name.
+        units: the amount.
+        reason: why.
+        allocation_id: the allocation; where not given, any of the account's.
 
     Raises:
         ConflictingKeyError: it stands for something else.
     """
     found = journal.find(connection, key)
-    if found is not None and (found.account != account or found.amount != units):
+    if found is None:
+        return None
+    same = (found.account, found.amount, found.reason) == (account, units, reason)
+    if not same or (allocation_id is not None and found.allocation_id != allocation_id):
         raise conflict(key, found)
     return found
 
@@ -33,7 +48,18 @@ def same_act(connection: Connection, key: str, account: str, units: int) -> Entr
 def conflict(key: str, found: Entry) -> ConflictingKeyError:
     """Return the error that says what a key stands for already."""
     what = f"{format_credits(found.amount)} credits to {found.account}" if found.amount else found.account
-    return ConflictingKeyError(f"The key '{key}' stands for {what} already. Choose another key.")
+    given = key.partition(":")[2]
+    return ConflictingKeyError(
+        f"The key '{given}' stands for {what} already: a {found.kind} of {found.at:%Y-%m-%d}, allocation "
+        f"{found.allocation_id}, “{found.reason}”. Choose another key."
+    )
+
+
+def end_of_term(start: int, end: datetime | None, days: int | None) -> int | None:
+    """Return when a term ends: when it is said to, or after so many days; None for never."""
+    if end is not None:
+        return seconds(end)
+    return None if days is None else start + days * DAY
 
 
 def owner_of(connection: Connection, allocation_id: int) -> int:

@@ -47,6 +47,7 @@ class Allocations(Service):
         tier: str | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        term_days: int | None = None,
         renewable: bool = False,
     ) -> Allocation:
         """Open an allocation.
@@ -60,6 +61,7 @@ class Allocations(Service):
             tier: its tier; the one that the account is on if not given.
             start: from when on it can pay; now if not given.
             end: when its term ends; None for no end.
+            term_days: how many days its term lasts, where no end is given.
             renewable: whether another may follow it on request.
 
         Raises:
@@ -68,7 +70,7 @@ class Allocations(Service):
             ValueError: the amount is not above zero, or the end is not after the start.
             ImpossibleError: the end is past.
         """
-        wanted = Grant(name, units, reason, key, tier=tier, start=start, end=end, renewable=renewable)
+        wanted = Grant(name, units, reason, key, tier, start, end, term_days, renewable)
         return self.grant_many([wanted], actor=actor)[0]
 
     def grant_many(self, wanted: Sequence[Grant], *, actor: str) -> list[Allocation]:
@@ -95,7 +97,7 @@ class Allocations(Service):
             owners = accounts.lock_names(connection, {one.name for one in wanted})
             # Only now: whoever waited for the locks decides by the time at which it got them.
             now = self._now()
-            books = {owner.name: Book(connection, owner, now) for owner in owners.values()}
+            books = {owner.name: self._open_book(connection, owner, now) for owner in owners.values()}
             if lost := {one.name for one in wanted} - books.keys():
                 raise unknown(min(lost))
             return Granting(connection, books, now, actor).grant(wanted)
@@ -117,7 +119,7 @@ class Allocations(Service):
             done = f"was given {format_credits(units)} credits more"
             self._tell(book, "supplemented", key, allocation_id, done=done, by=actor, reason=reason)
 
-        return self._act(allocation_id, f"supplement:{key}", units, act)
+        return self._act(allocation_id, f"supplement:{key}", units, act, reason=reason)
 
     def extend_term(
         self, allocation_id: int, end: datetime | None, *, actor: str, reason: str, key: str
@@ -143,7 +145,7 @@ class Allocations(Service):
             done = f"was extended: its end is now {letters.time_text(moment(until))}"
             self._tell(book, "extended", key, allocation_id, done=done, by=actor, reason=reason)
 
-        return self._act(allocation_id, f"extension:{key}", 0, act, end=until)
+        return self._act(allocation_id, f"extension:{key}", 0, act, reason=reason, end=until)
 
     def transfer(
         self, source: int, target: int, units: int, *, actor: str, reason: str, key: str
@@ -166,15 +168,16 @@ class Allocations(Service):
             # Locked in the order of their numbers, so that no two transfers wait for each other.
             books = {number: self._book_of(connection, number) for number in sorted(set(owners.values()))}
             giving, taking = books[owners[source]], books[owners[target]]
+            text = f"{reason} (from allocation {source} to allocation {target})"
             found = journal.find(connection, f"transfer-out:{key}")
             if found is not None:
                 partner = journal.find(connection, f"transfer-in:{key}")
                 if (
                     partner is None
                     or (found.allocation_id, partner.allocation_id) != (source, target)
-                    or found.amount != -units
+                    or (found.amount, found.reason) != (-units, text)
                 ):
-                    raise conflict(key, found)
+                    raise conflict(f"transfer-out:{key}", found)
             else:
                 for number, book in ((source, giving), (target, taking)):
                     check_in_term(known_allocation(connection, number, book.now), book.now)
@@ -185,7 +188,6 @@ class Allocations(Service):
                         f"Allocation {source} has {format_credits(free)} credits that are neither held nor run "
                         f"up, which is less than the {format_credits(units, rounding='up')} to transfer."
                     )
-                text = f"{reason} (from allocation {source} to allocation {target})"
                 giving.post(source, "transfer-out", -units, actor=actor, reason=text, key=f"transfer-out:{key}")
                 taking.post(target, "transfer-in", units, actor=actor, reason=text, key=f"transfer-in:{key}")
                 moved = f"gave {format_credits(units)} credits to allocation {target}"
@@ -212,7 +214,7 @@ class Allocations(Service):
             done = "was suspended: it pays for nothing new until somebody resumes it, and its term goes on"
             self._tell(book, "suspended", key, allocation_id, done=done, by=actor, reason=reason)
 
-        return self._act(allocation_id, f"suspension:{key}", 0, act)
+        return self._act(allocation_id, f"suspension:{key}", 0, act, reason=reason)
 
     def resume(self, allocation_id: int, *, actor: str, reason: str, key: str) -> Allocation:
         """Let an allocation that was suspended pay again.
@@ -231,7 +233,7 @@ class Allocations(Service):
             done = "was resumed: it pays again"
             self._tell(book, "resumed", key, allocation_id, done=done, by=actor, reason=reason)
 
-        return self._act(allocation_id, f"resumption:{key}", 0, act)
+        return self._act(allocation_id, f"resumption:{key}", 0, act, reason=reason)
 
     def revoke(self, allocation_id: int, *, actor: str, reason: str, key: str) -> Allocation:
         """End an allocation's term now. What it has left lapses once what runs is charged.
@@ -250,7 +252,7 @@ class Allocations(Service):
             done = f"was revoked: its term ended on {letters.time_text(moment(book.now))}"
             self._tell(book, "revoked", key, allocation_id, done=done, by=actor, reason=reason)
 
-        return self._act(allocation_id, f"revocation:{key}", 0, act)
+        return self._act(allocation_id, f"revocation:{key}", 0, act, reason=reason)
 
     def correct(
         self, name: str, units: int, *, actor: str, reason: str, key: str, allocation_id: int | None = None
@@ -276,7 +278,7 @@ class Allocations(Service):
             raise ValueError("A correction of nothing corrects nothing.")
         with decision(self._engine) as connection:
             book = self._book(connection, name)
-            found = same_act(connection, f"correction:{key}", name, units)
+            found = same_act(connection, f"correction:{key}", name, units, reason, allocation_id=allocation_id)
             if found is not None:
                 return known_allocation(connection, found.allocation_id, book.now)
             number = allocation_id
@@ -310,14 +312,15 @@ class Allocations(Service):
         units: int,
         act: Callable[[Book, Allocation], None],
         *,
+        reason: str,
         end: int | None = None,
     ) -> Allocation:
         with decision(self._engine) as connection:
             book = self._book_of(connection, owner_of(connection, allocation_id))
             allocation = known_allocation(connection, allocation_id, book.now)
-            found = same_act(connection, key, allocation.account, units)
+            found = same_act(connection, key, allocation.account, units, reason, allocation_id=allocation_id)
             if found is not None:
-                if found.allocation_id != allocation_id or (end is not None and found.end != moment(end)):
+                if found.kind == "extension" and found.end != moment(end):
                     raise conflict(key, found)
                 return allocation
             check_in_term(allocation, book.now)

@@ -6,7 +6,7 @@ row locked. Amounts are units, times whole seconds since 1970 in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -18,8 +18,10 @@ from hubquota.models.caps import Cap, MemberUse
 from hubquota.models.ledger import Balance, EntryKind, ImpossibleError, Lease, Role
 from hubquota.models.money import format_price, price_of
 from hubquota.models.stops import EndKind
+from hubquota.models.tiers import Tiers
 from hubquota.services.balance import balance_of, terms_on
-from hubquota.storage import accounts, allocations, burden, caps, holds, journal, leases
+from hubquota.services.termwork import renew_due
+from hubquota.storage import accounts, additional, allocations, burden, caps, holds, journal, leases, terms
 from hubquota.storage.accounts import Owner
 from hubquota.storage.allocations import OpenPool
 from hubquota.storage.burden import Open, Running
@@ -32,6 +34,8 @@ HOLD_GRACE = 3600
 #: Begins the key of a charge for a time at which no allocation could pay. What such a charge takes from an
 #: allocation is owed beside what it has, and never paid by what is about to lapse.
 OVERRUN = "overrun"
+#: Credits are held so many seconds ahead.
+_REACH = 3600
 _NOBODY: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -53,6 +57,8 @@ class Book:
         now: int,
         pools: list[OpenPool] | None = None,
         running: Open | None = None,
+        *,
+        tiers: Callable[[], Tiers] | None = None,
     ) -> None:
         """Open an account's book.
 
@@ -62,12 +68,16 @@ class Book:
             now: the time.
             pools: what `pools` returns, where it was read already.
             running: what `running` returns, where it was read already.
+            tiers: returns the tiers as they are now. Without it, what renews itself waits for a sweep.
         """
         self.connection = connection
         self.owner = owner
         self.now = now
         self._pools = pools
         self._running = running
+        self._tiers = tiers
+        if pools is not None:
+            self._renew_due(pools)
 
     # What there is -----------------------------------------------------------------------------------
 
@@ -77,7 +87,23 @@ class Book:
             self._take_in()
         if self._pools is None:
             self._pools = allocations.open_pools(self.connection, self.owner.id, self.now)
+            self._renew_due(self._pools)
         return self._pools
+
+    def _renew_due(self, pools: Sequence[OpenPool]) -> None:
+        """Make up for a sweep that is late: renew what renews itself, where an end has come or is about to.
+
+        Nothing that is decided or charged then depends on when a sweep comes by. Where they come in time, there is
+        next to nothing to do.
+        """
+        if self._tiers is None:
+            return
+        soon = self.now + _REACH
+        for pool in pools:
+            if pool.end is not None and pool.end <= soon:
+                if renew_due(self.connection, {self.owner.id: self.owner}, self.now, self._tiers()):
+                    self._pools = allocations.open_pools(self.connection, self.owner.id, self.now)
+                return
 
     def running(self) -> Open:
         """Return what is open on the account, by who runs it and of which kind it is."""
@@ -388,8 +414,9 @@ class Book:
         actor: str,
         reason: str,
         key: str,
+        follows: int | None = None,
     ) -> int:
-        """Open an allocation with credits on it; return its number."""
+        """Open an allocation with credits on it, which may follow on another one; return its number."""
         number = allocations.add(
             self.connection,
             self.owner.id,
@@ -401,6 +428,11 @@ class Book:
             actor=actor,
             now=self.now,
         )
+        if follows is None:
+            additional.note(self.connection, [number])
+        else:
+            additional.note_following(self.connection, number, follows)
+            terms.add_renewals(self.connection, [(follows, number)], at=self.now, actor=actor)
         self.post(number, "grant", units, actor=actor, reason=reason, key=key, end=end)
         return number
 

@@ -117,7 +117,7 @@ class Bulk(Service):
         """
         if not reason.strip():
             raise ValueError("Say why: the reason is on every line that is written.")
-        ledger = Allocations(self._engine, self._clock)
+        ledger = Allocations.sharing(self)
         results = []
         for number, seen_end in plan:
             with reading(self._engine) as connection:

@@ -169,7 +169,8 @@ class Caps(Accounts):
             UnknownAccountError: there is no account of that name.
         """
         needed = rate * MINIMUM_SECONDS
-        with reading(self._engine) as connection:
+        with self._reading_of(account) as connection:
+            # Nothing is locked here, so this book renews nothing.
             book = Book(connection, known(connection, account), self._now())
             if book.owner.kind == "project" and book.role(person) is None:
                 return 0

@@ -9,11 +9,11 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from hubquota.models import letters
-from hubquota.models.ledger import Allocation, ConflictingKeyError, ImpossibleError
+from hubquota.models.ledger import Allocation, ConflictingKeyError, Entry, ImpossibleError
 from hubquota.models.money import format_credits
-from hubquota.services.allocation_checks import conflict
+from hubquota.services.allocation_checks import conflict, end_of_term
 from hubquota.services.book import Book
-from hubquota.storage import accounts, allocations, journal, leases, notices
+from hubquota.storage import accounts, additional, allocations, journal, leases, notices
 from hubquota.storage.times import moment, seconds
 
 
@@ -27,6 +27,7 @@ class Grant(NamedTuple):
     tier: str | None = None
     start: datetime | None = None
     end: datetime | None = None
+    term_days: int | None = None
     renewable: bool = False
 
 
@@ -43,10 +44,11 @@ class Granting:
         """Open the allocations; return them in the order of the grants."""
         connection, now = self._connection, self._now
         there = journal.find_many(connection, [f"grant:{one.key}" for one in wanted])
+        views = allocations.find_many(connection, {found.allocation_id for found in there.values()}, now)
         new: dict[str, Grant] = {}
         for one in wanted:
             found = there.get(f"grant:{one.key}")
-            if found is not None and (found.account, found.amount) != (one.name, one.units):
+            if found is not None and not _is_same(one, found, views[found.allocation_id]):
                 raise conflict(f"grant:{one.key}", found)
             if found is None and new.setdefault(one.key, one) != one:
                 raise ConflictingKeyError(
@@ -60,7 +62,7 @@ class Granting:
     def _checked(self, one: Grant) -> tuple[Grant, int, int | None]:
         """Return a grant with its start and its end."""
         begins = self._now if one.start is None else seconds(one.start)
-        ends = None if one.end is None else seconds(one.end)
+        ends = end_of_term(begins, one.end, one.term_days)
         if ends is not None and ends <= begins:
             raise ValueError("An allocation ends after it starts.")
         if ends is not None and ends <= self._now:
@@ -97,6 +99,7 @@ class Granting:
             ],
             now=now,
         )
+        additional.note(connection, numbers)
         lines: list[journal.Line] = []
         told: list[tuple[str, letters.Letter]] = []
         readers = accounts.readers(connection, theirs)
@@ -124,6 +127,18 @@ class Granting:
         for book in self._books.values():
             book.changed()
         return numbers
+
+
+def _is_same(one: Grant, found: Entry, made: Allocation) -> bool:
+    """Return whether a grant is the one that a line of the journal is of, as far as it says what it is to be."""
+    begins = seconds(made.start) if one.start is None else seconds(one.start)
+    return (
+        (found.account, found.amount, found.reason) == (one.name, one.units, one.reason)
+        and made.tier == (one.tier or made.tier)
+        and made.start == moment(begins)
+        and found.end == moment(end_of_term(begins, one.end, one.term_days))
+        and made.renewable == one.renewable
+    )
 
 
 def _term(start: int, end: int | None) -> str:

@@ -103,7 +103,7 @@ class Histories(Service):
         Raises:
             UnknownAccountError: there is no account of that name.
         """
-        with reading(self._engine) as connection:
+        with self._reading_of(name) as connection:
             owner, now = known(connection, name), self._now()
             rate = burden.running_rate(connection, owner.id)
             shown = allocations.of_account(connection, owner.id, now, lapsed=False)

@@ -40,7 +40,7 @@ class LockedLeases(Service):
         if connection.dialect.name == "postgresql":
             # Whoever had the locks may have changed them; on SQLite nobody could.
             found = leases.find_many(connection, lease_ids, now, lock=True)
-        books = {number: Book(connection, owner, now) for number, owner in owners.items()}
+        books = {number: self._open_book(connection, owner, now) for number, owner in owners.items()}
         locked: dict[int, tuple[Book, Lease]] = {}
         for lease_id, (lease, number) in found.items():
             book = books[number]

@@ -135,7 +135,7 @@ class Overrides(Service):
             UnknownAccountError: there is no account of that name.
             Refused: the account is on a tier that the file no longer has.
         """
-        with reading(self._engine) as connection:
+        with self._reading_of(account) as connection:
             now, owner = self._now(), known(connection, account)
             return Entitled(connection, [owner], now).of(tiers, owner, person or account)
 

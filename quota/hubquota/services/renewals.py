@@ -35,12 +35,13 @@ _BATCH = 500
 class Renewals(Service):
     """Previews of many renewals, and carrying them out."""
 
+    _tiers: Callable[[], Tiers]
+
     def __init__(
         self, engine: Engine, tiers: Callable[[], Tiers], clock: Callable[[], datetime] = utc_now
     ) -> None:
         """Use a ledger's database, and a function that returns the tiers as they are now."""
-        super().__init__(engine, clock)
-        self._tiers = tiers
+        super().__init__(engine, clock, tiers)
 
     # Previews ----------------------------------------------------------------------------------------
 
@@ -203,8 +204,8 @@ class Renewals(Service):
                 actor=actor,
                 reason=item.reason,
                 key=terms.renewal_key(connection, item.allocation),
+                follows=item.allocation,
             )
-            terms.add_renewals(connection, [(item.allocation, number)], at=book.now, actor=actor)
             renewals.note_done(connection, token, item.line, number)
             tier = self._tiers().tiers.get(item.tier)
             title = item.tier if tier is None else tier.title

@@ -133,9 +133,8 @@ class Requests(Service):
                 actor=by.name,
                 reason=reason,
                 key=f"request:{request_id}",
+                follows=request.renews,
             )
-            if request.renews is not None:
-                terms.add_renewals(connection, [(request.renews, number)], at=book.now, actor=by.name)
             requests.decide(
                 connection,
                 request_id,

@@ -15,6 +15,7 @@ from hubquota.models.money import format_credits
 from hubquota.services.base import Service
 from hubquota.services.book import OVERRUN, START_LIMIT
 from hubquota.services.leaselocks import abandon, is_abandoned
+from hubquota.services.termwork import renew_due
 from hubquota.storage import accounts, allocations, holds, journal, leases, terms
 from hubquota.storage.engine import decision, reading
 
@@ -101,6 +102,9 @@ class Sweeping(Service):
     def _lapse_of(self, connection: Connection, account_ids: Set[int]) -> int:
         owners = accounts.lock_ids(connection, account_ids)
         now = self._now()
+        if self._tiers is not None:
+            # With the end of a term, what follows on it: nobody is without in between.
+            renew_due(connection, owners, now, self._tiers())
         # Read again: another sweep may have been faster while this one waited for the accounts.
         found = allocations.due(connection, now, account_ids=account_ids)
         overrun = journal.taken(connection, [allocation.id for allocation in found], f"{OVERRUN}:")

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from hubquota.models import limit_letters
 from hubquota.models.ledger import Allocation, ImpossibleError
-from hubquota.services.allocation_checks import known_allocation, same_act
+from hubquota.services.allocation_checks import conflict, end_of_term, known_allocation, same_act
 from hubquota.services.base import Service, tell
 from hubquota.storage import allocations
 from hubquota.storage.engine import decision
@@ -26,6 +26,7 @@ class TierChange(Service):
         reason: str,
         key: str,
         end: datetime | None = None,
+        term_days: int | None = None,
         renewable: bool = False,
         keep: bool = False,
     ) -> Allocation:
@@ -42,22 +43,28 @@ class TierChange(Service):
             reason: why.
             key: says which act this is; a second one of that key does nothing.
             end: when its term ends; None for no end.
+            term_days: how many days its term lasts, where no end is given.
             renewable: whether another may follow it on request.
             keep: whether the account's other allocations go on.
 
         Raises:
             UnknownAccountError: there is no account of that name.
-            ConflictingKeyError: the key stands for another grant already.
+            ConflictingKeyError: the key stands for a move to another tier, amount or term already.
             ImpossibleError: the end is past, or the amount is not above zero.
         """
         if units <= 0:
             raise ImpossibleError("An allocation of the new tier is above zero credits.")
         with decision(self._engine) as connection:
             book = self._book(connection, account)
-            found = same_act(connection, f"grant:{key}", account, units)
+            found = same_act(connection, f"tier-change:{key}", account, units, reason)
             if found is not None:
-                return known_allocation(connection, found.allocation_id, book.now)
-            if end is not None and seconds(end) <= book.now:
+                made = known_allocation(connection, found.allocation_id, book.now)
+                until = end_of_term(seconds(made.start), end, term_days)
+                if (made.tier, made.renewable, found.end) != (tier, renewable, moment(until)):
+                    raise conflict(f"tier-change:{key}", found)
+                return made
+            until = end_of_term(book.now, end, term_days)
+            if until is not None and until <= book.now:
                 raise ImpossibleError("The end of that allocation is past already.")
             # What has run so far is charged to what could pay for it then.
             book.settle_all(actor=actor)
@@ -79,14 +86,14 @@ class TierChange(Service):
                 tier=tier,
                 units=units,
                 start=book.now,
-                end=None if end is None else seconds(end),
+                end=until,
                 renewable=renewable,
                 actor=actor,
                 reason=reason,
-                key=f"grant:{key}",
+                key=f"tier-change:{key}",
             )
             letter = limit_letters.tier_changed(
-                key, account, tier, number, units, end=end, by=actor, reason=reason
+                key, account, tier, number, units, end=moment(until), by=actor, reason=reason
             )
             tell(book, letter, besides=actor)
             return known_allocation(connection, number, book.now)

@@ -176,6 +176,17 @@ def set_fact(connection: Connection, allocation_id: int, **facts: int | None) ->
     connection.execute(update(allocation).where(allocation.c.id == allocation_id).values(**facts))
 
 
+def late(connection: Connection, names: Collection[str], now: int) -> list[str]:
+    """Return those of the accounts of these names that have an allocation whose end no sweep has come by for."""
+    statement = (
+        select(account.c.name)
+        .join_from(allocation, account)
+        .where(account.c.name.in_(names), _is_open, allocation.c.end_at <= now)
+        .distinct()
+    )
+    return list(connection.execute(statement).scalars())
+
+
 def newest(connection: Connection, account_id: int, at: int) -> int | None:
     """Return the number of an account's newest allocation that had started by a time; if none had, of any."""
     started = or_(allocation.c.start_at <= at, allocation.c.start_at <= allocation.c.granted_at)

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from hubquota.storage.tables import allocation, ending, lease, reminder, renewal
+from hubquota.storage.tables import additional, allocation, ending, lease, reminder, renewal
 from hubquota.storage.times import DAY
 
 _other = allocation.alias("other")
@@ -39,6 +39,7 @@ _covered = exists().where(
         and_(_other.c.end_at == allocation.c.end_at, _other.c.id > allocation.c.id),
     ),
 )
+_additional = exists().where(additional.c.allocation_id == allocation.c.id)
 #: What was made to follow an allocation.
 FOLLOWER = allocation.alias("follower")
 #: What follows an allocation, while it lasts longer: it may have been revoked since, or the first one extended.
@@ -63,6 +64,7 @@ _terms: Select[Any] = (
         ending.c.lapsed,
         ending.c.grace_until,
         _covered.label("covered"),
+        _additional.label("additional"),
     )
     .select_from(allocation)
     .outerjoin(
@@ -102,6 +104,8 @@ class Term:
     renewed: bool
     #: Whether the account has another allocation that ends later, or never.
     covered: bool
+    #: Whether it was granted beside another one of its tier.
+    additional: bool
     #: Units that have lapsed; 0 before its books are closed.
     lapsed: int
     #: Until when what was kept under it stays.
@@ -153,6 +157,7 @@ def near(
             allocation.c.suspended_at.is_(None),
             # Nobody's revocation is undone by a renewal that nobody asked for.
             renewal.c.following_id.is_(None),
+            ~_additional,
             or_(*(exists().where(one) for one in _used(active_within_days))),
         )
     statement = (
@@ -317,6 +322,7 @@ def _term(row: Row[*tuple[Any, ...]]) -> Term:
         following=row.following_id,
         renewed=row.renewed_by is not None,
         covered=bool(row.covered),
+        additional=bool(row.additional),
         lapsed=row.lapsed or 0,
         grace_until=row.grace_until,
     )

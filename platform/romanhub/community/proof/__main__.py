@@ -67,7 +67,7 @@ async def run(environ: Mapping[str, str], registry: CollectorRegistry | None = N
             RunnerMetrics(registry or CollectorRegistry()),
             Queue(catalogue, settings, now),
             HubServers(environ["JUPYTERHUB_API_URL"], environ["JUPYTERHUB_API_TOKEN"], http),
-            Ledger(ledger),
+            Ledger(ledger, tiers=tiers.current),
             tiers,
             now,
             hub_name=environ.get("ROMANHUB_HUB_NAME", ""),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
@@ -100,16 +100,15 @@ def routes(
             case "grant":
                 end = sent.end_of("end")
                 start = sent.start_of("start")
-                tier = sent.text("tier") or None
+                tier, days = sent.text("tier") or None, None
                 if end is None and not sent.text("endless"):
                     terms = desk.tiers.tiers.get(tier or "")
-                    days = terms.term_days if terms else None
-                    if days is None:
+                    if terms is None:
                         raise invalid("Say when the term ends, or choose a tier, whose term counts then.")
-                    end = (start or desk.clock()) + timedelta(days=days)
+                    days = terms.term_days
                 await acts.grant(
                     visitor, account, sent.units("amount"), reason=reason, key=key,
-                    tier=tier, start=start, end=end, renewable=bool(sent.text("renewable")),
+                    tier=tier, start=start, end=end, term_days=days, renewable=bool(sent.text("renewable")),
                 )  # fmt: skip
             case "supplement":
                 await acts.supplement(

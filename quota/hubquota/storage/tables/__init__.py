@@ -10,12 +10,13 @@ from hubquota.storage.tables.notices import delivery, notice, notice_address, no
 from hubquota.storage.tables.purge import purge_event, purge_hold, purge_item, purge_plan
 from hubquota.storage.tables.requests import request
 from hubquota.storage.tables.scratch import data_read, data_report, scratch
-from hubquota.storage.tables.terms import ending, reminder, renewal, renewal_item, renewal_plan
+from hubquota.storage.tables.terms import additional, ending, reminder, renewal, renewal_item, renewal_plan
 
 __all__ = [
     "VERSION_TABLE",
     "account",
     "account_part",
+    "additional",
     "allocation",
     "cap",
     "data_read",

@@ -27,6 +27,13 @@ renewal = Table(
     UniqueConstraint("following_id"),
 )
 
+# What was granted beside another allocation of its tier. What follows on one of these is one of them, too.
+additional = Table(
+    "additional",
+    metadata,
+    Column("allocation_id", Number, ForeignKey("allocation.id"), primary_key=True, autoincrement=False),
+)
+
 # That an end was announced; an extension makes another end, which is announced anew.
 reminder = Table(
     "reminder",
