@@ -8,6 +8,7 @@ from hubquota import __version__
 from hubquota.commands.accounts import account
 from hubquota.commands.allocations import allocation
 from hubquota.commands.audit import audit
+from hubquota.commands.clusters import cluster
 from hubquota.commands.door import Door
 from hubquota.commands.export import export
 from hubquota.commands.leases import lease
@@ -40,6 +41,7 @@ main.add_command(renew)
 main.add_command(project)
 main.add_command(override)
 main.add_command(lease)
+main.add_command(cluster)
 main.add_command(scratch)
 main.add_command(tiers)
 main.add_command(audit)

@@ -65,7 +65,7 @@ def test_an_amount_as_text_gives_its_units_back(units: int) -> None:
 
 def test_no_amount_is_given_as_a_bare_number_of_units() -> None:
     counts = {"id", "rate", "allocation_id", "lease_id", "renews", "allocation", "next_before", "leases"}
-    counts |= {"refused_starts", "stopped_leases", "workers"}
+    counts |= {"refused_starts", "stopped_leases", "workers", "starting"}
     for model, amounts in AMOUNTS.items():
         whole = {field.name for field in fields(model) if str(field.type) in {"int", "int | None"}}
         assert amounts <= whole

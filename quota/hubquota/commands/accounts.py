@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import get_args
 
 import click
 
 from hubquota.commands import options
 from hubquota.commands.allocations import allocation_table
+from hubquota.commands.burndown import burn_down
 from hubquota.commands.leases import lease_table, lease_views
 from hubquota.commands.options import (
     TIME,
@@ -32,6 +33,9 @@ _BALANCE = credits_at_least_zero("a balance to compare with")
 @click.group()
 def account() -> None:
     """Accounts of users and of projects."""
+
+
+account.add_command(burn_down)
 
 
 @account.command("list")
@@ -241,7 +245,8 @@ def change_tier(
         actor=operator(),
         reason=reason,
         key=key,
-        end=utc_now() + timedelta(days=chosen.term_days) if end is None else end,
+        end=end,
+        term_days=chosen.term_days,
         renewable=chosen.renewable,
         keep=keep,
     )

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from hubquota.models.caps import Cap, MemberUse
+from hubquota.models.clusters import ClusterUse
 from hubquota.models.ledger import (
     Account,
     Allocation,
@@ -27,6 +28,7 @@ from hubquota.models.ledger import (
 from hubquota.models.money import exact_credits, format_price, price_of
 from hubquota.models.requests import Request
 from hubquota.models.whatif import Sums, Unmapped
+from hubquota.services.pastclusters import PastCluster
 
 #: Which fields of a model are amounts in units. In JSON they are credits, as text.
 AMOUNTS: dict[type, frozenset[str]] = {
@@ -35,10 +37,12 @@ AMOUNTS: dict[type, frozenset[str]] = {
     Balance: frozenset({"posted", "accrued", "set_aside"}),
     Cap: frozenset({"credits"}),
     Entry: frozenset({"amount", "balance_after", "allocation_after"}),
+    ClusterUse: frozenset({"cost"}),
     Explanation: frozenset({"available"}),
     Lease: frozenset({"held", "charged"}),
     Line: frozenset({"amount"}),
     MemberUse: frozenset({"spent", "taken"}),
+    PastCluster: frozenset({"cost"}),
     Request: frozenset({"amount", "used"}),
     Segment: frozenset({"charged"}),
     Sums: frozenset({"actual", "priced", "charged", "refused", "stopped"}),
