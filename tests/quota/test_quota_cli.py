@@ -117,6 +117,7 @@ def test_allocations_are_managed_by_command(database: str, ledger: Ledger) -> No
     run(database, "allocation", "grant", "ada", "10", "--tier", "poor", "--end", "2099-01-01", *why)
     assert "15.00" in run(database, "allocation", "supplement", "2", "5", *why).output
     assert "2100-01-01" in run(database, "allocation", "extend", "2", "--end", "2100-01-01", *why).output
+    assert "either --end or --no-end" in run(database, "allocation", "extend", "2", *why).output
     moved = run(database, "allocation", "transfer", "2", "1", "3", *why).output
     assert ("12.00" in moved, "53.00" in moved) == (True, True)
     for name in ("suspend", "resume", "revoke"):

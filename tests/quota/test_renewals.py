@@ -14,11 +14,13 @@ from hubquota.cli import main
 from hubquota.models.ledger import Allocation
 from hubquota.models.money import to_units
 from hubquota.models.renewals import Filter, Preview, StalePreviewError, UnknownPreviewError
+from hubquota.models.requests import Actor
 from hubquota.models.tiers import Tiers
 from hubquota.services.ledger import Ledger, utc_now
 from hubquota.services.notices import Notices
 from hubquota.services.renewallist import parse_renewals
 from hubquota.services.renewals import Renewals
+from hubquota.services.requests import Requests
 from hubquota.storage.engine import make_engine
 from hubquota.storage.migrate import migrate
 from sqlalchemy import Engine
@@ -112,6 +114,38 @@ def test_a_filter_by_name_and_by_use(renewals: Renewals, ledger: Ledger, clock: 
     assert names(accounts="roman-*") == ["roman-a", "roman-b"]
     assert names(active_within_days=40) == ["roman-b"]
     assert names(active_within_days=20) == []
+
+
+def test_the_allocation_that_ends_last_stands_for_its_tier(
+    renewals: Renewals, ledger: Ledger, clock: Clock
+) -> None:
+    # Within the time that is asked about, or beyond it.
+    grant(ledger, clock, "ada", "researcher", 30)
+    last = grant(ledger, clock, "ada", "researcher", 50)
+    grant(ledger, clock, "bob", "researcher", 30)
+    beyond = grant(ledger, clock, "bob", "researcher", 90)
+    found = renewals.preview(chosen(clock), reason="x", actor="root")
+    assert [item.allocation for item in found.items] == [last.id]
+    ledger.revoke(beyond.id, actor="root", reason="x", key="1")
+    found = renewals.preview(chosen(clock), reason="x", actor="root")
+    assert sorted(item.account for item in found.items) == ["ada", "bob"]
+
+
+def test_what_was_asked_for_is_decided_with_it(
+    renewals: Renewals, engine: Engine, ledger: Ledger, clock: Clock
+) -> None:
+    requests, notices = Requests(engine, clock), Notices(engine, clock)
+    last = grant(ledger, clock, "ada", "researcher", 30)
+    asked = requests.renew(last.id, justification="More.", results="doi:10.5555/1", by=Actor("ada"))
+    other = requests.ask("ada", "team", 5_000_000, justification="Another.", by=Actor("ada"))
+    token = renewals.preview(chosen(clock), reason="Cycle 2.", actor="root").token
+    assert token is not None
+    assert renewals.carry_out(token, actor="root").renewed == 1
+    decided = requests.request(asked.id)
+    assert (decided.decision, decided.decided_by, decided.decision_reason) == ("approved", "root", "Cycle 2.")
+    assert decided.allocation == ledger.allocations("ada")[-1].id
+    assert [one.id for one in requests.queue()] == [other.id]
+    assert "Cycle 2." in notices.notices("ada")[1].text
 
 
 def test_a_list_says_what_is_wrong_on_which_line(renewals: Renewals, ledger: Ledger, clock: Clock) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hubquota.models.ledger import ImpossibleError, UnknownRequestError
 from hubquota.models.requests import Actor, ConflictingRequestError, NotAllowedError
 from hubquota.models.states import State
+from hubquota.models.tiers import Tiers
 from hubquota.services.ledger import Ledger
 from hubquota.services.requests import Requests
 from sqlalchemy import Engine
@@ -103,6 +104,22 @@ def test_a_renewal_follows_the_last_term_with_its_use_and_results(
     once = ledger.grant("ada", 5, actor="root", reason="x", key="x")
     with pytest.raises(ImpossibleError, match="cannot be renewed"):
         requests.renew(once.id, justification="More.", results="", by=ADA)
+    gone = ledger.grant("ada", 5, actor="root", reason="x", key="y", renewable=True)
+    ledger.revoke(gone.id, actor="root", reason="x", key="1")
+    with pytest.raises(ImpossibleError, match="was revoked"):
+        requests.renew(gone.id, justification="More.", results="", by=ADA)
+
+
+def test_what_follows_may_be_followed_where_its_tier_says_so(engine: Engine, tiers: Tiers, clock: Clock) -> None:
+    made = dict(tiers.tiers)
+    made["team"] = made["team"].model_copy(update={"renewable": False})
+    changed = tiers.model_copy(update={"tiers": made})
+    requests, ledger = Requests(engine, clock, lambda: changed), Ledger(engine, clock)
+    ledger.open_account("ada", "explorer", 1000, actor="test", term_days=90)
+    for tier, renewable in (("team", False), ("researcher", True)):
+        asked = requests.ask("ada", tier, 5, justification="x", by=ADA)
+        number = requests.approve(asked.id, by=ADMIN, reason="Yes.", end=None).allocation
+        assert number is not None and ledger.allocation(number).renewable is renewable
 
 
 def test_of_two_who_renew_at_once_one_does(requests: Requests, ledger: Ledger) -> None:

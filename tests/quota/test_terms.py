@@ -218,6 +218,17 @@ def test_what_is_suspended_revoked_or_not_renewable_does_not_renew_itself(
     assert "Ask for another one" in notices.notices("eve")[-1].text
 
 
+def test_the_owner_of_a_suspended_allocation_is_told_what_is_so(
+    ledger: Ledger, terms: Terms, notices: Notices, clock: Clock
+) -> None:
+    ledger.open_account("ada", "explorer", 1_000_000, actor="test", term_days=90)
+    (one,) = ledger.allocations("ada")
+    ledger.suspend(one.id, actor="root", reason="A question.", key="1")
+    clock.now = END - timedelta(days=1)
+    assert terms.sweep().reminded == 1
+    assert "is not renewed while it is" in notices.notices("ada")[0].text
+
+
 def test_what_was_granted_besides_is_for_once(
     engine: Engine, ledger: Ledger, terms: Terms, notices: Notices, clock: Clock
 ) -> None:

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from hubquota.models.money import InexactAmountError, to_units
+from hubquota.models.money import LARGEST, InexactAmountError, to_units
 
 from romanhub.portal.auth import Visitor
 from romanhub.portal.inputs import MOST_CREDITS, clean_text
@@ -45,8 +45,8 @@ class Form:
             units = to_units(found)
         except InexactAmountError as error:
             raise invalid(f"{error} Write an amount of credits such as 12.5.") from None
-        if abs(units) > to_units(MOST_CREDITS) or (units < 0 and not negative):
-            raise invalid(f"{found} credits cannot be meant: amounts are above zero and up to {MOST_CREDITS}.")
+        if abs(units) > LARGEST or (units < 0 and not negative):
+            raise invalid(f"{found} credits cannot be meant: amounts are above zero and up to {MOST_CREDITS:,}.")
         return units
 
     def end_of(self, name: str) -> datetime | None:

@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 
 from fastapi import Header, Query
 from hubquota.models.ledger import Role
-from hubquota.models.money import to_units
+from hubquota.models.money import LARGEST, UNITS_PER_CREDIT, to_units
 from hubquota.models.reading import Place
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from romanhub.portal.problems import invalid
 
-#: The most credits that one act can move. The ledger's whole numbers hold some two hundred times as many.
-MOST_CREDITS = 10_000_000
+#: The most credits that one act can move.
+MOST_CREDITS = LARGEST // UNITS_PER_CREDIT
 
 _ODD = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]|[\ud800-\udfff]")
 
@@ -34,8 +34,8 @@ def _within_reason(at: datetime) -> datetime:
 
 
 def _amount(text: str) -> str:
-    if abs(to_units(text)) > to_units(MOST_CREDITS):
-        raise ValueError(f"An act moves up to {MOST_CREDITS} credits.")
+    if abs(to_units(text)) > LARGEST:
+        raise ValueError(f"An act moves up to {MOST_CREDITS:,} credits.")
     return text
 
 
@@ -46,14 +46,14 @@ Name = Annotated[Text, Field(min_length=1, max_length=255, description="An accou
 #: An amount above zero, in credits, with up to eight decimals.
 Credits = Annotated[
     str,
-    StringConstraints(pattern=r"^[0-9]{1,8}(\.[0-9]{1,8})?$"),
+    StringConstraints(pattern=r"^[0-9]{1,10}(\.[0-9]{1,8})?$"),
     AfterValidator(_amount),
     Field(description="Credits as decimal text, such as 12.5.", examples=["12.5"]),
 ]
 #: An amount that may be below zero.
 Signed = Annotated[
     str,
-    StringConstraints(pattern=r"^-?[0-9]{1,8}(\.[0-9]{1,8})?$"),
+    StringConstraints(pattern=r"^-?[0-9]{1,10}(\.[0-9]{1,8})?$"),
     AfterValidator(_amount),
     Field(description="Credits as decimal text; below zero to take away.", examples=["-2.5"]),
 ]

@@ -101,13 +101,18 @@ def supplement(number: int, units: int, reason: str, key: str, as_json: bool, da
 
 @allocation.command()
 @click.argument("number", type=int)
-@click.option("--end", type=TIME, help="The day on which its term ends; without one it has no end.")
+@click.option("--end", type=TIME, help="The day on which its term ends.")
+@click.option("--no-end", is_flag=True, help="Take its end away.")
 @options.why
 @options.key
 @options.for_scripts
 @options.database
-def extend(number: int, end: datetime | None, reason: str, key: str, as_json: bool, database_url: str) -> None:
+def extend(
+    number: int, end: datetime | None, no_end: bool, reason: str, key: str, as_json: bool, database_url: str
+) -> None:
     """Move the end of an allocation's term to a later day."""
+    if no_end == (end is not None):
+        raise click.UsageError("Say when the allocation's term ends: either --end or --no-end.")
     ledger = ledger_of(database_url)
     _print(as_json, ledger.extend_term(number, end, actor=operator(), reason=reason, key=key))
 

@@ -145,7 +145,7 @@ def approve(
         start=start,
         units=units,
         tier=tier,
-        renewable=not last,
+        renewable=False if last else None,
     )
     _print(as_json, made)
 

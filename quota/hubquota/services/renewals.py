@@ -24,7 +24,8 @@ from hubquota.models.renewals import (
 from hubquota.models.tiers import Tiers
 from hubquota.models.words import number_text
 from hubquota.services.base import Service, tell, utc_now
-from hubquota.storage import renewals, terms
+from hubquota.services.requests import decide
+from hubquota.storage import renewals, requests, terms
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.renewals import Candidate
 from hubquota.storage.times import DAY, moment, seconds
@@ -78,12 +79,8 @@ class Renewals(Service):
         seen: list[str] = []
         with reading(self._engine) as connection:
             now = self._now()
-            latest: dict[tuple[int, str], Candidate] = {}
-            for candidate in self._chosen(connection, chosen, now):
-                if candidate.tier in tiers.tiers:
-                    # The one that ends last stands for what went before.
-                    latest[candidate.account_id, candidate.tier] = candidate
-            for number, candidate in enumerate(latest.values(), 1):
+            found_by = [one for one in self._chosen(connection, chosen, now) if one.tier in tiers.tiers]
+            for number, candidate in enumerate(found_by, 1):
                 wanted = Wanted(number, candidate.account, candidate.tier, units, end, reason)
                 found = _item(wanted, candidate, tiers, now)
                 if isinstance(found, Problem):
@@ -207,6 +204,10 @@ class Renewals(Service):
                 follows=item.allocation,
             )
             renewals.note_done(connection, token, item.line, number)
+            asked = requests.find_open(connection, book.owner.id, item.tier)
+            if asked is not None and asked.renews == item.allocation:
+                # What somebody asked for is done, and waits for nobody any more.
+                decide(book, asked, "approved", by=actor, reason=item.reason, units=item.units, allocation=number)
             tier = self._tiers().tiers.get(item.tier)
             title = item.tier if tier is None else tier.title
             tell(book, letters.renewed(item.allocation, item.account, title, number, item.start, item.end))

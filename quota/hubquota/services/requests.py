@@ -10,7 +10,7 @@ from hubquota.models import letters
 from hubquota.models.ledger import ImpossibleError, UnknownAllocationError, UnknownRequestError
 from hubquota.models.money import format_credits
 from hubquota.models.moves import Mover
-from hubquota.models.requests import Actor, ConflictingRequestError, NotAllowedError, Request
+from hubquota.models.requests import Actor, ConflictingRequestError, Decision, NotAllowedError, Request
 from hubquota.models.states import State, may_move
 from hubquota.services.base import Service, known, tell
 from hubquota.services.book import Book
@@ -63,6 +63,8 @@ class Requests(Service):
             last = allocations.find(connection, allocation_id, self._now())
             if last is None:
                 raise UnknownAllocationError(f"There is no allocation {allocation_id}.")
+            if last.revoked_at is not None:
+                raise ImpossibleError(f"Allocation {allocation_id} was revoked. Ask for a new one instead.")
             if not last.renewable:
                 raise ImpossibleError(f"Allocation {allocation_id} cannot be renewed. Ask for a new one instead.")
             granted = journal.granted(connection, allocation_id)
@@ -87,7 +89,7 @@ class Requests(Service):
         start: datetime | None = None,
         units: int | None = None,
         tier: str | None = None,
-        renewable: bool = True,
+        renewable: bool | None = None,
     ) -> Request:
         """Grant what was asked for, or less: its allocation is opened in the same transaction.
 
@@ -99,7 +101,7 @@ class Requests(Service):
             start: when it starts; if not given, at the end of the one that it follows, or now.
             units: how much, in units; as much as was asked if not given.
             tier: its tier; the one that was asked for if not given.
-            renewable: whether another may follow it.
+            renewable: whether another may follow it; if not given, what the tiers file says of its tier.
 
         Raises:
             UnknownRequestError: there is no request of that number.
@@ -129,22 +131,13 @@ class Requests(Service):
                 units=amount,
                 start=begins,
                 end=ends,
-                renewable=renewable,
+                renewable=self._is_renewable(tier or request.tier) if renewable is None else renewable,
                 actor=by.name,
                 reason=reason,
                 key=f"request:{request_id}",
                 follows=request.renews,
             )
-            requests.decide(
-                connection,
-                request_id,
-                decision="approved",
-                by=by.name,
-                reason=reason,
-                now=book.now,
-                allocation=number,
-            )
-            return _tell_decided(book, _known(connection, request_id), units=amount)
+            return decide(book, request, "approved", by=by.name, reason=reason, units=amount, allocation=number)
 
     def deny(self, request_id: int, *, by: Actor, reason: str) -> Request:
         """Turn a request down.
@@ -253,18 +246,10 @@ class Requests(Service):
 
     def _decide(self, request_id: int, goal: State, by: Actor, reason: str) -> Request:
         with decision(self._engine) as connection:
-            book, _ = self._open(connection, request_id)
+            book, request = self._open(connection, request_id)
             _check(_movers(connection, book, by), State.REQUESTED, goal, by)
-            requests.decide(
-                connection,
-                request_id,
-                decision="denied" if goal is State.DENIED else "withdrawn",
-                by=by.name,
-                reason=reason,
-                now=book.now,
-            )
-            decided = _known(connection, request_id)
-            return _tell_decided(book, decided, units=0) if goal is State.DENIED else decided
+            said: Decision = "denied" if goal is State.DENIED else "withdrawn"
+            return decide(book, request, said, by=by.name, reason=reason)
 
     def _open(self, connection: Connection, request_id: int) -> tuple[Book, Request]:
         owner = requests.owner_of(connection, request_id)
@@ -278,6 +263,10 @@ class Requests(Service):
                 f"{request.decided_at:%Y-%m-%d} already."
             )
         return book, request
+
+    def _is_renewable(self, tier: str) -> bool:
+        found = None if self._tiers is None else self._tiers().tiers.get(tier)
+        return found is None or found.renewable
 
     def _start_after(self, connection: Connection, request: Request, now: int) -> int:
         last = None if request.renews is None else allocations.find(connection, request.renews, now)
@@ -295,19 +284,43 @@ def _check_not_followed(connection: Connection, allocation_id: int) -> None:
         )
 
 
-def _tell_decided(book: Book, request: Request, *, units: int) -> Request:
-    letter = letters.decided(
-        request.id,
-        request.account,
-        request.tier,
-        request.decision or "",
-        by=request.decided_by or "",
-        reason=request.decision_reason or "",
-        units=units,
-        asked_for=request.amount,
+def decide(
+    book: Book,
+    request: Request,
+    decision: Decision,
+    *,
+    by: str,
+    reason: str,
+    units: int = 0,
+    allocation: int | None = None,
+) -> Request:
+    """Note what was decided about an open request, in the transaction of a book; tell who asked.
+
+    Args:
+        book: the account's.
+        request: the request.
+        decision: the decision.
+        by: who decided.
+        reason: why.
+        units: how much was granted, in units.
+        allocation: the number of what was granted.
+    """
+    requests.decide(
+        book.connection, request.id, decision=decision, by=by, reason=reason, now=book.now, allocation=allocation
     )
-    tell(book, letter, request.asked_by)
-    return request
+    if decision != "withdrawn":
+        letter = letters.decided(
+            request.id,
+            request.account,
+            request.tier,
+            decision,
+            by=by,
+            reason=reason,
+            units=units,
+            asked_for=request.amount,
+        )
+        tell(book, letter, request.asked_by)
+    return _known(book.connection, request.id)
 
 
 def _movers(connection: Connection, book: Book, by: Actor) -> set[Mover]:

@@ -123,7 +123,9 @@ class TermWork:
         self._letters.append((term.account_id, letter))
 
     def _reminder(self, tier: Tier, term: Term) -> Letter:
-        if not term.renewable:
+        if term.suspended:
+            advice = "It is suspended, and is not renewed while it is. Ask whoever decides to resume it."
+        elif not term.renewable:
             advice = "It cannot be renewed. Ask for another one if you need it."
         elif tier.renews_itself is not None and not (term.renewed or term.additional):
             days = number_text(tier.renews_itself.active_within_days, "day")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, true, update
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hubquota.models.renewals import Item
@@ -45,6 +45,17 @@ class Candidate:
         return json.dumps(facts)
 
 
+_later = allocation.alias("later")
+_ends_before_another = select(_later.c.id).where(
+    _later.c.account_id == allocation.c.account_id,
+    _later.c.tier == allocation.c.tier,
+    _later.c.revoked_at.is_(None),
+    or_(
+        _later.c.end_at.is_(None),
+        _later.c.end_at > allocation.c.end_at,
+        and_(_later.c.end_at == allocation.c.end_at, _later.c.id > allocation.c.id),
+    ),
+)
 _candidates = (
     select(
         allocation.c.id,
@@ -66,7 +77,10 @@ _candidates = (
 def ending(
     connection: Connection, *, tier: str | None, since: int, before: int, after: tuple[int, int], limit: int
 ) -> list[Candidate]:
-    """Return allocations that may be renewed and end within some time, in the order of ends and numbers."""
+    """Return allocations that may be renewed and end within some time, in the order of ends and numbers.
+
+    Of an account's allocations of a tier only the one that ends last, whether that is within the time or not.
+    """
     statement = (
         _candidates.where(
             allocation.c.lapsed_at.is_(None),
@@ -74,6 +88,7 @@ def ending(
             allocation.c.revoked_at.is_(None),
             allocation.c.suspended_at.is_(None),
             FOLLOWER.c.id.is_(None),
+            ~_ends_before_another.exists(),
             allocation.c.end_at > since,
             allocation.c.end_at < before,
             true() if tier is None else allocation.c.tier == tier,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import get_args
 
-from hubquota.models.money import InexactAmountError, to_units
+from hubquota.models.money import LARGEST, InexactAmountError, to_units
 from hubquota.models.reading import AccountOrder, AccountQuery, AccountState
 
 from romanhub.portal.inputs import MOST_CREDITS
@@ -49,6 +49,6 @@ def _units(text: str) -> int | None:
         units = to_units(text.strip())
     except InexactAmountError as error:
         raise invalid(f"{error} Write an amount of credits such as 12.5.") from None
-    if abs(units) > to_units(MOST_CREDITS):
-        raise invalid(f"{text} credits cannot be meant: amounts go up to {MOST_CREDITS}.")
+    if abs(units) > LARGEST:
+        raise invalid(f"{text} credits cannot be meant: amounts go up to {MOST_CREDITS:,}.")
     return units

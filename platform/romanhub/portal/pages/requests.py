@@ -67,7 +67,7 @@ def routes(
                 allocations = await reading.allocations(name, lapsed=True)
             except UnknownAccountError:
                 continue
-            renewable += [one for one in allocations if one.renewable]
+            renewable += [one for one in allocations if one.renewable and one.revoked_at is None]
         return pages.page(
             request,
             "requests.html",
