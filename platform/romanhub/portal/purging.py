@@ -81,9 +81,10 @@ class Purging:
 
     # Reading -----------------------------------------------------------------------------------------
 
-    async def plans(self, *, limit: int) -> list[Plan]:
-        """Return the newest plans first."""
-        return await self._desk.ask(lambda: self._desk.purges.plans(limit=limit))
+    async def plans(self, *, limit: int, before: int | None = None) -> tuple[list[Plan], int | None]:
+        """Return the newest plans first, and what to pass as `before` for older ones; None at the end."""
+        found = await self._desk.ask(lambda: self._desk.purges.plans(limit=limit + 1, before=before))
+        return found[:limit], found[limit - 1].id if len(found) > limit else None
 
     async def review(self, number: int) -> Review:
         """Return a plan and what it names; raises UnknownPurgeError."""

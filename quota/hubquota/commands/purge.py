@@ -44,12 +44,14 @@ def make_plan(really: bool, as_json: bool, settings_path: str, tiers_path: str, 
 
 
 @purge.command("list")
+@click.option("--before", type=int, help="Only plans older than this one: the last of the page before.")
 @options.limit
 @options.for_scripts
 @options.database
-def list_plans(limit: int, as_json: bool, database_url: str) -> None:
+def list_plans(before: int | None, limit: int, as_json: bool, database_url: str) -> None:
     """List plans, the newest first."""
-    found = register_of(database_url).plans(limit=limit)
+    some = register_of(database_url).plans(limit=limit + 1, before=before)
+    found, following = some[:limit], some[limit - 1].id if len(some) > limit else None
 
     def tell() -> None:
         table(
@@ -67,8 +69,10 @@ def list_plans(limit: int, as_json: bool, database_url: str) -> None:
                 for plan in found
             ],
         )
+        if following is not None:
+            click.echo(f"There are more: add `--before {following}`.")
 
-    answer(as_json, listed(found), tell)
+    answer(as_json, listed(found, following), tell)
 
 
 @purge.command()

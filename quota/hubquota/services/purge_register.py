@@ -28,10 +28,15 @@ class PurgeRegister(Service):
 
     # Reading -----------------------------------------------------------------------------------------
 
-    def plans(self, *, limit: int = 50) -> list[Plan]:
-        """Return the newest plans first."""
+    def plans(self, *, limit: int = 50, before: int | None = None) -> list[Plan]:
+        """Return the newest plans first.
+
+        Args:
+            limit: how many at most.
+            before: only those with a lower number: the last one of the page before.
+        """
         with reading(self._engine) as connection:
-            return purge.plans(connection, limit=limit)
+            return purge.plans(connection, limit=limit, before=before)
 
     def read(self, plan_id: int) -> tuple[Plan, list[Item]]:
         """Return a plan and what it names.

@@ -62,9 +62,9 @@ def closed_reason(connection: Connection, plan_id: int) -> str | None:
     return found
 
 
-def plans(connection: Connection, *, limit: int) -> list[Plan]:
-    """Return the newest plans first."""
-    return _plans(connection, true(), limit)
+def plans(connection: Connection, *, limit: int, before: int | None) -> list[Plan]:
+    """Return the newest plans first; with `before`, of those with a lower number."""
+    return _plans(connection, true() if before is None else purge_plan.c.id < before, limit)
 
 
 def open_plans(connection: Connection) -> list[Plan]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,10 +13,13 @@ from hubquota.models.purge import Stage
 from hubquota.services.ledger import Ledger
 from hubquota.services.purge import PurgeRegister
 from hubquota.services.tiersfile import TiersFile
+from hubquota.storage.engine import decision, make_engine
+from hubquota.storage.tables import purge_plan
 from romanhub.portal import scopes
 from romanhub.portal.app import create_app
 from romanhub.portal.hub import HubClient
 from romanhub.portal.settings import PortalSettings
+from sqlalchemy import insert
 
 from tests.platform.portal.purge_world import ROOT, PurgeWorld
 from tests.platform.portal.test_acts import people, send
@@ -95,6 +99,35 @@ async def test_the_limits_on_how_much_is_purged_at_once_hold_here_too(
     await edwin.send(page, f"{page}/approve", {**form, "override": "The old course is over"})
     plan = PurgeRegister.sharing(ledger).plans()[0]
     assert (plan.approved_by, plan.override) == ("edwin", "The old course is over")
+
+
+async def test_there_may_be_more_plans_than_a_page_holds(
+    web: httpx.AsyncClient, hub: HubStandIn, settings: PortalSettings
+) -> None:
+    token = people(hub)["auditor"]
+    auditor = Reader(web, token)
+    engine = make_engine(settings.database_url.get_secret_value())
+    with decision(engine) as connection:
+        rows = [{"made_at": 0, "made_by": "edwin", "digest": f"{number:064}"} for number in range(120)]
+        connection.execute(insert(purge_plan), rows)
+    engine.dispose()
+
+    def numbers(text: str) -> list[int]:
+        return [int(one) for one in re.findall(r'admin/purge/([0-9]+)">Plan', text)]
+
+    first = await auditor.open("admin/purge")
+    assert numbers(first) == list(range(120, 70, -1)) and "Newest" not in first
+    further = re.search(r"admin/(purge\?before=[0-9]+)", first)
+    assert further is not None
+    assert numbers(await auditor.open(f"admin/{further[1]}")) == list(range(70, 20, -1))
+    last = await auditor.open("admin/purge?before=21")
+    assert numbers(last) == list(range(20, 0, -1)) and "Further back" not in last
+    assert "There is no older plan" in await auditor.open("admin/purge?before=1")
+
+    page = await web.get(f"{API}purge/plans?limit=70", headers=bearer(token))
+    rest = await web.get(page.headers["Link"].partition(">")[0][1:], headers=bearer(token))
+    assert [one["id"] for one in rest.json()["plans"]] == list(range(50, 0, -1))
+    assert (page.json()["next_before"], rest.json()["next_before"]) == (51, None)
 
 
 async def test_an_owner_reads_what_is_taken_and_asks_for_it_back(

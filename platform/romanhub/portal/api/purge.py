@@ -44,6 +44,7 @@ class PlansModel(Answer):
 
     configured: bool = Field(description="Whether plans can be approved here; if not, no purge is set up.")
     plans: tuple[PlanModel, ...]
+    next_before: int | None = Field(description="Ask again with this as `before` for what is further back.")
 
 
 class ThingModel(Answer):
@@ -175,10 +176,18 @@ def routes(gate: Gate, reading: Reading, purging: Purging) -> APIRouter:
     auditor, admin = Depends(gate.auditor), Depends(gate.admin)
 
     @router.get("/purge/plans")
-    async def list_plans(limit: Rows = 50, _visitor: Visitor = auditor) -> PlansModel:
+    async def list_plans(
+        request: Request,
+        response: Response,
+        before: Before = None,
+        limit: Rows = 50,
+        _visitor: Visitor = auditor,
+    ) -> PlansModel:
         """Plans of purges, newest first."""
-        found = await purging.plans(limit=limit)
-        return PlansModel(configured=purging.configured, plans=tuple(_plan(one) for one in found))
+        found, following = await purging.plans(limit=limit, before=before)
+        link_next(request, response, before=following)
+        plans = tuple(_plan(one) for one in found)
+        return PlansModel(configured=purging.configured, plans=plans, next_before=following)
 
     @router.get("/purge/plans/{number}", responses=described(404))
     async def read_plan(

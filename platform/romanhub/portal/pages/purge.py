@@ -21,6 +21,7 @@ _PLANS = 50
 _THINGS = 100
 _EVENTS = 100
 _Id = Annotated[int, Path(ge=1, lt=2**63)]
+_Before = Annotated[int | None, Query(ge=1, lt=2**63)]
 
 
 def routes(settings: HubSettings, gate: Gate, desk: Desk, purging: Purging, pages: Pages) -> APIRouter:
@@ -29,13 +30,18 @@ def routes(settings: HubSettings, gate: Gate, desk: Desk, purging: Purging, page
     auditor, form = Depends(gate.auditor), Depends(gate.form)
 
     @router.get("/admin/purge")
-    async def all_plans(request: Request, lifted: bool = False, _visitor: Visitor = auditor) -> HTMLResponse:
+    async def all_plans(
+        request: Request, lifted: bool = False, before: _Before = None, _visitor: Visitor = auditor
+    ) -> HTMLResponse:
         limits = await purging.settings()
+        plans, following = await purging.plans(limit=_PLANS, before=before)
         return pages.page(
             request,
             "purge.html",
             here="purge",
-            plans=await purging.plans(limit=_PLANS),
+            plans=plans,
+            before=before,
+            next_before=following,
             holds=await purging.holds(lifted=lifted),
             lifted=lifted,
             configured=purging.configured,
@@ -49,7 +55,7 @@ def routes(settings: HubSettings, gate: Gate, desk: Desk, purging: Purging, page
         request: Request,
         number: _Id,
         after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
-        before: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
+        before: _Before = None,
         _visitor: Visitor = auditor,
     ) -> HTMLResponse:
         found = await purging.review(number)
