@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hubquota.models.ledger import (
     ConflictingKeyError,
+    ImpossibleError,
     Lease,
     LeaseStartedError,
     Refused,
     UnknownAccountError,
     UnknownLeaseError,
 )
-from hubquota.models.money import rate_of, to_units
+from hubquota.models.money import LARGEST, rate_of, to_units
 from hubquota.services.ledger import Ledger
 from hubquota.storage import leases as stored_leases
 from hubquota.storage.engine import decision
@@ -343,6 +344,16 @@ def test_a_grant_counts_once_whatever_happens_to_the_answer(ledger: Ledger, ada:
         ledger.grant("bob", to_units(5), actor="eve", reason="A proposal.", key="proposal-7")
     with pytest.raises(ValueError, match="above zero"):
         ledger.grant(ada, 0, actor="eve", reason="x", key="y")
+
+
+def test_no_account_has_more_than_a_balance_can_say(ledger: Ledger, ada: str) -> None:
+    for number in range(256):
+        ledger.grant(ada, LARGEST, actor="eve", reason="x", key=str(number))
+    before = ledger.balance(ada)
+    for act in (ledger.grant, ledger.correct):
+        with pytest.raises(ImpossibleError, match="more credits than a balance can say"):
+            act(ada, LARGEST, actor="eve", reason="x", key="more")
+    assert ledger.balance(ada) == before and ledger.verify() == []
 
 
 def test_a_correction_may_take_away(ledger: Ledger, ada: str) -> None:

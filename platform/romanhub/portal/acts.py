@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal, TypeVar
 
-from hubquota.models.ledger import Allocation, Role
+from hubquota.models.ledger import Account, Allocation, Role
 from hubquota.models.reading import AccountQuery
 from hubquota.models.requests import Actor, Request
 from hubquota.services.bulk import BulkAct, BulkResult, BulkRow
@@ -226,6 +226,12 @@ class Acts:
         return await self._desk.act(correcting)
 
     # Projects and many accounts ----------------------------------------------------------------------
+
+    async def open_project(self, visitor: Visitor, name: str, *, tier: str, pi: str) -> Account:
+        """Open a project; raises what `Opening.open_project` raises, and PortalError for an unknown tier."""
+        if tier not in self._desk.tiers.tiers:
+            raise invalid(f"There is no tier '{tier}'. The tiers are {', '.join(self._desk.tiers.tiers)}.")
+        return await self._desk.act(lambda: self._desk.ledger.open_project(name, tier, pi=pi, actor=visitor.name))
 
     async def set_member(self, visitor: Visitor, project: str, member: str, role: Role | None) -> None:
         """Change who is in a project; raises what `Projects.change_member` raises."""

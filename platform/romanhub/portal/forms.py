@@ -6,10 +6,10 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from hubquota.models.money import LARGEST, InexactAmountError, to_units
+from hubquota.models.money import LARGEST, MOST_CREDITS, InexactAmountError, to_units
 
 from romanhub.portal.auth import Visitor
-from romanhub.portal.inputs import MOST_CREDITS, clean_text
+from romanhub.portal.inputs import clean_text
 from romanhub.portal.problems import invalid
 
 

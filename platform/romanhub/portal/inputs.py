@@ -8,14 +8,11 @@ from typing import Annotated, Literal
 
 from fastapi import Header, Query
 from hubquota.models.ledger import Role
-from hubquota.models.money import LARGEST, UNITS_PER_CREDIT, to_units
+from hubquota.models.money import LARGEST, MOST_CREDITS, to_units
 from hubquota.models.reading import Place
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from romanhub.portal.problems import invalid
-
-#: The most credits that one act can move.
-MOST_CREDITS = LARGEST // UNITS_PER_CREDIT
 
 _ODD = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]|[\ud800-\udfff]")
 
@@ -46,14 +43,14 @@ Name = Annotated[Text, Field(min_length=1, max_length=255, description="An accou
 #: An amount above zero, in credits, with up to eight decimals.
 Credits = Annotated[
     str,
-    StringConstraints(pattern=r"^[0-9]{1,10}(\.[0-9]{1,8})?$"),
+    StringConstraints(pattern=r"^[0-9]{1,8}(\.[0-9]{1,8})?$"),
     AfterValidator(_amount),
     Field(description="Credits as decimal text, such as 12.5.", examples=["12.5"]),
 ]
 #: An amount that may be below zero.
 Signed = Annotated[
     str,
-    StringConstraints(pattern=r"^-?[0-9]{1,10}(\.[0-9]{1,8})?$"),
+    StringConstraints(pattern=r"^-?[0-9]{1,8}(\.[0-9]{1,8})?$"),
     AfterValidator(_amount),
     Field(description="Credits as decimal text; below zero to take away.", examples=["-2.5"]),
 ]
@@ -165,6 +162,14 @@ class ApprovalInput(Input):
     end: Annotated[
         Moment | None, Field(description="When it ends; null for the tier's term from its start on.")
     ] = None
+
+
+class ProjectInput(Input):
+    """A project that is to be opened. Users and projects share one space of names."""
+
+    name: Name
+    pi: Annotated[Name, Field(description="The name of whoever leads it, on the hub.")]
+    tier: Annotated[Text, Field(max_length=100, description="The tier that it is on while it has no allocation.")]
 
 
 class MemberInput(Input):

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from hubquota.models.ledger import EntryKind
-from hubquota.models.money import LARGEST, UNITS_PER_CREDIT, InexactAmountError, to_units
+from hubquota.models.money import LARGEST, MOST_CREDITS, InexactAmountError, to_units
 from hubquota.models.reading import DeedKind
 from hubquota.models.requests import Actor
 from hubquota.models.tiers import Tier, Tiers
@@ -112,7 +112,7 @@ class _Credits(click.ParamType):  # type: ignore[type-arg]  # no generic type be
         except InexactAmountError as error:
             self.fail(str(error), param, ctx)
         if abs(units) > LARGEST:
-            self.fail(f"{self._what} is of at most {LARGEST // UNITS_PER_CREDIT:,} credits", param, ctx)
+            self.fail(f"{self._what} is of at most {MOST_CREDITS:,} credits", param, ctx)
         if self._below_zero and not units:
             self.fail(f"{self._what} of nothing changes nothing", param, ctx)
         if units < 0 and self._zero:

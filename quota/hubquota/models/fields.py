@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from hubquota.models.money import InexactAmountError, rate_of, to_units
+from hubquota.models.money import MOST_CREDITS, InexactAmountError, rate_of, to_units
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
@@ -49,7 +49,7 @@ def _credits(value: Decimal) -> Decimal:
 Name = Annotated[str, AfterValidator(_name)]
 Text = Annotated[str, Field(min_length=1)]
 Price = Annotated[Decimal, Field(ge=0, le=1_000_000), BeforeValidator(_number), AfterValidator(_price)]
-Credits = Annotated[Decimal, Field(ge=0, le=1_000_000_000), BeforeValidator(_number), AfterValidator(_credits)]
+Credits = Annotated[Decimal, Field(ge=0, le=MOST_CREDITS), BeforeValidator(_number), AfterValidator(_credits)]
 Count = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 Fraction = Annotated[Decimal, Field(gt=0, lt=1), BeforeValidator(_number)]
 Positive = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]

@@ -17,8 +17,12 @@ UNITS_PER_CREDIT = 3_600_000_000
 
 #: An amount has no digit further than this from its point: the ledger's units are far nearer.
 MOST_DIGITS = 25
-#: The most that one act gives or takes, in units: a thousand million credits, the most that a tiers file may say.
-LARGEST = 1_000_000_000 * UNITS_PER_CREDIT
+#: The most credits that one act gives or takes, and that a tiers file may say.
+MOST_CREDITS = 10_000_000
+#: As many in units. A balance, which is a whole number of 64 bits, takes some two hundred and fifty such acts.
+LARGEST = MOST_CREDITS * UNITS_PER_CREDIT
+#: The most that an account can have, in units.
+FULL = 2**63 - 1
 #: The finest price: every price is a whole multiple of this many credits an hour.
 PRICE_STEP = Decimal("0.000001")
 

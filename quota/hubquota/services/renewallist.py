@@ -6,7 +6,7 @@ import csv
 import io
 from datetime import UTC, datetime
 
-from hubquota.models.money import LARGEST, UNITS_PER_CREDIT, InexactAmountError, to_units
+from hubquota.models.money import LARGEST, MOST_CREDITS, InexactAmountError, to_units
 from hubquota.models.renewals import Problem, Wanted
 
 #: The columns, in any order; `credits` and `end` may be empty, for the tier's budget and term.
@@ -59,7 +59,7 @@ def _line(number: int, cells: dict[str, str]) -> Wanted | Problem:
         if units <= 0:
             return Problem(number, account, f"The credits '{cells['credits']}' are not above zero.")
         if units > LARGEST:
-            most = f"{LARGEST // UNITS_PER_CREDIT:,}"
+            most = f"{MOST_CREDITS:,}"
             return Problem(
                 number, account, f"The credits '{cells['credits']}' are above {most}, which is the most."
             )

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, case, func, insert, select, true, update
 
-from hubquota.models.ledger import Entry, EntryKind
+from hubquota.models.ledger import Entry, EntryKind, ImpossibleError
+from hubquota.models.money import FULL
 from hubquota.storage.accounts import Owner
 from hubquota.storage.prepared import Prepared, among
 from hubquota.storage.tables import account, allocation, entry
@@ -64,11 +65,15 @@ def add(
     lease_id: int | None = None,
     end: int | None = None,
 ) -> None:
-    """Add a line to the journal and move the balances with it. The account has to be locked."""
+    """Add a line to the journal and move the balances with it. The account has to be locked.
+
+    Raises:
+        ImpossibleError: the account would have more than a balance can say.
+    """
+    _move(owner, amount)
     after = _move_allocation.first(connection, number=allocation_id, change=amount).balance
     if amount:
         _move_account.run(connection, owner=owner.id, change=amount)
-        owner.balance += amount
     row = (
         owner.id,
         allocation_id,
@@ -102,11 +107,11 @@ class Line:
 
 
 def add_lines(connection: Connection, lines: Sequence[Line], *, at: int) -> None:
-    """Add lines to the journals of many accounts, and move the balances with them."""
+    """Add lines to the journals of many accounts, and move the balances with them; raises what `add` raises."""
     rows: list[tuple[Any, ...]] = []
     for line in lines:
         owner = line.owner
-        owner.balance += line.amount
+        _move(owner, line.amount)
         rows.append(
             (
                 owner.id,
@@ -129,6 +134,12 @@ def add_lines(connection: Connection, lines: Sequence[Line], *, at: int) -> None
     )
     _move_account.run_many(connection, [{"owner": line.owner.id, "change": line.amount} for line in moved])
     _add.add(connection, rows)
+
+
+def _move(owner: Owner, amount: int) -> None:
+    if owner.balance + amount > FULL:
+        raise ImpossibleError(f"{owner.name} would have more credits than a balance can say.")
+    owner.balance += amount
 
 
 def find(connection: Connection, key: str) -> Entry | None:

@@ -23,6 +23,7 @@ from tests.platform.portal.world import (
     TIERS,
     Clock,
     HubStandIn,
+    Reader,
     bearer,
     open_account,
     tell_more,
@@ -317,7 +318,7 @@ async def test_an_export_that_finds_no_place_is_refused_before_it_begins(
     ("body", "said"),
     [
         ({"amount": "0"}, "above zero"),
-        ({"amount": "99999999"}, "moves up to 10000000 credits"),
+        ({"amount": "99999999"}, "moves up to 10,000,000 credits"),
         ({"amount": "1e3"}, "body.amount"),
         ({"amount": "0.000000001"}, "body.amount"),
         ({"tier": "no-such"}, "There is no tier 'no-such'"),
@@ -355,3 +356,34 @@ async def test_a_browser_s_session_changes_nothing_through_the_api(
 
     assert answer.status_code == 401
     assert len(ledger.statement("ada").entries) == 1
+
+
+async def test_an_administrator_opens_a_project_which_its_pi_leads(
+    web: httpx.AsyncClient, hub: HubStandIn, ledger: Ledger
+) -> None:
+    who = people(hub)
+    given = {"name": "bulge", "pi": "ada", "tier": "team"}
+    assert (await send(web, who["ada"], "projects", given)).status_code == 403
+    assert ledger.account("bulge") is None
+    # Whoever asks twice has one project.
+    for _ in range(2):
+        opened = await send(web, who["edwin"], "projects", given)
+        assert (opened.status_code, opened.json()["kind"]) == (201, "project")
+    assert [(one.name, one.role) for one in ledger.members("bulge")] == [("ada", "pi")]
+    refused = await send(web, who["edwin"], "projects", {**given, "name": "x", "tier": "vast"})
+    assert (refused.status_code, "There is no tier 'vast'" in refused.json()["detail"]) == (422, True)
+    taken = await send(web, who["edwin"], "projects", {**given, "name": "a/b"})
+    assert "no slash" in taken.json()["detail"] and ledger.account("a/b") is None
+
+
+async def test_a_project_is_opened_on_the_page_of_all_accounts(
+    web: httpx.AsyncClient, hub: HubStandIn, ledger: Ledger, tiers: Tiers
+) -> None:
+    who = people(hub)
+    edwin = Reader(web, who["edwin"])
+    assert "Open a project" not in await Reader(web, who["auditor"]).open("admin")
+    await edwin.send("admin", "admin/projects", {"name": "deep field", "pi": "ada", "tier": "team"})
+    assert "Grant an allocation" in await edwin.open("admin/accounts/deep%20field")
+    open_account(ledger, tiers, "bob")
+    said = await edwin.send("admin", "admin/projects", {"name": "bob", "pi": "ada", "tier": "team"}, status=409)
+    assert "bob is a user&#39;s account" in said

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from hubquota.models.ledger import Account
 
 from romanhub.portal.acts import Acts
 from romanhub.portal.answers import MembersModel, ProjectModel, ProjectsModel, member_model
 from romanhub.portal.auth import Visitor
 from romanhub.portal.desk import Desk
 from romanhub.portal.gate import Gate
-from romanhub.portal.inputs import MemberInput, Text
+from romanhub.portal.inputs import MemberInput, ProjectInput, Text
 from romanhub.portal.models import AccountModel, balance_model
 from romanhub.portal.problems import described
 from romanhub.portal.reading import Reading
@@ -21,6 +22,7 @@ def routes(gate: Gate, desk: Desk, reading: Reading, acts: Acts) -> APIRouter:
     """The routes of projects."""
     router = APIRouter(tags=["projects"])
     person, anybody, requester = Depends(gate.person), Depends(gate.anybody), Depends(gate.requester)
+    admin = Depends(gate.admin)
 
     @router.get("/projects")
     async def list_projects(visitor: Visitor = person) -> ProjectsModel:
@@ -29,18 +31,19 @@ def routes(gate: Gate, desk: Desk, reading: Reading, acts: Acts) -> APIRouter:
         return ProjectsModel(
             projects=tuple(
                 ProjectModel(
-                    account=AccountModel(
-                        name=summary.account.name,
-                        kind=summary.account.kind,
-                        tier=desk.tiers.largest(summary.account.tiers),
-                        opened_at=summary.account.created_at,
-                    ),
+                    account=_account(desk, summary.account),
                     balance=balance_model(summary.balance),
                     role=role,
                 )
                 for summary, role in found
             )
         )
+
+    @router.post("/projects", status_code=201, responses=described(409))
+    async def open_project(given: ProjectInput, visitor: Visitor = admin) -> AccountModel:
+        """Open a project, without credits. One of that name that is there already stays as it is."""
+        opened = await acts.open_project(visitor, given.name, tier=given.tier, pi=given.pi)
+        return _account(desk, opened)
 
     @router.get("/members", responses=described(404, 409))
     async def list_members(
@@ -60,3 +63,9 @@ def routes(gate: Gate, desk: Desk, reading: Reading, acts: Acts) -> APIRouter:
         return MembersModel(project=given.project, members=tuple(member_model(one) for one in found))
 
     return router
+
+
+def _account(desk: Desk, found: Account) -> AccountModel:
+    return AccountModel(
+        name=found.name, kind=found.kind, tier=desk.tiers.largest(found.tiers), opened_at=found.created_at
+    )

@@ -92,6 +92,12 @@ def routes(
             hold=await purging.hold_of(name),
         )
 
+    @router.post("/admin/projects")
+    async def open_project(sent: Form = form) -> RedirectResponse:
+        visitor, name = ensure_admin(sent.visitor), sent.text("name", longest=255)
+        await acts.open_project(visitor, name, tier=sent.text("tier"), pi=sent.text("pi", longest=255))
+        return RedirectResponse(settings.path("admin/accounts", name), status_code=303)
+
     @router.post("/admin/acts/{act}")
     async def do(act: str, sent: Form = form) -> RedirectResponse:
         visitor, account = ensure_admin(sent.visitor), sent.text("account", longest=255)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import get_args
 
-from hubquota.models.money import LARGEST, InexactAmountError, to_units
+from hubquota.models.money import LARGEST, MOST_CREDITS, InexactAmountError, to_units
 from hubquota.models.reading import AccountOrder, AccountQuery, AccountState
 
-from romanhub.portal.inputs import MOST_CREDITS
 from romanhub.portal.pages.audit import day_of
 from romanhub.portal.problems import invalid
 
