@@ -38,6 +38,7 @@ def sweep(as_json: bool, tiers_path: str, database_url: str) -> None:
     with bar("Sweeping", ledger.due()) as done_more:
         done = ledger.sweep(done_more)
     ends = Terms(engine, lambda: tiers).sweep()
+    renewed = done.renewed + ends.renewed
 
     def tell() -> None:
         click.echo(
@@ -45,11 +46,11 @@ def sweep(as_json: bool, tiers_path: str, database_url: str) -> None:
             f"abandoned, {number_text(done.released, 'hold')} released."
         )
         click.echo(
-            f"{number_text(ends.renewed, 'allocation')} renewed, {ends.reminded} near the end, {ends.ended} past "
+            f"{number_text(renewed, 'allocation')} renewed, {ends.reminded} near the end, {ends.ended} past "
             f"it, {ends.over} past the grace."
         )
 
-    answer(as_json, {**asdict(done), **asdict(ends)}, tell)
+    answer(as_json, {**asdict(done), **asdict(ends), "renewed": renewed}, tell)
 
 
 @click.command()

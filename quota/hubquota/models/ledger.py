@@ -249,6 +249,8 @@ class Swept:
     abandoned: int = 0
     #: Holds that nobody kept up.
     released: int = 0
+    #: Allocations that renewed themselves with that.
+    renewed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,10 +131,14 @@ class Granting:
 
 def _is_same(one: Grant, found: Entry, made: Allocation) -> bool:
     """Return whether a grant is the one that a line of the journal is of, as far as it says what it is to be."""
+    if (found.account, found.amount, found.reason) != (one.name, one.units, one.reason):
+        return False
+    if found.kind != "grant":
+        # The first form of the ledger had no dated allocations: its grants were carried over as supplements.
+        return True
     begins = seconds(made.start) if one.start is None else seconds(one.start)
     return (
-        (found.account, found.amount, found.reason) == (one.name, one.units, one.reason)
-        and made.tier == (one.tier or made.tier)
+        made.tier == (one.tier or made.tier)
         and made.start == moment(begins)
         and found.end == moment(end_of_term(begins, one.end, one.term_days))
         and made.renewable == one.renewable

@@ -33,7 +33,8 @@ class Sweeping(Service):
             done: is told after each batch how many more things were written down.
         """
         abandoned, released = self._abandon(done), self._release(done)
-        return Swept(lapsed=self._lapse(done), abandoned=abandoned, released=released)
+        lapsed, renewed = self._lapse(done)
+        return Swept(lapsed=lapsed, abandoned=abandoned, released=released, renewed=renewed)
 
     def due(self) -> int:
         """Return about how many things a sweep would have to look at now."""
@@ -87,24 +88,25 @@ class Sweeping(Service):
             book.release(lease)
             return True
 
-    def _lapse(self, tell: Callable[[int], object]) -> int:
-        done, after = 0, (0, 0)
+    def _lapse(self, tell: Callable[[int], object]) -> tuple[int, int]:
+        lapsed, renewed, after = 0, 0, (0, 0)
         while True:
             with reading(self._engine) as connection:
                 found = allocations.due(connection, self._now(), after=after, limit=_BATCH)
             tell(len(found))
             if not found:
-                return done
+                return lapsed, renewed
             after = found[-1].end_at, found[-1].id
             with decision(self._engine) as connection:
-                done += self._lapse_of(connection, {allocation.account_id for allocation in found})
+                more = self._lapse_of(connection, {allocation.account_id for allocation in found})
+            lapsed, renewed = lapsed + more[0], renewed + more[1]
 
-    def _lapse_of(self, connection: Connection, account_ids: Set[int]) -> int:
+    def _lapse_of(self, connection: Connection, account_ids: Set[int]) -> tuple[int, int]:
         owners = accounts.lock_ids(connection, account_ids)
-        now = self._now()
+        now, renewed = self._now(), 0
         if self._tiers is not None:
             # With the end of a term, what follows on it: nobody is without in between.
-            renew_due(connection, owners, now, self._tiers())
+            renewed = renew_due(connection, owners, now, self._tiers())
         # Read again: another sweep may have been faster while this one waited for the accounts.
         found = allocations.due(connection, now, account_ids=account_ids)
         overrun = journal.taken(connection, [allocation.id for allocation in found], f"{OVERRUN}:")
@@ -128,4 +130,4 @@ class Sweeping(Service):
         journal.add_lines(connection, lines, at=now)
         allocations.close(connection, [allocation.id for allocation in found], at=now)
         terms.add_ended(connection, ended)
-        return len(found)
+        return len(found), renewed

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Integer,
     and_,
@@ -176,12 +177,20 @@ def set_fact(connection: Connection, allocation_id: int, **facts: int | None) ->
     connection.execute(update(allocation).where(allocation.c.id == allocation_id).values(**facts))
 
 
+def end_among(account_ids: Collection[object] | None) -> ColumnElement[int]:
+    """Return the end of an allocation, for a question about everybody's or about some accounts' allocations.
+
+    Of some accounts it is no bare column: by the index of ends, a database would read those of all others, too.
+    """
+    return allocation.c.end_at if account_ids is None else allocation.c.end_at + 0
+
+
 def late(connection: Connection, names: Collection[str], now: int) -> list[str]:
     """Return those of the accounts of these names that have an allocation whose end no sweep has come by for."""
     statement = (
         select(account.c.name)
         .join_from(allocation, account)
-        .where(account.c.name.in_(names), _is_open, allocation.c.end_at <= now)
+        .where(account.c.name.in_(names), _is_open, end_among(names) <= now)
         .distinct()
     )
     return list(connection.execute(statement).scalars())
@@ -289,17 +298,18 @@ def due(
             and_(lease.c.started_at.is_(None), lease.c.admitted_at < allocation.c.end_at),
         ),
     )
+    end = end_among(account_ids)
     statement = (
         select(allocation.c.id, allocation.c.account_id, allocation.c.balance, allocation.c.end_at)
         .where(
             allocation.c.lapsed_at.is_(None),
-            allocation.c.end_at <= now,
-            tuple_(allocation.c.end_at, allocation.c.id) > after,
+            end <= now,
+            tuple_(end, allocation.c.id) > after,
             true() if account_ids is None else allocation.c.account_id.in_(account_ids),
             ~live.exists(),
             ~unsettled.exists(),
         )
-        .order_by(allocation.c.end_at, allocation.c.id)
+        .order_by(end, allocation.c.id)
         .limit(limit)
     )
     return [Due(row.id, row.account_id, row.balance, row.end_at) for row in connection.execute(statement)]

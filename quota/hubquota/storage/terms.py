@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from hubquota.storage.allocations import end_among
 from hubquota.storage.tables import additional, allocation, ending, lease, reminder, renewal
 from hubquota.storage.times import DAY
 
@@ -160,19 +161,20 @@ def near(
             ~_additional,
             or_(*(exists().where(one) for one in _used(active_within_days))),
         )
+    end = end_among(account_ids)
     statement = (
         _terms.outerjoin(ending, ending.c.allocation_id == allocation.c.id)
         .where(
             allocation.c.lapsed_at.is_(None),
             allocation.c.revoked_at.is_(None),
             allocation.c.tier == tier,
-            allocation.c.end_at <= now + window,
-            tuple_(allocation.c.end_at, allocation.c.id) > after,
+            end <= now + window,
+            tuple_(end, allocation.c.id) > after,
             FOLLOWER.c.id.is_(None),
             or_(announced, renewed),
             _of(account_ids),
         )
-        .order_by(allocation.c.end_at, allocation.c.id)
+        .order_by(end, allocation.c.id)
         .limit(limit)
     )
     return [_term(row) for row in connection.execute(statement)]

@@ -53,7 +53,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 lapsed = ended = 0
 for _ in range(int(rounds)):
-    lapsed += Ledger(engine).sweep().lapsed
+    lapsed += Ledger(engine, tiers=lambda: found).sweep().lapsed
     ended += Terms(engine, lambda: found).sweep().ended
 print(lapsed, ended)
 """
