@@ -20,6 +20,7 @@ from hubquota.models.whatif import Budgets, Policy
 from hubquota.services import whatif as whatif_service
 from hubquota.services.export import Export
 from hubquota.services.ledger import Ledger
+from hubquota.services.scratch import ScratchSpaces
 from hubquota.services.tiersfile import load_tiers
 from hubquota.services.whatif import Report, WhatIf, policy_of
 from hubquota.storage import whatif as whatif_storage
@@ -236,6 +237,33 @@ def test_a_cap_on_workers_refuses_those_beyond_it(
     assert second != fourth
     assert report.total.priced * 4 == report.total.actual * 10
     assert report.unmapped == {}
+
+
+def test_scratch_space_has_the_policy_s_price_and_limit(
+    ledger: Ledger, engine: Engine, clock: Clock, tmp_path: Path
+) -> None:
+    ours, begun = HERE.parents[1] / "hub_config" / "tiers.yaml", clock.now
+    tiers, spaces = load_tiers(ours), ScratchSpaces.sharing(ledger)
+    for name in ("ada", "bob"):
+        ledger.open_account(name, "explorer", RICH, actor="x")
+        spaces.make(tiers, name, person=name, name="one", gib=25, days=2)
+    clock.turn(3600)
+    spaces.make(tiers, "ada", person="ada", name="a-second", gib=15, days=2)
+    for _ in range(3):
+        clock.turn(86_400)
+        spaces.keep(lambda _account: 30)
+        spaces.extend_due()
+    same = whatif(engine, clock, begun, ours)
+    really = tiers.storage_rate(65, begun.date()) * 2 * 86_400
+    assert (same.total.actual, same.total.priced, same.total.charged) == (really,) * 3
+    assert (same.unmapped, same.outcomes) == ({}, ())
+    text = ours.read_text().replace("storage_gib_hour: 0.00002", "storage_gib_hour: 0.00004")
+    path = tmp_path / "new.yaml"
+    path.write_text(text.replace("scratch_gib: 50", "scratch_gib: 30", 1))
+    dear = whatif(engine, clock, begun, path)
+    assert dear.total.priced == 2 * really
+    (outcome,) = dear.outcomes
+    assert [(one.label, one.limit) for one in outcome.refused] == [("Scratch a-second, 15 GiB", "size")]
 
 
 def test_prices_are_those_of_each_start_s_day_or_of_one_day(

@@ -20,6 +20,17 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 ScratchState = Literal["open", "ended", "aside", "cleared"]
 
 
+def scratch_label(name: str, gib: int) -> str:
+    """Return how the lease of a scratch space is labelled."""
+    return f"Scratch {name}, {gib} GiB"
+
+
+def gib_of(label: str) -> int | None:
+    """Return how large the scratch space is that a label of `scratch_label` is of; None for any other."""
+    size = label.rpartition(", ")[2].removesuffix(" GiB")
+    return int(size) if size.isdecimal() else None
+
+
 class UnknownScratchError(LookupError):
     """There is no scratch space of that number or name."""
 

@@ -12,11 +12,13 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from typing import Literal
 
 from hubquota.models.burn import Pool, draw, exhausts_at, lasts
-from hubquota.models.kinds import CLUSTER, SERVER, WORKER
+from hubquota.models.kinds import CLUSTER, SCRATCH, SERVER, WORKER
 from hubquota.models.ledger import AccountKind, Limit
+from hubquota.models.scratch import gib_of
 from hubquota.models.tiers import Tiers
 
 #: Where the credits of an allocation come from: the budget that the policy gives its tier, what it was really
@@ -107,15 +109,23 @@ class Unmapped:
 class Policy:
     """A tiers file, with the prices of each day."""
 
-    def __init__(self, periods: Sequence[tuple[int, Tiers]], titles: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        periods: Sequence[tuple[int, Tiers]],
+        titles: Mapping[str, str] | None = None,
+        *,
+        prices_on: date | None = None,
+    ) -> None:
         """Make a policy.
 
         Args:
             periods: the file as it is from a time on, in order of time; the first one counts before, too.
             titles: sizes' names by the titles that leases have; the policy's own titles if not given.
+            prices_on: the day whose prices count throughout; each start's own day if not given.
         """
         self._from = [start for start, _ in periods]
         self._tiers = [tiers for _, tiers in periods]
+        self._prices_on = prices_on
         sizes = self._tiers[-1].sizes
         own = Counter(size.title for size in sizes.values())
         # A title that two sizes have says nothing.
@@ -125,6 +135,11 @@ class Policy:
     def at(self, time: int) -> Tiers:
         """Return what the file says at a time."""
         return self._tiers[max(0, bisect_right(self._from, time) - 1)]
+
+    def storage_rate(self, gib: int, time: int) -> int:
+        """Return what so many GiB of scratch cost that are opened at a time, in units a second."""
+        day = self._prices_on or datetime.fromtimestamp(time, UTC).date()
+        return self.at(time).storage_rate(gib, day)
 
     def size_of(self, label: str) -> str | None:
         """Return the name of the size that a server's label means, if the policy has it."""
@@ -200,6 +215,8 @@ class _Lease:
     first_rate: int
     sums: Sums
     state: Literal["runs", "refused", "stopped"]
+    #: How large a scratch space is, in GiB; 0 for anything else.
+    gib: int
     #: What it costs now under the policy, and until when.
     rate: int = 0
     end: int = 0
@@ -264,18 +281,23 @@ class _Account:
         self.tiers_seen.add(tier)
         sums = self._replay.tiers.setdefault(tier, Sums())
         size = policy.size_of(part.label) if part.kind == SERVER else None
+        gib = gib_of(part.label) if part.kind == SCRATCH else None
         price: int | None = None
         if size is not None:
             price = tiers.sizes[size].rate
         elif part.kind == WORKER and tier in tiers.tiers:
             price = tiers.tiers[tier].dask.rate
+        elif gib is not None:
+            price = policy.storage_rate(gib, part.start)
         elif part.kind == CLUSTER:
             # Free: what costs are its workers.
             price = 0
-        lease = self._leases[part.lease] = _Lease(part.kind, price, part.first_rate, sums, "runs")
+        lease = self._leases[part.lease] = _Lease(part.kind, price, part.first_rate, sums, "runs", gib or 0)
         if price is None:
             self._replay.unmapped.setdefault((part.kind, part.label), Unmapped()).leases += 1
-        limit = self._against(tiers, tier, part, size, lease.rate_at(part.rate)) if part.begins else None
+        limit = (
+            self._against(tiers, tier, part, size, lease.gib, lease.rate_at(part.rate)) if part.begins else None
+        )
         for one in self._all(lease):
             one.leases += 1
             one.refused_starts += limit is not None
@@ -284,7 +306,7 @@ class _Account:
             self.outcome.refused.append(RefusedStart(part.lease, part.person, part.label, part.start, limit))
         return lease
 
-    def _against(self, tiers: Tiers, tier: str, part: Used, size: str | None, rate: int) -> Limit | None:
+    def _against(self, tiers: Tiers, tier: str, part: Used, size: str | None, gib: int, rate: int) -> Limit | None:
         if tier not in tiers.tiers:
             return "tier"
         if size is not None and size not in tiers.tiers[tier].sizes:
@@ -293,6 +315,8 @@ class _Account:
             workers = sum(one.kind == WORKER for one in self._running.values())
             if workers >= tiers.tiers[tier].dask.workers:
                 return "count"
+        if gib and gib + sum(one.gib for one in self._running.values()) > tiers.tiers[tier].storage.scratch_gib:
+            return "size"
         if rate and not self._replay.can_start(self._sources, self._rate + rate, part.start):
             return "budget"
         return None

@@ -18,6 +18,7 @@ from hubquota.models.scratch import (
     check_name,
     ended_letter,
     ending_letter,
+    scratch_label,
 )
 from hubquota.models.tiers import Tiers
 from hubquota.services.base import known, tell
@@ -285,7 +286,7 @@ class ScratchSpaces(Ledger):
             person=person,
             kind=SCRATCH,
             key=f"scratch:{account}/{name}",
-            label=f"Scratch {name}, {gib} GiB",
+            label=scratch_label(name, gib),
             rate=rate,
             ask=tiers.ask,
         ).id

@@ -31,8 +31,9 @@ PATIENCE = 120
 #: What a replay takes for granted, for whoever reads its outcome.
 ASSUMPTIONS = (
     "Each allocation keeps its dates and its tier. What it had paid before the range is spent.",
-    "A server's size is told by its label, which has the size's title; a Dask worker costs what the account's "
-    "tier says. Leases that say neither keep the price they had, and are listed as unmapped.",
+    "A server's size is told by its label, which has the size's title, and a scratch space's GiB by its own; a "
+    "Dask worker costs what the account's tier says. Leases that say none of these keep the price they had, and "
+    "are listed as unmapped.",
     "A start needs credits for the first ten minutes of all that would run then. What is refused or stopped is "
     "not tried again.",
     "Suspensions, stops for idleness, longest sessions and the number of Dask clusters are not replayed.",
@@ -175,7 +176,9 @@ def policy_of(
         if was is None
         else {size.title: name for name, size in load_tiers(was, prices_on or None).sizes.items()}
     )
-    return Policy(_periods(lambda day: load_tiers(path, day), since, until, prices_on), titles)
+    return Policy(
+        _periods(lambda day: load_tiers(path, day), since, until, prices_on), titles, prices_on=prices_on
+    )
 
 
 def policy_of_text(text: str, since: datetime, until: datetime, *, name: str) -> Policy:
