@@ -218,6 +218,27 @@ def test_what_is_suspended_revoked_or_not_renewable_does_not_renew_itself(
     assert "Ask for another one" in notices.notices("eve")[-1].text
 
 
+def test_what_is_revoked_is_not_paid_again_by_what_was_to_follow(
+    engine: Engine, ledger: Ledger, terms: Terms, notices: Notices, clock: Clock
+) -> None:
+    ledger.open_account("ada", "explorer", 1_000_000, actor="test", term_days=90)
+    (old,) = ledger.allocations("ada")
+    use(ledger, clock, END - timedelta(days=20))
+    clock.now = END - timedelta(days=5)
+    assert terms.sweep().renewed == 1
+    ledger.revoke(old.id, actor="root", reason="Miners.", key="1")
+    new = ledger.allocations("ada", lapsed=True)[-1]
+    assert (new.revoked_at, new.end) == (clock.now, clock.now)
+    told = [one.text for one in notices.notices("ada") if one.kind == "allocation-revoked"]
+    assert len(told) == 2 and any(f"with allocation {old.id}, on which it was to follow" in one for one in told)
+    clock.now = END + timedelta(days=1)
+    ledger.sweep()
+    terms.sweep()
+    assert ledger.balance("ada").available == 0
+    assert all(one.revoked_at for one in ledger.allocations("ada", lapsed=True))
+    assert ledger.verify() == []
+
+
 def test_the_owner_of_a_suspended_allocation_is_told_what_is_so(
     ledger: Ledger, terms: Terms, notices: Notices, clock: Clock
 ) -> None:

@@ -23,7 +23,7 @@ from hubquota.services.allocation_checks import (
 from hubquota.services.base import Service, tell, unknown
 from hubquota.services.book import Book
 from hubquota.services.granting import Grant, Granting
-from hubquota.storage import accounts, allocations, journal
+from hubquota.storage import accounts, allocations, journal, terms
 from hubquota.storage.engine import decision
 from hubquota.storage.times import moment, seconds
 
@@ -238,6 +238,9 @@ class Allocations(Service):
     def revoke(self, allocation_id: int, *, actor: str, reason: str, key: str) -> Allocation:
         """End an allocation's term now. What it has left lapses once what runs is charged.
 
+        What was to follow on it, and has not begun, is revoked with it: whoever is cut off is not paid again on
+        the day on which the term would have ended.
+
         Raises:
             UnknownAllocationError: there is no allocation of that number.
             ConflictingKeyError: the key stands for another revocation already.
@@ -245,12 +248,14 @@ class Allocations(Service):
         """
 
         def act(book: Book, _allocation: Allocation) -> None:
-            book.post(
-                allocation_id, "revocation", 0, actor=actor, reason=reason, key=f"revocation:{key}", end=book.now
-            )
-            allocations.set_fact(book.connection, allocation_id, end_at=book.now, revoked_at=book.now)
-            done = f"was revoked: its term ended on {letters.time_text(moment(book.now))}"
-            self._tell(book, "revoked", key, allocation_id, done=done, by=actor, reason=reason)
+            at = letters.time_text(moment(book.now))
+            done = f"was revoked: its term ended on {at}"
+            self._end_now(book, allocation_id, done, actor=actor, reason=reason, key=key)
+            last = allocation_id
+            while (number := terms.waiting_follower(book.connection, last, book.now)) is not None:
+                done = f"was revoked on {at} with allocation {last}, on which it was to follow"
+                self._end_now(book, number, done, actor=actor, reason=reason, key=f"{key}:{number}")
+                last = number
 
         return self._act(allocation_id, f"revocation:{key}", 0, act, reason=reason)
 
@@ -301,6 +306,11 @@ class Allocations(Service):
             return known_allocation(connection, number, book.now)
 
     # Parts of a transaction --------------------------------------------------------------------------
+
+    def _end_now(self, book: Book, number: int, done: str, *, actor: str, reason: str, key: str) -> None:
+        book.post(number, "revocation", 0, actor=actor, reason=reason, key=f"revocation:{key}", end=book.now)
+        allocations.set_fact(book.connection, number, end_at=book.now, revoked_at=book.now)
+        self._tell(book, "revoked", key, number, done=done, by=actor, reason=reason)
 
     def _tell(self, book: Book, what: str, key: str, number: int, *, done: str, by: str, reason: str) -> None:
         tell(book, letters.changed(what, key, number, book.owner.name, done=done, by=by, reason=reason))

@@ -239,6 +239,20 @@ def follower(connection: Connection, allocation_id: int) -> int | None:
     return found
 
 
+def waiting_follower(connection: Connection, allocation_id: int, now: int) -> int | None:
+    """Return the number of what was made to follow an allocation, where that has not begun and was not revoked."""
+    found: int | None = connection.execute(
+        select(allocation.c.id)
+        .join_from(renewal, allocation, allocation.c.id == renewal.c.following_id)
+        .where(
+            renewal.c.allocation_id == allocation_id,
+            allocation.c.revoked_at.is_(None),
+            allocation.c.start_at > now,
+        )
+    ).scalar_one_or_none()
+    return found
+
+
 def renewal_key(connection: Connection, allocation_id: int) -> str:
     """Return the journal's key of the renewal of an allocation: one, and another when that has come to nothing."""
     last = connection.execute(
