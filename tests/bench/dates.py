@@ -62,7 +62,7 @@ def sweep() -> list[Row]:
         engine.dispose()
         transact = bare(Path(name) / "bare.sqlite")
         least = _cpu(lambda: [transact() for _ in range(DUE)])
-    title = f"sweep: {DUE:,} allocations that ended and renewed themselves"
+    title = f"sweep: {DUE:,} allocations that ended"
     return [
         Row(name=title, value=first, versus=SWEEP_GOAL, unit="s of CPU", against="the goal", goal="<= 1", runs=1),
         Row(name=f"{title}, beside the least", value=first, versus=least, unit="s of CPU", against=_BARE, runs=1),
