@@ -174,6 +174,34 @@ def test_who_starts_something_does_not_wait_for_a_sweep(engine: Engine, tiers: T
     assert ledger.verify() == []
 
 
+def test_what_people_decide_after_an_end_finds_the_renewal(engine: Engine, tiers: Tiers, clock: Clock) -> None:
+    ledger, requests = Ledger(engine, clock, lambda: tiers), Requests(engine, clock, lambda: tiers)
+    old: dict[str, int] = {}
+    for name in ("ada", "bob", "eve"):
+        clock.now = BEGAN
+        ledger.open_account(name, "explorer", 1_000_000, actor="test", term_days=90)
+        use(ledger, clock, END - timedelta(days=20), name, name)
+        (one,) = ledger.allocations(name)
+        old[name] = one.id
+    asked = requests.renew(old["ada"], justification="More.", results="None.", by=ADA)
+    clock.now = END + timedelta(days=3)
+    # Not one budget by whoever approves, and another by a sweep that comes later.
+    with pytest.raises(ImpossibleError, match="is renewed already"):
+        requests.approve(asked.id, by=ADMIN, reason="Yes.", end=END + timedelta(days=90))
+    why = {"actor": "root", "reason": "x", "key": "1"}
+    ledger.change_tier("bob", "researcher", 5000, term_days=30, **why)
+    besides = ledger.grant("eve", 5000, term_days=30, renewable=True, **why)
+    ledger.sweep()
+    Terms(engine, lambda: tiers, clock).sweep()
+    found = {name: [one.tier for one in ledger.allocations(name)] for name in old}
+    assert found == {"ada": ["explorer"], "bob": ["researcher"], "eve": ["explorer", "explorer"]}
+    # What was granted besides does not renew itself.
+    use(ledger, clock, clock.now + timedelta(days=29), "eve", "eve")
+    Terms(engine, lambda: tiers, clock).sweep()
+    assert not any(one.start == besides.end for one in ledger.allocations("eve"))
+    assert ledger.verify() == []
+
+
 @pytest.mark.parametrize("sweeping", [False, True], ids=["no sweep", "sweep"])
 def test_what_runs_over_an_end_is_paid_as_by_a_sweep_in_time(
     engine: Engine, tiers: Tiers, clock: Clock, sweeping: bool

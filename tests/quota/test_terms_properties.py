@@ -18,12 +18,15 @@ from hubquota.storage.engine import make_engine, reading
 from hubquota.storage.tables import account, allocation, entry, notice
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 
 from tests.quota.support import Clock
 
 #: Statements that were compiled for one example's database serve those of the next.
 _COMPILED: dict[Any, Any] = {}
+
+#: What was made to follow another, and was ended with it before it began, has paid for nothing.
+_BEGAN = or_(allocation.c.end_at.is_(None), allocation.c.end_at > allocation.c.start_at)
 
 DAYS = 32
 TERM, ACTIVE, EXPIRING, GRACE = 10, 6, 3, 4
@@ -47,6 +50,15 @@ class Extend:
 
 
 @dataclass(frozen=True)
+class Grant:
+    """An administrator grants somebody another allocation for some days, or moves them to one and nothing else."""
+
+    account: str
+    days: int
+    alone: bool
+
+
+@dataclass(frozen=True)
 class Sweep:
     """What of the sweeps comes by, and by how many at once."""
 
@@ -55,7 +67,7 @@ class Sweep:
     at_once: int
 
 
-Step = Use | Extend | Sweep
+Step = Use | Extend | Grant | Sweep
 
 
 class World:
@@ -107,6 +119,24 @@ class World:
             later = last.end + timedelta(days=step.days)
             self.ledger.extend_term(last.id, later, actor="root", reason="x", key=f"{step.account}-{hour}")
             return f"extended to {later}"
+        if isinstance(step, Grant):
+            key = f"{step.account}-{hour}"
+            if step.alone:
+                self.ledger.change_tier(
+                    step.account,
+                    "explorer",
+                    10**8,
+                    actor="root",
+                    reason="x",
+                    key=key,
+                    term_days=step.days,
+                    renewable=True,
+                )
+            else:
+                self.ledger.grant(
+                    step.account, 10**8, actor="root", reason="x", key=key, term_days=step.days, renewable=True
+                )
+            return "granted"
         return self.use(step)
 
     def use(self, step: Use) -> str:
@@ -142,7 +172,7 @@ class World:
             allocation.c.end_at,
             allocation.c.renewable,
             allocation.c.lapsed_at.is_not(None),
-        ).join_from(account, allocation, account.c.id == allocation.c.account_id)
+        ).join_from(account, allocation, and_(account.c.id == allocation.c.account_id, _BEGAN))
         with reading(self.engine) as connection:
             return Counter(tuple(row) for row in connection.execute(statement))
 
@@ -150,7 +180,7 @@ class World:
         """Return what each allocation was granted, what it paid, and what of it lapsed."""
         statement = (
             select(account.c.name, allocation.c.start_at, entry.c.kind, func.sum(entry.c.amount))
-            .join_from(account, allocation, account.c.id == allocation.c.account_id)
+            .join_from(account, allocation, and_(account.c.id == allocation.c.account_id, _BEGAN))
             .join(entry, entry.c.allocation_id == allocation.c.id)
             .group_by(account.c.name, allocation.c.start_at, entry.c.kind)
         )
@@ -193,7 +223,13 @@ def history(seed: int) -> tuple[dict[int, Step], dict[int, Step]]:
         who = dice.choice([*PEOPLE, "survey"])
         # Some of it runs for days, and over an end.
         minutes = dice.randint(1, 9) if dice.random() < 0.7 else dice.randint(60, 60 * 48)
-        acts[hour] = Extend(who, dice.randint(1, 8)) if dice.random() < 0.2 else Use(who, minutes)
+        act = dice.random()
+        if act < 0.15:
+            acts[hour] = Extend(who, dice.randint(1, 8))
+        elif act < 0.3 and who != "survey":
+            acts[hour] = Grant(who, dice.randint(1, 15), alone=dice.random() < 0.4)
+        else:
+            acts[hour] = Use(who, minutes)
     sweeps: dict[int, Step] = {}
     for hour in dice.sample(range(1, 24 * DAYS), dice.randint(0, dice.choice([3, 10, 40]))):
         sweeps[hour] = Sweep(dice.random() < 0.7, dice.random() < 0.7, dice.choice([1, 1, 1, 2, 3]))
@@ -210,9 +246,11 @@ def run(new_url: Callable[[], str], tiers: Tiers, examples: int) -> Counter[str]
         acts, sweeps = history
         daily: dict[int, Step] = {24 * day: Sweep(True, True, 1) for day in range(1, DAYS)}
         ideal, other = tell(new_url(), tiers, acts, daily), tell(new_url(), tiers, acts, sweeps)
-        assert other == ideal
-        assert all(count == 1 for count in other[2].values())
-        done.update(kind for _, kind, *_ in other[2])
+        assert other[:3] == ideal[:3]
+        # What is granted or ended between an end and the sweep that tells of it changes what there is to tell.
+        if not any(isinstance(act, Grant) for act in acts.values()):
+            assert other[3] == ideal[3]
+        done.update(kind for _, kind, *_ in other[3])
 
     compare()
     return done
@@ -230,7 +268,9 @@ def tell(url: str, tiers: Tiers, acts: dict[int, Step], sweeps: dict[int, Step])
                 came_of.append(world.do(hour, acts[hour]))
         world.finish()
         assert world.ledger.verify() == []
-        return came_of, world.allocations(), world.notices(), world.journal()
+        notices = world.notices()
+        assert all(count == 1 for count in notices.values())
+        return came_of, world.allocations(), world.journal(), notices
     finally:
         world.engine.dispose()
 

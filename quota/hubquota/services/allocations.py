@@ -97,7 +97,10 @@ class Allocations(Service):
             owners = accounts.lock_names(connection, {one.name for one in wanted})
             # Only now: whoever waited for the locks decides by the time at which it got them.
             now = self._now()
-            books = {owner.name: self._open_book(connection, owner, now) for owner in owners.values()}
+            pools = allocations.open_pools_of(connection, list(owners), now)
+            books = {
+                owner.name: self._open_book(connection, owner, now, pools[owner.id]) for owner in owners.values()
+            }
             if lost := {one.name for one in wanted} - books.keys():
                 raise unknown(min(lost))
             return Granting(connection, books, now, actor).grant(wanted)

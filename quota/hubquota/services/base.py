@@ -66,7 +66,7 @@ class Service:
                 late = allocations.late(connection, names, self._now())
             for name in late:
                 with decision(self._engine) as connection:
-                    self._book(connection, name).pools()
+                    self._book(connection, name)
         with reading(self._engine) as connection:
             yield connection
 
@@ -76,11 +76,17 @@ class Service:
         if owner is None:
             raise unknown(name)
         # Only now: whoever waited for the lock decides by the time at which it got it.
-        return self._open_book(connection, owner, self._now())
+        return self._current(self._open_book(connection, owner, self._now()))
 
     def _book_of(self, connection: Connection, account_id: int) -> Book:
         owner = accounts.lock_id(connection, account_id)
-        return self._open_book(connection, owner, self._now())
+        return self._current(self._open_book(connection, owner, self._now()))
+
+    def _current(self, book: Book) -> Book:
+        """Have what renews itself renewed before anything is looked up beside the book."""
+        if self._tiers is not None:
+            book.pools()
+        return book
 
     def _open_book(
         self,

@@ -75,6 +75,7 @@ class Book:
         self.now = now
         self._pools = pools
         self._running = running
+        #: None where nothing is to be renewed, or where that was seen to.
         self._tiers = tiers
         if pools is not None:
             self._renew_due(pools)
@@ -99,11 +100,13 @@ class Book:
         if self._tiers is None:
             return
         soon = self.now + _REACH
-        for pool in pools:
-            if pool.end is not None and pool.end <= soon:
-                if renew_due(self.connection, {self.owner.id: self.owner}, self.now, self._tiers()):
-                    self._pools = allocations.open_pools(self.connection, self.owner.id, self.now)
-                return
+        ending = {pool.tier for pool in pools if pool.end is not None and pool.end <= soon}
+        if not ending:
+            return
+        tiers, self._tiers = self._tiers(), None
+        rules = {name: tier for name, tier in tiers.tiers.items() if name in ending and tier.renews_itself}
+        if rules and renew_due(self.connection, {self.owner.id: self.owner}, self.now, rules):
+            self._pools = allocations.open_pools(self.connection, self.owner.id, self.now)
 
     def running(self) -> Open:
         """Return what is open on the account, by who runs it and of which kind it is."""

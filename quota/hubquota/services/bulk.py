@@ -75,7 +75,7 @@ class Bulk(Service):
     def preview(self, names: Sequence[str], act: BulkAct) -> list[BulkRow]:
         """Return what an act would change, in the order of the names. Nothing is changed."""
         rows: list[BulkRow] = []
-        with reading(self._engine) as connection:
+        with self._reading_of(*names) as connection:
             now = self._now()
             for name in dict.fromkeys(names):
                 owner = accounts.find(connection, name)

@@ -106,7 +106,7 @@ class Sweeping(Service):
         now, renewed = self._now(), 0
         if self._tiers is not None:
             # With the end of a term, what follows on it: nobody is without in between.
-            renewed = renew_due(connection, owners, now, self._tiers())
+            renewed = renew_due(connection, owners, now, self._tiers().tiers)
         # Read again: another sweep may have been faster while this one waited for the accounts.
         found = allocations.due(connection, now, account_ids=account_ids)
         overrun = journal.taken(connection, [allocation.id for allocation in found], f"{OVERRUN}:")

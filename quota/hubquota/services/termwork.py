@@ -19,16 +19,16 @@ from hubquota.storage.times import DAY, moment
 _AHEAD = 1
 
 
-def renew_due(connection: Connection, owners: Mapping[int, Owner], now: int, tiers: Tiers) -> int:
+def renew_due(connection: Connection, owners: Mapping[int, Owner], now: int, tiers: Mapping[str, Tier]) -> int:
     """Do what a sweep does that comes by some accounts: renew what renews itself; return how many were renewed.
 
     Args:
         connection: a decision's.
         owners: the accounts, locked, by their numbers.
         now: the time.
-        tiers: what the tiers file says.
+        tiers: the tiers in question, by their names.
     """
-    rules = {name: tier for name, tier in tiers.tiers.items() if tier.renews_itself is not None}
+    rules = {name: tier for name, tier in tiers.items() if tier.renews_itself is not None}
     renewed = 0
     while True:
         work = TermWork(connection, owners, now)
