@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from alembic import command
 from alembic.config import Config
@@ -16,6 +17,9 @@ from hubquota.storage.tables import VERSION_TABLE, metadata
 
 #: How alembic is run, for every set of migrations.
 _ENVIRONMENT = Path(__file__).with_name("migrations")
+
+#: Alembic keeps what it is at in globals of its modules: of two threads one waits, also where each has a database.
+_ALEMBIC = Lock()
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def migrate(engine: Engine, migrations: Migrations = LEDGER) -> None:
         engine: the database.
         migrations: which tables it is to have; the ledger's if not given.
     """
-    with decision(engine) as connection:
+    with _ALEMBIC, decision(engine) as connection:
         if engine.dialect.name == "postgresql":
             # A big migration may take longer than any statement of a running platform should.
             connection.execute(text("SET LOCAL statement_timeout = 0"))
