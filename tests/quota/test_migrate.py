@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -84,6 +85,15 @@ def _checks(connection: Connection, schema: str) -> set[str]:
         {"schema": schema, "version": f"%{VERSION_TABLE}"},
     )
     return {row[0].replace(f"{schema}.", "") for row in said}
+
+
+def test_threads_may_set_up_databases_of_their_own_at_once(tmp_path: Path) -> None:
+    engines = [make_engine(f"sqlite:///{tmp_path / str(number)}.sqlite") for number in range(6)]
+    with ThreadPoolExecutor(len(engines)) as threads:
+        list(threads.map(migrate, engines))
+    assert all(is_current(engine) for engine in engines)
+    for engine in engines:
+        engine.dispose()
 
 
 def test_two_processes_may_set_it_up_at_once(empty_url: str) -> None:
