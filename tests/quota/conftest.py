@@ -35,6 +35,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
+def database(sqlite_template: Path, tmp_path: Path) -> str:
+    """The address of a ledger of its own, on SQLite."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ledger.sqlite')}"
+
+
+@pytest.fixture
 def seed() -> int:
     """Another history every time; give it here to see one again."""
     return time.time_ns() % 1_000_000

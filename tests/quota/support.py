@@ -20,6 +20,8 @@ import httpx
 import psutil
 import psycopg
 import pytest
+from click.testing import CliRunner, Result
+from hubquota.cli import main
 from hubquota.hub.api import Server
 from hubquota.hub.watch import Watch
 from hubquota.models.ledger import Lease
@@ -30,6 +32,14 @@ from psycopg import sql
 from tests.support.ports import free_port
 
 HERE = Path(__file__).parent
+
+
+def run_command(database: str, *arguments: str) -> Result:
+    """Run `hubquota` on a ledger, with the tests' own tiers file."""
+    env = {"HUBQUOTA_DATABASE_URL": database, "HUBQUOTA_TIERS": str(HERE / "hub_tiers.yaml")}
+    return CliRunner().invoke(main, arguments, env=env)
+
+
 Found = TypeVar("Found")
 
 

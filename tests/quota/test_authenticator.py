@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,11 +31,6 @@ class Provider(Authenticator):  # type: ignore[misc]
 
 class QuotaAuthenticator(QuotaAuthenticatorMixin, Provider):  # type: ignore[misc]
     pass
-
-
-@pytest.fixture
-def database(sqlite_template: Path, tmp_path: Path) -> str:
-    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ledger.sqlite')}"
 
 
 @pytest.fixture

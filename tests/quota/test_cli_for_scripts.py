@@ -6,12 +6,10 @@ import csv
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import fields
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,11 +27,6 @@ from tests.quota.support import HERE
 
 TIERS = str(HERE / "hub_tiers.yaml")
 WHY = ("--reason", "A proposal.", "--key", "1")
-
-
-@pytest.fixture
-def database(sqlite_template: Path, tmp_path: Path) -> str:
-    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ledger.sqlite')}"
 
 
 @pytest.fixture

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from hubquota.cli import main
 from hubquota.models.clusters import CLUSTER_LABEL, WORKER_LABEL, cluster_key, worker_key
 from hubquota.models.kinds import CLUSTER, WORKER
 from hubquota.models.money import rate_of, to_units
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
 
-from tests.quota.support import HERE
-
-
-@pytest.fixture
-def database(sqlite_template: Path, tmp_path: Path) -> str:
-    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ledger.sqlite')}"
+from tests.quota.support import run_command as run
 
 
 @pytest.fixture
@@ -36,11 +27,6 @@ def ledger(database: str) -> Ledger:
         if which == "a":
             ledger.begin(worker.id)
     return ledger
-
-
-def run(database: str, *arguments: str) -> Result:
-    env = {"HUBQUOTA_DATABASE_URL": database, "HUBQUOTA_TIERS": str(HERE / "hub_tiers.yaml")}
-    return CliRunner().invoke(main, arguments, env=env)
 
 
 def test_clusters_are_listed_limited_and_stopped(database: str, ledger: Ledger) -> None:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from hubquota.cli import main
 from hubquota.models.money import to_units
 from hubquota.services.ledger import Ledger
 from hubquota.storage.engine import make_engine
 
 from tests.quota.support import HERE, Hub
+from tests.quota.support import run_command as run
 
 LATER = "2099-01-01"
-
-
-@pytest.fixture
-def database(sqlite_template: Path, tmp_path: Path) -> str:
-    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ledger.sqlite')}"
 
 
 @pytest.fixture
@@ -28,11 +23,6 @@ def ledger(database: str) -> Ledger:
     ledger = Ledger(make_engine(database))
     ledger.open_account("ada", "explorer", to_units(50), actor="first start")
     return ledger
-
-
-def run(database: str, *arguments: str) -> Result:
-    env = {"HUBQUOTA_DATABASE_URL": database, "HUBQUOTA_TIERS": str(HERE / "hub_tiers.yaml")}
-    return CliRunner().invoke(main, arguments, env=env)
 
 
 def test_an_override_is_given_listed_and_withdrawn(database: str, ledger: Ledger) -> None:

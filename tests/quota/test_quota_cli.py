@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import getpass
-import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from hubquota.cli import main
 from hubquota.models.money import rate_of, to_units
 from hubquota.services.ledger import Ledger
@@ -13,11 +12,7 @@ from hubquota.storage.engine import decision, make_engine
 from sqlalchemy import text
 
 from tests.quota.support import HERE
-
-
-@pytest.fixture
-def database(sqlite_template: Path, tmp_path: Path) -> str:
-    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ledger.sqlite')}"
+from tests.quota.support import run_command as run
 
 
 @pytest.fixture
@@ -25,11 +20,6 @@ def ledger(database: str) -> Ledger:
     ledger = Ledger(make_engine(database))
     ledger.open_account("ada", "explorer", to_units(50), actor="first start")
     return ledger
-
-
-def run(database: str, *arguments: str) -> Result:
-    env = {"HUBQUOTA_DATABASE_URL": database, "HUBQUOTA_TIERS": str(HERE / "hub_tiers.yaml")}
-    return CliRunner().invoke(main, arguments, env=env)
 
 
 def test_an_account_is_printed_with_what_runs_and_why_the_balance_is_what_it_is(

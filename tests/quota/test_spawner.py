@@ -53,11 +53,6 @@ class QuotaSpawner(QuotaSpawnerMixin, OldSpawner):  # type: ignore[misc]
     pass
 
 
-@pytest.fixture
-def database(sqlite_template: Path, tmp_path: Path) -> str:
-    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ledger.sqlite')}"
-
-
 def make(
     database: str, *, groups: tuple[str, ...] = (), tiers: Path = HERE / "hub_tiers.yaml", **more: Any
 ) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hubquota.models.tiers import Tiers
-from hubquota.services.leases import SLICE_SECONDS
+from hubquota.services.book import SLICE_SECONDS
 
 from romanhub.chart.nodes import fitting, machines
 from romanhub.chart.values import NodePool

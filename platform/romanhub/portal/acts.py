@@ -169,8 +169,8 @@ class Acts:
         renewable: bool = False,
     ) -> Allocation:
         """Open an allocation; raises what `Allocations.grant` raises, and PortalError for an unknown tier."""
-        if tier is not None and tier not in self._desk.tiers.tiers:
-            raise invalid(f"There is no tier '{tier}'. The tiers are {', '.join(self._desk.tiers.tiers)}.")
+        if tier is not None:
+            self._desk.tier(tier)
         return await self._desk.act(
             lambda: self._desk.ledger.grant(
                 account, units, actor=visitor.name, reason=given_reason(reason), key=key,
@@ -229,8 +229,7 @@ class Acts:
 
     async def open_project(self, visitor: Visitor, name: str, *, tier: str, pi: str) -> Account:
         """Open a project; raises what `Opening.open_project` raises, and PortalError for an unknown tier."""
-        if tier not in self._desk.tiers.tiers:
-            raise invalid(f"There is no tier '{tier}'. The tiers are {', '.join(self._desk.tiers.tiers)}.")
+        self._desk.tier(tier)
         return await self._desk.act(lambda: self._desk.ledger.open_project(name, tier, pi=pi, actor=visitor.name))
 
     async def set_member(self, visitor: Visitor, project: str, member: str, role: Role | None) -> None:

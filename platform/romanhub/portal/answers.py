@@ -277,7 +277,7 @@ def burn_down_model(found: BurnDown) -> BurnDownModel:
         future=tuple(
             ForecastModel(
                 at=step.at,
-                total=sum(step.left.values()),
+                total=step.total,
                 allocations=tuple(LeftModel(allocation=number, left=left) for number, left in step.left.items()),
             )
             for step in found.future

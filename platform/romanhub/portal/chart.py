@@ -75,7 +75,7 @@ def _picture(burn: BurnDown, name: str, width: int, height: int, dates: int) -> 
     first = min(first, burn.now - ahead / 4) if burn.past else first
     last = burn.future[-1].at
     span = max((last - first).total_seconds(), 1.0)
-    totals = [sum(step.left.values()) for step in burn.future]
+    totals = [step.total for step in burn.future]
     highest = _round_up(max([*totals, *(point.balance for point in burn.past), UNITS_PER_CREDIT]))
 
     def x(at: datetime) -> float:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import anyio
 import anyio.to_thread
-from hubquota.models.tiers import Tiers
+from hubquota.models.tiers import Tier, Tiers
 from hubquota.services.bulk import Bulk
 from hubquota.services.decisions import Decisions
 from hubquota.services.delivery import Preferences
@@ -73,6 +73,13 @@ class Desk:
     def tiers(self) -> Tiers:
         """What the tiers file says now."""
         return self._tiers.current()
+
+    def tier(self, name: str) -> Tier:
+        """Return the tier of that name; raises PortalError where there is none."""
+        tiers = self.tiers.tiers
+        if name not in tiers:
+            raise invalid(f"There is no tier '{name}'. The tiers are {', '.join(tiers)}.")
+        return tiers[name]
 
     async def ask(self, question: Callable[[], _Found], *, deadline: float | None = None) -> _Found:
         """Return what a question that changes nothing finds; raises LedgerUnavailableError.

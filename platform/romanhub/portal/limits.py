@@ -72,9 +72,7 @@ class Limits:
 
         Where no amount or no end is given, it is the tier's.
         """
-        terms = self._desk.tiers.tiers.get(tier)
-        if terms is None:
-            raise invalid(f"There is no tier '{tier}'. The tiers are {', '.join(self._desk.tiers.tiers)}.")
+        terms = self._desk.tier(tier)
         return await self._desk.act(
             lambda: self._desk.ledger.change_tier(
                 account,

@@ -35,7 +35,7 @@ def burn_down(name: str, past_days: int, days: int, as_json: bool, database_url:
 
 def _draw(found: BurnDown) -> None:
     past = [(point.at, point.balance) for point in found.past]
-    future = [(step.at, sum(step.left.values())) for step in found.future]
+    future = [(step.at, step.total) for step in found.future]
     most = max([amount for _, amount in (*past, *future)], default=0)
     for at, amount in _thin(past):
         click.echo(_line(at, amount, most, "█"))
@@ -70,7 +70,7 @@ def _for_scripts(found: BurnDown) -> dict[str, object]:
         "future": [
             {
                 "at": plain(step.at),
-                "total": exact_credits(sum(step.left.values())),
+                "total": exact_credits(step.total),
                 "allocations": {str(number): exact_credits(left) for number, left in step.left.items()},
             }
             for step in found.future

@@ -40,6 +40,11 @@ class Forecast:
     at: datetime
     left: dict[int, int]
 
+    @property
+    def total(self) -> int:
+        """What is left of all of them, in units."""
+        return sum(self.left.values())
+
 
 @dataclass(frozen=True, slots=True)
 class BurnDown:

@@ -311,8 +311,7 @@ class Allocations(Service):
     # Parts of a transaction --------------------------------------------------------------------------
 
     def _end_now(self, book: Book, number: int, done: str, *, actor: str, reason: str, key: str) -> None:
-        book.post(number, "revocation", 0, actor=actor, reason=reason, key=f"revocation:{key}", end=book.now)
-        allocations.set_fact(book.connection, number, end_at=book.now, revoked_at=book.now)
+        book.revoke(number, actor=actor, reason=reason, key=key)
         self._tell(book, "revoked", key, number, done=done, by=actor, reason=reason)
 
     def _tell(self, book: Book, what: str, key: str, number: int, *, done: str, by: str, reason: str) -> None:

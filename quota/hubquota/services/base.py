@@ -100,6 +100,18 @@ class Service:
         return Book(connection, owner, now, pools, running, tiers=self._tiers)
 
 
+class ByTiers(Service):
+    """A part of the ledger that goes by the tiers file, and is not there without it."""
+
+    _tiers: Callable[[], Tiers]
+
+    def __init__(
+        self, engine: Engine, tiers: Callable[[], Tiers], clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        """Use a ledger's database, and a function that returns the tiers as they are now."""
+        super().__init__(engine, clock, tiers)
+
+
 def tell(book: Book, letter: Letter, *others: str, besides: str | None = None) -> None:
     """Post a notice for whoever is told about an account, and for others, with what the transaction does.
 

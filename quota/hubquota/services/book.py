@@ -34,8 +34,8 @@ HOLD_GRACE = 3600
 #: Begins the key of a charge for a time at which no allocation could pay. What such a charge takes from an
 #: allocation is owed beside what it has, and never paid by what is about to lapse.
 OVERRUN = "overrun"
-#: Credits are held so many seconds ahead.
-_REACH = 3600
+#: While a lease runs, so many seconds are held ahead at a time.
+SLICE_SECONDS = 3600
 _NOBODY: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -99,13 +99,13 @@ class Book:
         """
         if self._tiers is None:
             return
-        soon = self.now + _REACH
+        soon = self.now + SLICE_SECONDS
         ending = {pool.tier for pool in pools if pool.end is not None and pool.end <= soon}
         if not ending:
             return
         tiers, self._tiers = self._tiers(), None
-        rules = {name: tier for name, tier in tiers.tiers.items() if name in ending and tier.renews_itself}
-        if rules and renew_due(self.connection, {self.owner.id: self.owner}, self.now, rules):
+        theirs = {name: tier for name, tier in tiers.tiers.items() if name in ending}
+        if renew_due(self.connection, {self.owner.id: self.owner}, self.now, theirs):
             self._pools = allocations.open_pools(self.connection, self.owner.id, self.now)
 
     def running(self) -> Open:
@@ -438,6 +438,13 @@ class Book:
             terms.add_renewals(self.connection, [(follows, number)], at=self.now, actor=actor)
         self.post(number, "grant", units, actor=actor, reason=reason, key=key, end=end)
         return number
+
+    def revoke(self, allocation_id: int, *, actor: str, reason: str, key: str) -> None:
+        """End an allocation's term now."""
+        self.post(
+            allocation_id, "revocation", 0, actor=actor, reason=reason, key=f"revocation:{key}", end=self.now
+        )
+        allocations.set_fact(self.connection, allocation_id, end_at=self.now, revoked_at=self.now)
 
     def between(self, earliest: datetime, at: datetime | None) -> int:
         """Return a time as told, kept between an earlier one and now.

@@ -16,14 +16,12 @@ from hubquota.models.ledger import (
 from hubquota.models.stops import EndKind
 from hubquota.services.admission import capped_text, short_of
 from hubquota.services.base import PATIENCE
-from hubquota.services.book import HOLD_GRACE, START_LIMIT, Book
+from hubquota.services.book import HOLD_GRACE, SLICE_SECONDS, START_LIMIT, Book
 from hubquota.services.leaselocks import LockedLeases, known_lease
 from hubquota.storage import holds, leases
 from hubquota.storage.engine import decision, reading
 from hubquota.storage.times import seconds
 
-#: While a lease runs, so many seconds are held ahead at a time.
-SLICE_SECONDS = 3600
 #: A lease whose hold ends within so many seconds gets its next slice.
 EXTEND_WITHIN = 600
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from hubquota.models import letters
 from hubquota.models.renewals import (
@@ -23,7 +23,7 @@ from hubquota.models.renewals import (
 )
 from hubquota.models.tiers import Tiers
 from hubquota.models.words import number_text
-from hubquota.services.base import Service, tell, utc_now
+from hubquota.services.base import ByTiers, tell
 from hubquota.services.requests import decide
 from hubquota.storage import renewals, requests, terms
 from hubquota.storage.engine import decision, reading
@@ -33,16 +33,8 @@ from hubquota.storage.times import DAY, moment, seconds
 _BATCH = 500
 
 
-class Renewals(Service):
+class Renewals(ByTiers):
     """Previews of many renewals, and carrying them out."""
-
-    _tiers: Callable[[], Tiers]
-
-    def __init__(
-        self, engine: Engine, tiers: Callable[[], Tiers], clock: Callable[[], datetime] = utc_now
-    ) -> None:
-        """Use a ledger's database, and a function that returns the tiers as they are now."""
-        super().__init__(engine, clock, tiers)
 
     # Previews ----------------------------------------------------------------------------------------
 
@@ -79,8 +71,8 @@ class Renewals(Service):
         seen: list[str] = []
         with reading(self._engine) as connection:
             now = self._now()
-            found_by = [one for one in self._chosen(connection, chosen, now) if one.tier in tiers.tiers]
-            for number, candidate in enumerate(found_by, 1):
+            candidates = [one for one in self._chosen(connection, chosen, now) if one.tier in tiers.tiers]
+            for number, candidate in enumerate(candidates, 1):
                 wanted = Wanted(number, candidate.account, candidate.tier, units, end, reason)
                 found = _item(wanted, candidate, tiers, now)
                 if isinstance(found, Problem):

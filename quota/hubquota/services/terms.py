@@ -6,15 +6,9 @@ doubled sweep writes the same notices and makes the same allocations as one in t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
-from functools import partial
-
-from sqlalchemy import Engine
-
 from hubquota.models.ledger import TermsSwept
 from hubquota.models.tiers import Tier, Tiers
-from hubquota.services.base import Service, utc_now
+from hubquota.services.base import ByTiers
 from hubquota.services.termwork import TermWork, active_within, window
 from hubquota.storage import accounts, terms
 from hubquota.storage.engine import decision, reading
@@ -23,16 +17,8 @@ from hubquota.storage.engine import decision, reading
 _BATCH = 200
 
 
-class Terms(Service):
+class Terms(ByTiers):
     """Looks after the ends of terms, by the tiers file's dates."""
-
-    _tiers: Callable[[], Tiers]
-
-    def __init__(
-        self, engine: Engine, tiers: Callable[[], Tiers], clock: Callable[[], datetime] = utc_now
-    ) -> None:
-        """Use a ledger's database, and a function that returns the tiers as they are now."""
-        super().__init__(engine, clock, tiers)
 
     def sweep(self) -> TermsSwept:
         """Do everything that is due. Safe to be interrupted, repeated, and done by several at once."""
@@ -46,10 +32,17 @@ class Terms(Service):
 
     def _near(self, name: str, tier: Tier) -> tuple[int, int]:
         renewed, reminded, after = 0, 0, (0, 0)
-        find = partial(terms.near, tier=name, window=window(tier), active_within_days=active_within(tier))
         while True:
             with reading(self._engine) as connection:
-                found = find(connection, now=self._now(), after=after, limit=_BATCH)
+                found = terms.near(
+                    connection,
+                    tier=name,
+                    now=self._now(),
+                    window=window(tier),
+                    active_within_days=active_within(tier),
+                    after=after,
+                    limit=_BATCH,
+                )
             if not found:
                 return renewed, reminded
             after = found[-1].end_at, found[-1].id
@@ -57,7 +50,7 @@ class Terms(Service):
                 ids = {term.account_id for term in found}
                 work = TermWork(connection, accounts.lock_ids(connection, ids), self._now())
                 # Read again: another sweep may have been faster while this one waited for the accounts.
-                more = work.towards_end(tier, find(connection, now=work.now, account_ids=ids))
+                more = work.towards_end(tier, work.near(name, tier))
                 work.finish()
             renewed, reminded = renewed + more[0], reminded + more[1]
 

@@ -30,14 +30,15 @@ def renew_due(connection: Connection, owners: Mapping[int, Owner], now: int, tie
     """
     rules = {name: tier for name, tier in tiers.items() if tier.renews_itself is not None}
     renewed = 0
-    while True:
+    while rules:
         work = TermWork(connection, owners, now)
         more = sum(work.towards_end(tier, work.near(name, tier))[0] for name, tier in rules.items())
         work.finish()
         renewed += more
         if not more:
-            return renewed
+            break
         # What was made up late may be over itself, and followed by another.
+    return renewed
 
 
 class TermWork:
@@ -70,7 +71,9 @@ class TermWork:
         """Renew what renews itself, and remind of the other ends; return how many of each."""
         due = [term for term in found if term.following is None and not term.revoked]
         rule = tier.renews_itself
-        active = {} if rule is None else _used(self.connection, due, rule.active_within_days)
+        active: dict[int, int] = {}
+        if rule is not None:
+            active = terms.first_active(self.connection, [term.id for term in due], rule.active_within_days)
         renewing: list[Term] = []
         reminding: list[Term] = []
         for term in due:
@@ -181,10 +184,6 @@ class TermWork:
         journal.add_lines(self.connection, lines, at=self.now)
         pairs = [(term.id, number) for term, number in zip(found, numbers, strict=True)]
         terms.add_renewals(self.connection, pairs, at=self.now, actor="hubquota")
-
-
-def _used(connection: Connection, found: list[Term], within_days: int) -> dict[int, int]:
-    return terms.first_active(connection, [term.id for term in found], within_days)
 
 
 def active_within(tier: Tier) -> int | None:

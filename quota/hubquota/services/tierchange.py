@@ -72,16 +72,8 @@ class TierChange(Service):
             for one in allocations.of_account(connection, book.owner.id, book.now, lapsed=False):
                 if keep or (one.end is not None and one.end <= at):
                     continue
-                book.post(
-                    one.id,
-                    "revocation",
-                    0,
-                    actor=actor,
-                    reason=f"Moved to the tier {tier}: {reason}",
-                    key=f"revocation:{key}:{one.id}",
-                    end=book.now,
-                )
-                allocations.set_fact(connection, one.id, end_at=book.now, revoked_at=book.now)
+                why = f"Moved to the tier {tier}: {reason}"
+                book.revoke(one.id, actor=actor, reason=why, key=f"{key}:{one.id}")
             number = book.grant(
                 tier=tier,
                 units=units,
